@@ -1,0 +1,219 @@
+//! The audit trail: what is recorded, and the two ways to record it.
+//!
+//! An event has no room for secrets, arguments or results: only names, ids and outcomes.
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{ClientId, GrantId, Principal, ProfileSlug, RequestId, ServerName, UserId};
+
+/// What happened. The text form is part of the trail's format: add, never rename.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// The gateway started.
+    Start,
+    /// The configuration was read again, or refused.
+    Reload,
+    /// A person typed a password.
+    Login,
+    /// A person ended the browser session.
+    Logout,
+    /// The first administrator was made with the setup link.
+    Setup,
+    /// A local user was created.
+    UserCreate,
+    /// A local user was removed.
+    UserRemove,
+    /// A client was registered (RFC 7591).
+    ClientRegister,
+    /// A person answered the consent page.
+    Consent,
+    /// A token pair was issued for a code.
+    TokenIssue,
+    /// A token pair was issued for a refresh token.
+    TokenRefresh,
+    /// A code or refresh token was used again: the grant was revoked.
+    ReuseDetected,
+    /// A grant was revoked.
+    Revoke,
+    /// A request was refused at the door.
+    Denied,
+    /// A legacy session was opened.
+    SessionOpen,
+    /// A tool was called.
+    ToolCall,
+    /// A resource was read.
+    ResourceRead,
+    /// A prompt was fetched.
+    PromptGet,
+    /// A server was added or removed by command.
+    ServerChange,
+    /// A child process of a stdio server was started.
+    ProcessSpawn,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Begun; a record with the same request follows when it ends.
+    Started,
+    /// Done.
+    Ok,
+    /// Refused by a rule.
+    Denied,
+    /// Failed.
+    Failed,
+    /// The caller left before the end.
+    Cancelled,
+}
+
+/// One event, without its time and place in the chain, which the trail adds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Event {
+    /// What happened.
+    pub action: Action,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Who.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserId>,
+    /// Through which client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientId>,
+    /// Under which grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<GrantId>,
+    /// At which profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileSlug>,
+    /// At which server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerName>,
+    /// On what: a tool's name, a user's name; at most [`Event::MAX_TEXT`] bytes are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Box<str>>,
+    /// Why, in words of ours or a fixed label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Cow<'static, str>>,
+    /// The inbound request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestId>,
+    /// The peer's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<IpAddr>,
+}
+
+impl Event {
+    /// The longest `target` or `reason` that is kept, in bytes; longer ones are cut (AL-06).
+    pub const MAX_TEXT: usize = 256;
+
+    /// An event with nothing but what happened and how it ended.
+    #[must_use]
+    pub fn new(action: Action, outcome: Outcome) -> Self {
+        Self {
+            action,
+            outcome,
+            user: None,
+            client: None,
+            grant: None,
+            profile: None,
+            server: None,
+            target: None,
+            reason: None,
+            request: None,
+            peer: None,
+        }
+    }
+
+    /// With the principal's person, client and grant.
+    #[must_use]
+    pub fn by(mut self, principal: &Principal) -> Self {
+        self.user = Some(principal.user.clone());
+        self.client = Some(principal.client.clone());
+        self.grant = Some(principal.grant.clone());
+        self
+    }
+
+    /// With what it was done to.
+    #[must_use]
+    pub fn on(mut self, target: &str) -> Self {
+        self.target = Some(cut(target).into());
+        self
+    }
+
+    /// With the reason.
+    #[must_use]
+    pub fn because(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
+        let reason = reason.into();
+        self.reason = Some(if reason.len() > Self::MAX_TEXT {
+            cut(&reason).to_owned().into()
+        } else {
+            reason
+        });
+        self
+    }
+}
+
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(Event::MAX_TEXT))
+        .unwrap_or(text)
+}
+
+/// The trail cannot be written: what waits for its record must be refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("the audit trail cannot be written")]
+pub struct AuditUnavailable;
+
+/// A future that is boxed because the trait is used as an object.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The audit trail.
+pub trait Audit: Send + Sync + 'static {
+    /// Records and waits until the record is durable: administration, issue of tokens, release of credentials.
+    fn record_durably(&self, event: Event) -> Pending<'_, Result<(), AuditUnavailable>>;
+
+    /// Records without waiting; durable within 100 ms by group commit: calls.
+    ///
+    /// # Errors
+    /// [`AuditUnavailable`] once the trail cannot be written or its queue is full: the call must be refused.
+    fn record(&self, event: Event) -> Result<(), AuditUnavailable>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn al_06_texts_are_cut_at_the_bound() {
+        let at = "x".repeat(Event::MAX_TEXT);
+        let past = format!("{at}y");
+        assert_eq!(
+            Event::new(Action::ToolCall, Outcome::Ok)
+                .on(&at)
+                .target
+                .as_deref(),
+            Some(at.as_str())
+        );
+        assert_eq!(
+            Event::new(Action::ToolCall, Outcome::Ok)
+                .on(&past)
+                .target
+                .as_deref(),
+            Some(at.as_str())
+        );
+        let wide = "é".repeat(200);
+        assert!(
+            Event::new(Action::Denied, Outcome::Denied)
+                .because(wide)
+                .reason
+                .is_some_and(|r| r.len() <= 256)
+        );
+    }
+}

@@ -1,0 +1,178 @@
+//! What one part may do for another, as narrow traits: the authorization server can *sign* and *seal* but never open a
+//! secret; the proxy can *verify* and keep sealed state, never sign.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::{ClientId, TokenId, UserId};
+use crate::{GrantId, Principal, Resource, ScopeSet, Secret, Timestamp};
+
+/// The claims of an access token that this gateway issues (RFC 9068 §2.2).
+#[derive(Clone, Debug)]
+pub struct AccessClaims {
+    /// `sub`.
+    pub user: UserId,
+    /// `client_id`.
+    pub client: ClientId,
+    /// `aud`: exactly one.
+    pub audience: Resource,
+    /// `scope`.
+    pub scopes: ScopeSet,
+    /// `jti`.
+    pub token: TokenId,
+    /// The grant (family) that the token belongs to; revoking the grant ends the token.
+    pub grant: GrantId,
+    /// `iat`.
+    pub issued: Timestamp,
+    /// `exp`.
+    pub expires: Timestamp,
+}
+
+/// A token could not be signed.
+#[derive(Debug, Error)]
+#[error("the access token could not be signed")]
+pub struct SignError;
+
+/// Signs access tokens and publishes the keys that verify them.
+pub trait SignToken: Send + Sync {
+    /// A signed access token (`typ: at+jwt`, RFC 9068 §2.1).
+    ///
+    /// # Errors
+    /// [`SignError`] when the key cannot be used.
+    fn sign(&self, claims: &AccessClaims) -> Result<Secret<String>, SignError>;
+
+    /// The JWK Set document (RFC 7517 §5) of every key that verifies a live token.
+    fn jwks(&self) -> String;
+}
+
+/// Why a bearer token was refused. The answer to the client is one and the same; the reason is for log and metric.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum TokenError {
+    /// Not a token of ours: form, algorithm, type, key or signature.
+    #[error("malformed or not signed by this gateway")]
+    Malformed,
+    /// Its time has not come or is over.
+    #[error("expired or not yet valid")]
+    Expired,
+    /// Another issuer's or for another resource.
+    #[error("for another resource")]
+    Audience,
+    /// Its grant, person or client has been revoked.
+    #[error("revoked")]
+    Revoked,
+}
+
+impl TokenError {
+    /// The metric label: a closed set.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Expired => "expired",
+            Self::Audience => "audience",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// Turns a bearer token into a principal, locally and without waiting.
+pub trait VerifyToken: Send + Sync {
+    /// Verifies `token` for any one of `audiences` (the spellings of one resource) at time `now`.
+    ///
+    /// # Errors
+    /// [`TokenError`] says why; the caller answers all of them alike.
+    fn verify(
+        &self,
+        token: &str,
+        audiences: &[Resource],
+        now: Timestamp,
+    ) -> Result<Arc<Principal>, TokenError>;
+}
+
+/// Ends tokens before their time. What is durable lives in the store; this is the copy that every request looks at.
+pub trait RevokeTokens: Send + Sync {
+    /// From now on no access token of the grant is accepted.
+    fn revoke_grant(&self, grant: &GrantId);
+}
+
+/// What a sealed value is for. A value sealed for one purpose does not open for another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Purpose {
+    /// The id of a legacy MCP session.
+    Session,
+    /// A pagination cursor.
+    Cursor,
+    /// The `requestState` of a parked or relayed call.
+    RequestState,
+    /// A login or consent form's transaction.
+    LoginForm,
+}
+
+impl Purpose {
+    /// A stable name, part of what is authenticated.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Cursor => "cursor",
+            Self::RequestState => "request-state",
+            Self::LoginForm => "login-form",
+        }
+    }
+}
+
+/// Seals short-lived state into text that a client carries and cannot read, change or make.
+pub trait SealState: Send + Sync {
+    /// Base64url text. `bound_to` is authenticated but not carried: opening needs the same value (a principal's key).
+    fn seal(&self, purpose: Purpose, bound_to: &str, plain: &[u8]) -> String;
+
+    /// The plain bytes, if `sealed` was made here for the same purpose and binding.
+    fn open(&self, purpose: Purpose, bound_to: &str, sealed: &str) -> Option<Vec<u8>>;
+}
+
+/// Keyed one-way functions with domain separation: how bearer secrets are kept at rest, and how the successor of a
+/// refresh token is made so that a repeated request gets the same one.
+pub trait DeriveKeyed: Send + Sync {
+    /// HMAC-SHA-256 of `input` under a key of its own for each `label`.
+    fn derive(&self, label: &'static str, input: &[u8]) -> [u8; 32];
+}
+
+/// Seals a secret for the store; `record` (table, row and column) is authenticated, so that a ciphertext that is moved
+/// to another place does not open.
+pub trait SealSecret: Send + Sync {
+    /// Key id, nonce and ciphertext.
+    fn seal_secret(&self, record: &str, plain: &[u8]) -> Vec<u8>;
+}
+
+/// A stored secret did not open: wrong key, or changed, or moved.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+#[error("the stored secret does not open with this key, or was changed")]
+pub struct Tampered;
+
+/// Opens what [`SealSecret`] sealed.
+pub trait OpenSecret: Send + Sync {
+    /// The plain secret.
+    ///
+    /// # Errors
+    /// [`Tampered`] for every failure alike.
+    fn open_secret(&self, record: &str, sealed: &[u8]) -> Result<Secret<Vec<u8>>, Tampered>;
+}
+
+/// Hashes and checks passwords. Both take tens of milliseconds of a core: never on a thread that serves requests.
+pub trait Passwords: Send + Sync {
+    /// An Argon2id hash in PHC string form.
+    ///
+    /// # Errors
+    /// [`PasswordError`] when the hash function itself fails; no input causes it.
+    fn hash(&self, password: &Secret<String>) -> Result<Secret<String>, PasswordError>;
+
+    /// Whether the password belongs to the hash. With `None` a fixed hash is computed and the answer is no, so that an
+    /// unknown user takes as long as a known one.
+    fn verify(&self, password: &Secret<String>, hash: Option<&Secret<String>>) -> bool;
+}
+
+/// The hash function failed.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+#[error("the password could not be hashed")]
+pub struct PasswordError;

@@ -1,0 +1,24 @@
+//! The vocabulary of Sallyport and its decisions: no input or output, no async runtime, no ambient time or chance.
+//!
+//! Every other crate may depend on this one; this one depends on none of them.
+#![forbid(unsafe_code)]
+
+pub mod audit;
+pub mod capability;
+pub mod clock;
+pub mod fault;
+pub mod id;
+pub mod policy;
+pub mod principal;
+pub mod random;
+pub mod resource;
+pub mod scope;
+pub mod secret;
+
+pub use clock::{Clock, Timestamp};
+pub use id::{ClientId, GrantId, ProfileSlug, RequestId, ServerName, TokenId, UserId};
+pub use principal::{Principal, PrincipalKey};
+pub use random::Random;
+pub use resource::Resource;
+pub use scope::{Scope, ScopeSet};
+pub use secret::Secret;

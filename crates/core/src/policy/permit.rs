@@ -1,0 +1,80 @@
+//! The proof, as a value, that a policy allowed one call.
+
+use crate::ServerName;
+
+/// Something that needs a permit.
+pub trait Action: Send {
+    /// The MCP method that carries it out.
+    const METHOD: &'static str;
+
+    /// The server that receives it.
+    fn server(&self) -> &ServerName;
+
+    /// The tool, prompt or resource, as the server knows it.
+    fn target(&self) -> &str;
+}
+
+macro_rules! action {
+    ($(#[$doc:meta])* $name:ident, $method:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Debug)]
+        pub struct $name {
+            /// The server that receives it.
+            pub server: ServerName,
+            /// The tool, prompt or resource, as the server knows it.
+            pub target: Box<str>,
+        }
+
+        impl Action for $name {
+            const METHOD: &'static str = $method;
+
+            fn server(&self) -> &ServerName {
+                &self.server
+            }
+
+            fn target(&self) -> &str {
+                &self.target
+            }
+        }
+    };
+}
+
+action!(
+    /// Calling one tool of one server.
+    CallTool, "tools/call"
+);
+action!(
+    /// Reading, subscribing to or unsubscribing from one resource of one server.
+    ReadResource, "resources/read"
+);
+action!(
+    /// Fetching one prompt of one server.
+    GetPrompt, "prompts/get"
+);
+action!(
+    /// Completing an argument of one prompt or resource template of one server.
+    Complete, "completion/complete"
+);
+
+/// The proof that the policy allowed one action. Only [`super::check`] makes one; it is used up by sending.
+#[derive(PartialEq, Eq, Debug)]
+#[must_use = "a permit is for sending one call"]
+pub struct Permit<A> {
+    action: A,
+}
+
+impl<A: Action> Permit<A> {
+    pub(super) fn new(action: A) -> Self {
+        Self { action }
+    }
+
+    /// What was allowed.
+    pub fn action(&self) -> &A {
+        &self.action
+    }
+
+    /// Uses the permit up.
+    pub fn into_action(self) -> A {
+        self.action
+    }
+}

@@ -1,0 +1,60 @@
+//! Who calls.
+
+use std::fmt;
+
+use crate::{ClientId, GrantId, Resource, ScopeSet, Timestamp, TokenId, UserId};
+
+/// Who calls: a person through a client. It is made by a token verifier (or by `auth.mode: none` for the local user)
+/// and handed on; nothing below the door reads a token.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Principal {
+    /// The person.
+    pub user: UserId,
+    /// The OAuth client through which the person calls.
+    pub client: ClientId,
+    /// The grant that the token was issued under.
+    pub grant: GrantId,
+    /// The token's `jti`.
+    pub token: TokenId,
+    /// What the token allows.
+    pub scopes: ScopeSet,
+    /// The resource that the token is for.
+    pub audience: Resource,
+    /// When the token ends.
+    pub expires: Timestamp,
+}
+
+impl Principal {
+    /// What sessions, parked calls and sealed state are bound to: the person and the client, not the token, so that a
+    /// refreshed token goes on with the same session.
+    #[must_use]
+    pub fn key(&self) -> PrincipalKey {
+        let (user, client) = (self.user.as_str(), self.client.as_str());
+        // The length makes the pair unambiguous: no user and client can be cut differently.
+        PrincipalKey(format!("{}:{user}:{client}", user.len()).into())
+    }
+}
+
+/// A person and a client as one value that can be compared and kept as a map key.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct PrincipalKey(Box<str>);
+
+impl PrincipalKey {
+    /// The gateway itself: it fetches catalogues before anyone calls.
+    #[must_use]
+    pub fn gateway() -> Self {
+        Self("0::gateway".into())
+    }
+
+    /// The key's text, for sealing into state.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PrincipalKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

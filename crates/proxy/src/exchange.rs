@@ -1,0 +1,148 @@
+//! What passes between the fronts (clients) and the upstreams (servers): one model, shaped like the modern protocol.
+//!
+//! A request is self-contained and is answered by a stream of notifications and one terminal message. JSON stays in the
+//! bytes in which it came; who changes something splices.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use sallyport_core::fault::Fault;
+use sallyport_core::policy::{Action, Permit};
+use sallyport_core::{PrincipalKey, ServerName};
+use sallyport_mcp::revision::Revision;
+use tokio::sync::oneshot;
+
+/// What a server may know of the client on whose behalf it is called.
+#[derive(Clone, Debug)]
+pub struct ClientView {
+    /// Whose sessions, processes and state these are.
+    pub principal: PrincipalKey,
+    /// Tells apart the legacy sessions of one principal; `None` for a modern client, whose links are pooled by principal
+    /// and capabilities.
+    pub session: Option<Arc<str>>,
+    /// The revision that the client speaks. A server that speaks the client's era is spoken to in it.
+    pub revision: Revision,
+    /// `clientInfo`: a raw JSON object.
+    pub info: Option<Bytes>,
+    /// The client's capabilities: a raw JSON object, `{}` when it has none.
+    pub capabilities: Bytes,
+}
+
+/// One permitted request for one server. It is made from a permit by value and sent by value, once.
+#[derive(Debug)]
+pub struct OutboundCall {
+    /// The server that the permit names.
+    pub(crate) server: ServerName,
+    /// The MCP method.
+    pub(crate) method: &'static str,
+    /// The tool, prompt or resource as the server knows it; the source of `Mcp-Name`.
+    pub(crate) target: Box<str>,
+    /// The raw `params` object. Names in it are the server's own; `_meta` is as the client sent it, without anything
+    /// of ours.
+    pub(crate) params: Bytes,
+    /// The client's raw JSON-RPC id: answers bear it again, whatever id the server saw.
+    pub(crate) id: Bytes,
+    /// The raw `progressToken` of `_meta`, if any; progress bears it again.
+    pub(crate) progress_token: Option<Bytes>,
+    /// The level that a modern client asked to be told of on this request.
+    pub(crate) log_level: Option<Box<str>>,
+}
+
+/// The parts of a request besides its permit.
+#[derive(Debug)]
+pub struct CallParts {
+    /// The raw `params` object, names already the server's own.
+    pub params: Bytes,
+    /// The client's raw JSON-RPC id.
+    pub id: Bytes,
+    /// The raw `progressToken`.
+    pub progress_token: Option<Bytes>,
+    /// The modern `logLevel` of `_meta`.
+    pub log_level: Option<Box<str>>,
+}
+
+impl OutboundCall {
+    /// Turns a permit into the one call that it allows. Nothing else makes an outbound call.
+    pub fn new<A: Action>(permit: Permit<A>, parts: CallParts) -> Self {
+        let action = permit.into_action();
+        Self {
+            server: action.server().clone(),
+            method: A::METHOD,
+            target: action.target().into(),
+            params: parts.params,
+            id: parts.id,
+            progress_token: parts.progress_token,
+            log_level: parts.log_level,
+        }
+    }
+}
+
+/// What a client tells a server outside of calls.
+#[derive(Clone, Debug)]
+pub enum Control {
+    /// Stop the call with this raw client id.
+    Cancel {
+        /// The raw JSON-RPC id that the client gave the call.
+        id: Bytes,
+        /// The client's reason: a raw JSON string.
+        reason: Option<Bytes>,
+    },
+    /// `logging/setLevel` of a legacy session.
+    LogLevel(Box<str>),
+    /// `notifications/roots/list_changed` of a legacy session.
+    RootsChanged,
+    /// Tell of changes of this resource (the server's own URI).
+    Subscribe(Box<str>),
+    /// No longer.
+    Unsubscribe(Box<str>),
+}
+
+/// The answer to a call.
+pub enum Reply {
+    /// One complete JSON-RPC response with the client's id, in the server's era.
+    Whole(Bytes),
+    /// Messages as they come; the last is [`Message::Terminal`].
+    Stream(Pin<Box<dyn Stream<Item = Result<Message, Fault>> + Send>>),
+}
+
+/// One message from a server about a running call.
+#[derive(Debug)]
+pub enum Message {
+    /// A complete JSON-RPC notification; progress bears the client's token.
+    Notification(Bytes),
+    /// A question to the client (a legacy server's sampling, elicitation or roots request).
+    Question(Question),
+    /// The complete JSON-RPC response with the client's id. Nothing follows.
+    Terminal(Bytes),
+}
+
+/// A request of a legacy server to the client.
+#[derive(Debug)]
+pub struct Question {
+    /// `sampling/createMessage`, `elicitation/create`, `roots/list` or `ping`-like others.
+    pub method: Box<str>,
+    /// The raw `params` object, if any.
+    pub params: Option<Bytes>,
+    /// Where the client's answer goes. Dropped without an answer, the server is told that there is none.
+    pub answer: oneshot::Sender<Answered>,
+}
+
+/// The client's answer to a question.
+#[derive(Debug)]
+pub enum Answered {
+    /// The raw `result`.
+    Result(Bytes),
+    /// The raw `error` object.
+    Error(Bytes),
+}
+
+/// Where goes what a server sends outside of any call of the session or lease.
+pub trait Downstream: Send + Sync {
+    /// A complete notification: list changes, resource updates, log messages.
+    fn notify(&self, server: &ServerName, message: Bytes);
+
+    /// A question outside of any call.
+    fn ask(&self, server: &ServerName, question: Question);
+}

@@ -1,0 +1,191 @@
+//! What the operator configured, as the proxy needs it: servers, profiles, limits.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sallyport_core::policy::Rules;
+use sallyport_core::{ProfileSlug, Resource, Secret, ServerName};
+
+/// How a server is reached.
+#[derive(Clone)]
+pub enum Transport {
+    /// Streamable HTTP.
+    Http {
+        /// The endpoint's URL: http or https.
+        url: url::Url,
+        /// Static headers, sent with every request; the values may be credentials.
+        headers: Vec<(String, Secret<String>)>,
+    },
+    /// A child process that speaks over its standard input and output.
+    Stdio {
+        /// The program: a path, or a name that is looked up in `PATH` at start.
+        command: String,
+        /// Its arguments, passed as they are, never through a shell.
+        args: Vec<String>,
+        /// What is added to the minimal environment.
+        env: BTreeMap<String, Secret<String>>,
+        /// The working directory; the data directory's `run/` when absent.
+        cwd: Option<PathBuf>,
+    },
+    /// The demo server in this process.
+    Demo,
+}
+
+/// Which eras a server speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Protocol {
+    /// Found out by probing.
+    #[default]
+    Auto,
+    /// Only revisions with `initialize`.
+    Legacy,
+    /// Only 2026-07-28 and later.
+    Modern,
+}
+
+/// One server behind the gateway.
+#[derive(Clone)]
+pub struct ServerSpec {
+    /// The operator's name for it.
+    pub name: ServerName,
+    /// How it is reached.
+    pub transport: Transport,
+    /// Which eras it speaks.
+    pub protocol: Protocol,
+    /// Whether one session or process may serve every principal.
+    pub shared: bool,
+    /// Timeouts and bounds.
+    pub limits: ServerLimits,
+    /// Changes whenever anything above does; an unchanged server is left alone on reload.
+    pub fingerprint: [u8; 32],
+}
+
+/// The timeouts and bounds of one server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ServerLimits {
+    /// To connect or start: 10 s.
+    pub connect: Duration,
+    /// To answer `initialize`, `server/discover` and lists: 10 s. One server that is slower than this does not hold up
+    /// the others.
+    pub handshake: Duration,
+    /// Silence on a running call before it is given up; each message starts it again: 60 s.
+    pub idle: Duration,
+    /// A running call in all, whatever progress it reports: 30 min.
+    pub call: Duration,
+    /// The largest message that is taken from the server: 16 MiB.
+    pub message_bytes: usize,
+    /// Calls in flight at once: 256.
+    pub concurrency: usize,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            call: Duration::from_secs(30 * 60),
+            message_bytes: 16 << 20,
+            concurrency: 256,
+        }
+    }
+}
+
+/// When names are prefixed with the server's name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Naming {
+    /// Only names that two servers of the profile share; then both are prefixed.
+    #[default]
+    OnCollision,
+    /// All names.
+    Always,
+    /// None; a collision is an error at start.
+    Never,
+}
+
+/// One endpoint: a profile at `/mcp/{slug}`, or one server alone at `/servers/{name}/mcp`.
+#[derive(Clone)]
+pub struct EndpointSpec {
+    /// What it is.
+    pub kind: EndpointKind,
+    /// The paths under which it is served, without trailing slash: `/mcp/{slug}`, and `/mcp` for `default`.
+    pub paths: Vec<String>,
+    /// The resources that name it, one for each path; a token for any of them is good here.
+    pub resources: Vec<Resource>,
+    /// The servers it shows, in the operator's order.
+    pub servers: Vec<ServerName>,
+    /// How colliding names are told apart.
+    pub naming: Naming,
+    /// Who may use what.
+    pub rules: Rules,
+}
+
+/// What an endpoint is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum EndpointKind {
+    /// A profile.
+    Profile(ProfileSlug),
+    /// One server alone; names are never changed.
+    Server(ServerName),
+}
+
+/// The bounds on what clients may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProxyLimits {
+    /// The largest request body: 4 MiB.
+    pub request_bytes: usize,
+    /// The deepest nesting of a message: 64.
+    pub depth: usize,
+    /// Legacy sessions of one principal: 64; the oldest idle one makes room.
+    pub sessions_per_principal: usize,
+    /// How long an idle legacy session is kept: 8 h.
+    pub session_idle: Duration,
+    /// The age at which a legacy session ends whatever happens: 30 days.
+    pub session_absolute: Duration,
+    /// Calls of one principal in flight at once: 128.
+    pub calls_per_principal: usize,
+    /// Open GET and listen streams of one principal: 32.
+    pub streams_per_principal: usize,
+    /// Calls of one principal that wait for an answer from the client: 16.
+    pub parked_per_principal: usize,
+    /// How long such a call waits: 10 min.
+    pub parked_for: Duration,
+    /// Items on one page of a list: 1000.
+    pub page_items: usize,
+    /// Time between keep-alive comments on an idle stream: 15 s.
+    pub keep_alive: Duration,
+}
+
+impl Default for ProxyLimits {
+    fn default() -> Self {
+        Self {
+            request_bytes: 4 << 20,
+            depth: 64,
+            sessions_per_principal: 64,
+            session_idle: Duration::from_secs(8 * 3600),
+            session_absolute: Duration::from_secs(30 * 24 * 3600),
+            calls_per_principal: 128,
+            streams_per_principal: 32,
+            parked_per_principal: 16,
+            parked_for: Duration::from_secs(600),
+            page_items: 1000,
+            keep_alive: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Everything that a reload may change.
+#[derive(Clone)]
+pub struct ProxyConfig {
+    /// The servers behind.
+    pub servers: Vec<ServerSpec>,
+    /// The endpoints in front.
+    pub endpoints: Vec<EndpointSpec>,
+    /// The bounds.
+    pub limits: ProxyLimits,
+    /// The URL of the protected resource metadata for each resource, as the challenge names it (RFC 9728 §5.1).
+    pub public_url: String,
+    /// Whether a bearer token is needed; `None` names the local user that everyone is (`auth.mode: none`).
+    pub anonymous: Option<sallyport_core::UserId>,
+}

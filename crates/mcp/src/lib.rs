@@ -1,2 +1,7 @@
-//! TODO
+//! The Model Context Protocol's rules without input or output: envelopes, revisions, headers, catalogues, and what
+//! passes between the two eras.
 #![forbid(unsafe_code)]
+
+pub mod revision;
+
+pub use revision::{Era, Revision};

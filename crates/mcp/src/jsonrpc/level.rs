@@ -1,0 +1,124 @@
+//! One object whose members are looked at: where each known member is, and the promise that there is no second.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+
+use super::ScanError;
+use super::keys::Names;
+use crate::json::{Scanner, Span, unescape};
+
+/// The known members of one object; `N` is how many names the level has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Level<K, const N: usize> {
+    spans: [Span; N],
+    names: PhantomData<K>,
+}
+
+impl<K: Names, const N: usize> Level<K, N> {
+    /// A level without members.
+    fn empty() -> Self {
+        Self {
+            spans: [Span::default(); N],
+            names: PhantomData,
+        }
+    }
+
+    /// Where the member's value is.
+    pub(super) fn get(&self, key: K) -> Option<Span> {
+        self.spans.get(key.index()).filter(|s| !s.is_empty()).copied()
+    }
+
+    /// Moves over an object. `value` moves over each known member's value and tells where it lies.
+    #[inline]
+    pub(super) fn scan<'a>(
+        scanner: &mut Scanner<'a>,
+        mut value: impl FnMut(&mut Scanner<'a>, K) -> Result<Span, ScanError>,
+    ) -> Result<Self, ScanError> {
+        let mut level = Self::empty();
+        let mut others = Others::default();
+        scanner.open(b'{')?;
+        if !scanner.take(b'}')? {
+            loop {
+                level.member(scanner, &mut others, &mut value)?;
+                if !scanner.take(b',')? {
+                    scanner.expect(b'}')?;
+                    break;
+                }
+            }
+        }
+        scanner.close();
+        Ok(level)
+    }
+
+    #[inline]
+    fn member<'a>(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        others: &mut Others<'a>,
+        value: &mut impl FnMut(&mut Scanner<'a>, K) -> Result<Span, ScanError>,
+    ) -> Result<(), ScanError> {
+        let token = scanner.key()?;
+        let inner = scanner.inner(token);
+        let key = if token.escaped {
+            // A key without a value cannot be compared with any other.
+            unescape(inner).ok_or(scanner.unexpected())?
+        } else {
+            Cow::Borrowed(inner)
+        };
+        let Some(known) = K::exactly(&key) else {
+            if let Some(near) = K::ALL.iter().find(|k| folds_to(&key, k.name())) {
+                return Err(ScanError::Ambiguous(near.name()));
+            }
+            others.add(key)?;
+            scanner.skip_value()?;
+            return Ok(());
+        };
+        let span = value(scanner, known)?;
+        match self.spans.get_mut(known.index()) {
+            Some(slot) if slot.is_empty() => *slot = span,
+            _ => return Err(ScanError::Ambiguous(known.name())),
+        }
+        Ok(())
+    }
+}
+
+/// The other members: few as a rule, so that a list will do; a set once an attacker sends many.
+#[derive(Default)]
+struct Others<'a> {
+    few: Vec<Cow<'a, str>>,
+    many: BTreeSet<Cow<'a, str>>,
+}
+
+impl<'a> Others<'a> {
+    const FEW: usize = 16;
+
+    fn add(&mut self, key: Cow<'a, str>) -> Result<(), ScanError> {
+        if self.few.contains(&key) {
+            return Err(ScanError::Repeated);
+        }
+        if self.few.len() < Self::FEW {
+            self.few.push(key);
+        } else if !self.many.insert(key) {
+            return Err(ScanError::Repeated);
+        }
+        Ok(())
+    }
+}
+
+/// Whether some parser may take `key` for `name`: another case, the letters that Unicode folds to ASCII (ſ, K), or NULs
+/// that a C string would end at.
+fn folds_to(key: &str, name: &str) -> bool {
+    if key.is_ascii() && !key.contains('\0') {
+        return key.eq_ignore_ascii_case(name);
+    }
+    let fold = |c: char| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    let folded = key.chars().filter(|c| *c != '\0').map(fold);
+    let until_nul = key.split('\0').next().unwrap_or_default().chars().map(fold);
+    let same = |left: &mut dyn Iterator<Item = char>| left.eq(name.chars().map(|c| c.to_ascii_lowercase()));
+    same(&mut { folded }) || same(&mut { until_nul })
+}

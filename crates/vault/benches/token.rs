@@ -1,0 +1,55 @@
+//! What the token check costs a request: remembered (hit) and verified anew (miss).
+
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use sallyport_core::capability::{AccessClaims, SignToken as _, VerifyToken as _};
+use sallyport_core::{ClientId, GrantId, Resource, ScopeSet, Timestamp, TokenId, UserId};
+use sallyport_vault::signing::{Signer, SigningKey};
+use sallyport_vault::verifier::{DEFAULT_CACHE, Verifier};
+
+const ISSUER: &str = "https://gateway.example";
+
+fn bench(c: &mut Criterion) {
+    let now = Timestamp::from_secs(1_800_000_000);
+    let Ok(key) = SigningKey::generate(now) else {
+        return;
+    };
+    let Ok(signer) = Signer::new(ISSUER, key, Vec::new()) else {
+        return;
+    };
+    let Ok(audience) = Resource::parse("https://gateway.example/mcp") else {
+        return;
+    };
+    let claims = AccessClaims {
+        user: UserId::new("0123456789abcdef012345"),
+        client: ClientId::new("0123456789abcdef012345"),
+        audience: audience.clone(),
+        scopes: ScopeSet::parse("mcp"),
+        token: TokenId::new("0123456789abcdef012345"),
+        grant: GrantId::new("0123456789abcdef012345"),
+        issued: now,
+        expires: Timestamp::from_secs(1_800_000_900),
+    };
+    let Ok(token) = signer.sign(&claims) else { return };
+    let audiences = [audience];
+    let public = signer.public_keys();
+    let (Ok(with), Ok(without)) = (
+        Verifier::new(ISSUER, &public, DEFAULT_CACHE),
+        Verifier::new(ISSUER, &public, 0),
+    ) else {
+        return;
+    };
+    let mut group = c.benchmark_group("token");
+    group.bench_function("hit", |b| {
+        b.iter(|| with.verify(black_box(token.expose()), &audiences, now))
+    });
+    group.bench_function("miss", |b| {
+        b.iter(|| without.verify(black_box(token.expose()), &audiences, now))
+    });
+    group.bench_function("sign", |b| b.iter(|| signer.sign(black_box(&claims))));
+    group.finish();
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);

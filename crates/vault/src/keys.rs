@@ -1,0 +1,219 @@
+//! The master key and the keys that are drawn from it.
+
+use aws_lc_rs::aead::{AES_256_GCM_SIV, LessSafeKey, UnboundKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
+use sallyport_core::Secret;
+use sallyport_core::capability::Purpose;
+use zeroize::Zeroizing;
+
+use crate::KeyError;
+
+/// The salt of the extraction step (RFC 5869 §3.1): a change of it would be a change of every key.
+const SALT: &[u8] = b"sallyport/vault/1";
+
+/// The 32 bytes that every other key of an installation is drawn from.
+#[derive(Clone)]
+pub struct MasterKey(Secret<[u8; Self::LEN]>);
+
+impl MasterKey {
+    /// The length in bytes.
+    pub const LEN: usize = 32;
+
+    /// Fewer different byte values than this among 32 is a pattern; 32 random bytes have fewer with a chance below 2⁻⁷⁰.
+    const MIN_DISTINCT: usize = 14;
+
+    /// Takes 32 bytes that look random.
+    ///
+    /// # Errors
+    /// [`KeyError::Placeholder`] for zeros, repetitions, counters and readable text (VA-04).
+    pub fn from_bytes(bytes: [u8; Self::LEN]) -> Result<Self, KeyError> {
+        let key = Self(Secret::new(bytes));
+        if key.is_pattern() {
+            return Err(KeyError::Placeholder);
+        }
+        Ok(key)
+    }
+
+    /// Reads 64 hex characters, or 32 bytes in base64 or base64url with or without padding. White space around is ignored.
+    ///
+    /// # Errors
+    /// [`KeyError::Form`] for another form or length, [`KeyError::Placeholder`] for a key that is not random.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let text = text.trim();
+        let bytes = match text.len() {
+            64 => hex(text),
+            43 => URL_SAFE_NO_PAD.decode(text).ok(),
+            44 => URL_SAFE.decode(text).or_else(|_| STANDARD.decode(text)).ok(),
+            _ => None,
+        }
+        .map(Zeroizing::new)
+        .ok_or(KeyError::Form)?;
+        let bytes = <[u8; Self::LEN]>::try_from(bytes.as_slice()).map_err(|_| KeyError::Form)?;
+        Self::from_bytes(bytes)
+    }
+
+    /// The text that [`MasterKey::parse`] reads: 64 hex characters.
+    #[must_use]
+    pub fn to_hex(&self) -> Secret<String> {
+        Secret::new(self.0.expose().iter().map(|b| format!("{b:02x}")).collect())
+    }
+
+    fn is_pattern(&self) -> bool {
+        let bytes = self.0.expose();
+        let mut seen = Zeroizing::new(*bytes);
+        seen.sort_unstable();
+        let distinct = 1 + seen
+            .iter()
+            .zip(seen.iter().skip(1))
+            .filter(|(a, b)| a != b)
+            .count();
+        let steps = || {
+            bytes
+                .iter()
+                .zip(bytes.iter().skip(1))
+                .map(|(a, b)| b.wrapping_sub(*a))
+        };
+        let counter = steps().zip(steps().skip(1)).all(|(a, b)| a == b);
+        let readable = bytes.iter().all(|b| (0x20..0x7f).contains(b));
+        distinct < Self::MIN_DISTINCT || counter || readable
+    }
+}
+
+fn hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text
+        .chars()
+        .map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()))
+        .collect::<Option<_>>()?;
+    let pairs = digits.chunks_exact(2);
+    pairs
+        .map(|pair| match pair {
+            [high, low] => Some(high << 4 | low),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The keys that one master key gives, each for one use.
+pub(crate) struct Keys {
+    /// Names the master key in every record; tells nothing about it.
+    pub(crate) id: [u8; 8],
+    pub(crate) secrets: LessSafeKey,
+    session: LessSafeKey,
+    cursor: LessSafeKey,
+    request_state: LessSafeKey,
+    login_form: LessSafeKey,
+    pub(crate) derive: hmac::Key,
+}
+
+impl Keys {
+    pub(crate) fn draw(master: &MasterKey) -> Result<Self, KeyError> {
+        let root = Salt::new(HKDF_SHA256, SALT).extract(master.0.expose());
+        let id = expand(&root, "key id")?;
+        let state = |purpose: Purpose| aead(&root, &format!("state/{}", purpose.label()));
+        Ok(Self {
+            id: id.first_chunk().copied().ok_or(KeyError::Library)?,
+            secrets: aead(&root, "secrets")?,
+            session: state(Purpose::Session)?,
+            cursor: state(Purpose::Cursor)?,
+            request_state: state(Purpose::RequestState)?,
+            login_form: state(Purpose::LoginForm)?,
+            derive: hmac::Key::new(hmac::HMAC_SHA256, expand(&root, "derive")?.as_slice()),
+        })
+    }
+
+    pub(crate) fn state(&self, purpose: Purpose) -> &LessSafeKey {
+        match purpose {
+            Purpose::Session => &self.session,
+            Purpose::Cursor => &self.cursor,
+            Purpose::RequestState => &self.request_state,
+            Purpose::LoginForm => &self.login_form,
+        }
+    }
+}
+
+fn aead(root: &Prk, label: &str) -> Result<LessSafeKey, KeyError> {
+    let key = expand(root, label)?;
+    let key = UnboundKey::new(&AES_256_GCM_SIV, key.as_slice()).map_err(|_| KeyError::Library)?;
+    Ok(LessSafeKey::new(key))
+}
+
+fn expand(root: &Prk, label: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+    let mut out = Zeroizing::new([0u8; 32]);
+    root.expand(&[label.as_bytes()], hmac::HMAC_SHA256)
+        .and_then(|okm| okm.fill(out.as_mut_slice()))
+        .map_err(|_| KeyError::Library)?;
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "8f1d0c6a5b7e42993ed1707a11c4b8f02b9d6c5e4f8a37d1e06b52c98d7f4a13";
+
+    #[test]
+    fn every_written_form_is_the_same_key() {
+        let key = MasterKey::parse(GOOD).unwrap();
+        let bytes = key.0.expose();
+        for text in [
+            format!("  {GOOD}\n"),
+            GOOD.to_uppercase(),
+            URL_SAFE_NO_PAD.encode(bytes),
+            URL_SAFE.encode(bytes),
+            STANDARD.encode(bytes),
+        ] {
+            assert!(
+                MasterKey::parse(&text).is_ok_and(|k| k.0.matches(bytes)),
+                "{text}"
+            );
+        }
+        assert_eq!(key.to_hex().expose(), GOOD);
+    }
+
+    #[test]
+    fn va_04_weak_master_keys_are_refused_without_showing_them() {
+        let typo = GOOD.replacen('8', "g", 1);
+        let form = [
+            "",
+            "changeme",
+            &GOOD[..62],
+            &typo,
+            &format!("{GOOD}00"),
+            "ÄÄÄÄÄÄÄÄÄÄÄÄÄÄÄÄÄÄÄÄÄÄ",
+        ];
+        for text in form {
+            let error = MasterKey::parse(text).err().unwrap();
+            assert!(matches!(error, KeyError::Form), "{text}");
+            assert!(text.is_empty() || !error.to_string().contains(text));
+        }
+        let counter: String = (0..32).map(|i| format!("{i:02x}")).collect();
+        let readable = URL_SAFE_NO_PAD.encode(b"this is the secret key of my box");
+        for text in [
+            "0".repeat(64),
+            "f".repeat(64),
+            "0123456789abcdef".repeat(4),
+            "deadbeef".repeat(8),
+            counter,
+            readable,
+            "A".repeat(43),
+        ] {
+            let error = MasterKey::parse(&text).err().unwrap();
+            assert!(matches!(error, KeyError::Placeholder), "{text}: {error}");
+            assert!(!error.to_string().contains(&text));
+        }
+    }
+
+    #[test]
+    fn different_masters_give_different_ids_and_keys() {
+        let a = Keys::draw(&MasterKey::parse(GOOD).unwrap()).unwrap();
+        let b = Keys::draw(&MasterKey::parse(&GOOD.replacen('8', "9", 1)).unwrap()).unwrap();
+        assert_ne!(a.id, b.id);
+        assert_ne!(
+            hmac::sign(&a.derive, b"x").as_ref(),
+            hmac::sign(&b.derive, b"x").as_ref()
+        );
+    }
+}

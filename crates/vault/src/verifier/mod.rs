@@ -1,0 +1,193 @@
+//! The one place where an access token is believed (RFC 9068 §4, RFC 8725 §3).
+//!
+//! A token that was verified is remembered by its SHA-256, so that the next request with it costs a hash and a look-up.
+//! What is remembered dies with the token's time, with a change of the keys and with the revocation of its grant; all
+//! three are looked at on every hit.
+
+mod cache;
+mod claims;
+mod revoked;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use jsonwebtoken::DecodingKey;
+use sallyport_core::capability::{RevokeTokens, TokenError, VerifyToken};
+use sallyport_core::{GrantId, Principal, Resource, Timestamp};
+
+use crate::KeyError;
+use crate::signing::{Alg, PublicKey};
+use cache::{Cache, Entry};
+use revoked::Revoked;
+
+/// How many verified tokens are remembered unless said otherwise.
+pub const DEFAULT_CACHE: usize = 10_000;
+
+/// The longest token that is looked at, in bytes; ours have about 700.
+pub const MAX_TOKEN: usize = 8 * 1024;
+
+/// How far `nbf` and `iat` may lie ahead of our clock. `exp` gets none: it was written by our own clock.
+pub const SKEW: Duration = Duration::from_secs(60);
+
+/// Verifies the access tokens of one issuer.
+pub struct Verifier {
+    issuer: String,
+    keys: RwLock<KeySet>,
+    /// Counts the changes of `keys`; what was verified under an older count is verified anew.
+    generation: AtomicU64,
+    cache: Cache,
+    revoked: Revoked,
+}
+
+/// By key id: the header names a key, and the key brings its algorithm.
+type KeySet = HashMap<String, (Alg, DecodingKey)>;
+
+impl Verifier {
+    /// A verifier that takes `issuer`'s tokens when one of `keys` has signed them, and remembers up to `cache_capacity`
+    /// (0 for none).
+    ///
+    /// # Errors
+    /// [`KeyError::SigningKey`] if a public key cannot be used.
+    pub fn new(issuer: &str, keys: &[PublicKey], cache_capacity: usize) -> Result<Self, KeyError> {
+        Ok(Self {
+            issuer: issuer.to_owned(),
+            keys: RwLock::new(key_set(keys)?),
+            generation: AtomicU64::new(0),
+            cache: Cache::new(cache_capacity),
+            revoked: Revoked::default(),
+        })
+    }
+
+    /// Replaces the keys: tokens of a key that is no longer there are refused from now on, remembered ones too.
+    ///
+    /// # Errors
+    /// [`KeyError::SigningKey`] if a public key cannot be used; then nothing changes.
+    pub fn replace_keys(&self, keys: &[PublicKey]) -> Result<(), KeyError> {
+        let keys = key_set(keys)?;
+        let mut current = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        *current = keys;
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    /// Takes over the revocations that the store knows of, at start and when another process has revoked (JW-17).
+    pub fn load_revoked(&self, grants: impl IntoIterator<Item = (GrantId, Timestamp)>) {
+        self.revoked.extend(grants);
+    }
+
+    /// Forgets grants that were revoked before `time`: the longest life of an access token ago, when none of theirs can
+    /// be alive. Grants that were revoked by [`RevokeTokens::revoke_grant`] alone, without the time from the store, stay.
+    pub fn forget_revoked(&self, time: Timestamp) {
+        self.revoked.forget_before(time);
+    }
+
+    /// How many verified tokens are remembered.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// Everything about a verified token that changes with time and with the request.
+    fn judge(
+        &self,
+        entry: &Entry,
+        audiences: &[Resource],
+        now: Timestamp,
+    ) -> Result<Arc<Principal>, TokenError> {
+        let principal = &entry.principal;
+        if now >= principal.expires || now < entry.not_before {
+            return Err(TokenError::Expired);
+        }
+        if !audiences.contains(&principal.audience) {
+            return Err(TokenError::Audience);
+        }
+        // The epoch is read before the set: a revocation in between is seen by the next hit.
+        let epoch = self.revoked.epoch();
+        if entry.checked.load(Ordering::Acquire) != epoch {
+            if self.revoked.contains(&principal.grant) {
+                return Err(TokenError::Revoked);
+            }
+            entry.checked.store(epoch, Ordering::Release);
+        }
+        Ok(Arc::clone(principal))
+    }
+
+    fn verify_anew(&self, token: &str) -> Result<Entry, TokenError> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock that `replace_keys` holds while it counts.
+        let generation = self.generation.load(Ordering::Acquire);
+        let kid = claims::read_header(token)?;
+        let (alg, key) = keys.get(kid.as_ref()).ok_or(TokenError::Malformed)?;
+        let claims = claims::verify(token, &kid, *alg, key)?;
+        drop(keys);
+        let (principal, not_before) = claims.into_principal(&self.issuer)?;
+        Ok(Entry {
+            principal: Arc::new(principal),
+            not_before: not_before.minus(SKEW),
+            generation,
+            checked: AtomicU64::new(Revoked::UNCHECKED),
+        })
+    }
+}
+
+impl VerifyToken for Verifier {
+    fn verify(
+        &self,
+        token: &str,
+        audiences: &[Resource],
+        now: Timestamp,
+    ) -> Result<Arc<Principal>, TokenError> {
+        if token.len() > MAX_TOKEN {
+            return Err(TokenError::Malformed);
+        }
+        let hash = digest(&SHA256, token.as_bytes());
+        let hash: [u8; 32] = hash.as_ref().try_into().map_err(|_| TokenError::Malformed)?;
+        let generation = self.generation.load(Ordering::Acquire);
+        let hit = self.cache.with(&hash, |entry| {
+            (entry.generation == generation).then(|| self.judge(entry, audiences, now))
+        });
+        match hit.flatten() {
+            Some(Err(error @ (TokenError::Expired | TokenError::Revoked))) => {
+                self.cache.remove(&hash);
+                Err(error)
+            }
+            Some(judged) => judged,
+            None => {
+                let entry = self.verify_anew(token)?;
+                let principal = self.judge(&entry, audiences, now)?;
+                self.cache.insert(hash, entry);
+                Ok(principal)
+            }
+        }
+    }
+}
+
+impl RevokeTokens for Verifier {
+    fn revoke_grant(&self, grant: &GrantId) {
+        self.revoked.insert(grant.clone());
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier")
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
+    }
+}
+
+fn key_set(keys: &[PublicKey]) -> Result<KeySet, KeyError> {
+    keys.iter()
+        .map(|key| {
+            let (x, y) = key.coordinates();
+            let decoding = DecodingKey::from_ec_components(x, y).map_err(|_| KeyError::SigningKey)?;
+            Ok((key.kid().to_owned(), (key.alg(), decoding)))
+        })
+        .collect()
+}

@@ -1,0 +1,46 @@
+//! `sallyport-bench-load URL SCENARIO IN_FLIGHT SECONDS [TOKEN_FILE]`: prints one line of JSON.
+#![forbid(unsafe_code)]
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sallyport_bench::load::{Load, Target, run};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [url, scenario, in_flight, seconds, rest @ ..] = arguments.as_slice() else {
+        anyhow::bail!("sallyport-bench-load URL SCENARIO IN_FLIGHT SECONDS [TOKEN_FILE]");
+    };
+    // A file, because arguments can be read by everybody on the machine.
+    let token = match rest.first() {
+        Some(file) => Some(
+            std::fs::read_to_string(file)
+                .with_context(|| file.clone())?
+                .trim()
+                .to_owned(),
+        ),
+        None => None,
+    };
+    let load = Load {
+        target: Target::parse(url, token)?,
+        scenario: scenario.parse()?,
+        in_flight: in_flight.parse().context("IN_FLIGHT")?,
+        time: Duration::from_secs_f64(seconds.parse().context("SECONDS")?),
+    };
+    let report = run(&load)?;
+    let requests = report.latency.count();
+    let line = serde_json::json!({
+        "requests": requests,
+        "errors": report.errors,
+        "first_error": report.first_error,
+        "seconds": report.elapsed.as_secs_f64(),
+        "p50_us": report.latency.quantile(500),
+        "p99_us": report.latency.quantile(990),
+    });
+    writeln!(std::io::stdout(), "{line}")?;
+    Ok(())
+}

@@ -1,4 +1,31 @@
 //! The rules of the authorization server: functions of what is known, the time and chance to what is decided. No IO.
+//!
+//! One authorization code walks through [`authorize`] (request), [`consent`] (person's yes), [`token_request`] and
+//! [`client_auth`] (who redeems), [`redeem`] (the code) and [`token_set`] (the answer); [`refresh`] goes on from there.
+//! What is *not* here: HTTP, the store, how a token is signed or a secret hashed, the words of pages.
 #![forbid(unsafe_code)]
 
+pub mod account;
+pub mod authorize;
+pub mod client_auth;
+pub mod consent;
+pub mod display;
+pub mod error;
+pub mod metadata;
 pub mod model;
+pub mod params;
+pub mod pkce;
+pub mod prompt;
+pub mod rate;
+pub mod redeem;
+pub mod redirect;
+pub mod refresh;
+pub mod registration;
+pub mod resources;
+pub mod return_path;
+pub mod token_request;
+pub mod token_set;
+
+pub use error::ErrorCode;
+pub use params::Params;
+pub use resources::Resources;

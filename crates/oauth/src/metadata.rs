@@ -1,0 +1,128 @@
+//! The documents by which clients find their way: RFC 8414, RFC 9728 and the OpenID Connect spelling.
+//!
+//! They are made from the configured issuer only, never from a request (MD-02), and name nothing that is not served
+//! (MD-09).
+
+use sallyport_core::{Resource, ScopeSet};
+use serde_json::{Value, json};
+
+use crate::pkce;
+
+/// What the authorization server's metadata depends on.
+#[derive(Clone, Copy)]
+pub struct Server<'a> {
+    /// The issuer, without a trailing slash; endpoints lie below it.
+    pub issuer: &'a str,
+    /// Every scope that there is.
+    pub scopes: &'a ScopeSet,
+    /// Whether clients can register themselves.
+    pub registration: bool,
+}
+
+/// The authorization server metadata (RFC 8414 §2).
+#[must_use]
+pub fn authorization_server(server: Server<'_>) -> Value {
+    let issuer = server.issuer;
+    let mut document = json!({
+        "issuer": issuer,
+        "authorization_endpoint": format!("{issuer}/authorize"),
+        "token_endpoint": format!("{issuer}/token"),
+        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "scopes_supported": scopes(server.scopes),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+        "code_challenge_methods_supported": [pkce::METHOD],
+        "authorization_response_iss_parameter_supported": true,
+    });
+    if let (true, Some(members)) = (server.registration, document.as_object_mut()) {
+        members.insert(
+            "registration_endpoint".into(),
+            format!("{issuer}/register").into(),
+        );
+    }
+    document
+}
+
+/// The same in the spelling of OpenID Connect Discovery 1.0 §3, for clients that look there first. The two members more
+/// are required by the format; no ID tokens are issued.
+#[must_use]
+pub fn openid_configuration(server: Server<'_>) -> Value {
+    let mut document = authorization_server(server);
+    if let Some(members) = document.as_object_mut() {
+        members.insert("subject_types_supported".into(), json!(["public"]));
+        members.insert("id_token_signing_alg_values_supported".into(), json!(["ES256"]));
+    }
+    document
+}
+
+/// The metadata of one protected resource (RFC 9728 §2). `resource` is byte for byte what clients compare with the URL
+/// that they were given, so it has no trailing slash.
+#[must_use]
+pub fn protected_resource(resource: &Resource, name: &str, server: Server<'_>) -> Value {
+    json!({
+        "resource": resource.as_str(),
+        "authorization_servers": [server.issuer],
+        "scopes_supported": scopes(server.scopes),
+        "bearer_methods_supported": ["header"],
+        "resource_name": name,
+    })
+}
+
+fn scopes(set: &ScopeSet) -> Vec<&str> {
+    set.iter().map(sallyport_core::Scope::as_str).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn md_09_pkce_issuer_and_registration_are_told_as_they_are() {
+        let scopes = ScopeSet::parse("mcp");
+        let server = Server {
+            issuer: "http://h:1",
+            scopes: &scopes,
+            registration: true,
+        };
+        let document = authorization_server(server);
+        assert_eq!(document["issuer"], json!("http://h:1"));
+        assert_eq!(document["code_challenge_methods_supported"], json!(["S256"]));
+        assert_eq!(
+            document["authorization_response_iss_parameter_supported"],
+            json!(true)
+        );
+        assert_eq!(document["registration_endpoint"], json!("http://h:1/register"));
+        for absent in [
+            "revocation_endpoint",
+            "introspection_endpoint",
+            "device_authorization_endpoint",
+        ] {
+            assert!(document.get(absent).is_none(), "{absent}");
+        }
+        let closed = authorization_server(Server {
+            registration: false,
+            ..server
+        });
+        assert!(closed.get("registration_endpoint").is_none());
+        assert_eq!(
+            openid_configuration(server)["subject_types_supported"],
+            json!(["public"])
+        );
+    }
+
+    #[test]
+    fn md_01_the_resource_is_the_url_without_a_slash() {
+        let scopes = ScopeSet::parse("mcp");
+        let server = Server {
+            issuer: "http://h:1",
+            scopes: &scopes,
+            registration: true,
+        };
+        let resource = Resource::parse("http://h:1/mcp/").unwrap();
+        let document = protected_resource(&resource, "Sallyport", server);
+        assert_eq!(document["resource"], json!("http://h:1/mcp"));
+        assert_eq!(document["authorization_servers"], json!(["http://h:1"]));
+    }
+}

@@ -1,0 +1,283 @@
+//! Dynamic client registration (RFC 7591): what is accepted, what is kept, what is answered.
+
+use sallyport_core::{ClientId, ScopeSet, Secret, Timestamp};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::error::ErrorCode;
+use crate::model::{AuthMethod, Client, Digest};
+use crate::redirect::{self, RedirectError, RedirectKind};
+
+/// The longest registration that is read, in bytes.
+pub const MAX_BYTES: usize = 32 * 1024;
+/// The most redirect URIs of one client.
+pub const MAX_REDIRECTS: usize = 32;
+
+/// Members that this server alone sets; a caller's are dropped (DC-03).
+const OURS: &[&str] = &[
+    "client_id",
+    "client_secret",
+    "client_id_issued_at",
+    "client_secret_expires_at",
+    "registration_access_token",
+    "registration_client_uri",
+];
+
+/// What the operator allows.
+#[derive(Clone, Copy)]
+pub struct Policy<'a> {
+    /// Private-use redirect schemes, in lower case.
+    pub private_schemes: &'a [String],
+    /// Every scope that there is.
+    pub scopes: &'a ScopeSet,
+}
+
+/// Why a registration is refused.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum RegistrationError {
+    /// Not a JSON object.
+    #[error("the body must be a JSON object (RFC 7591 §3.1)")]
+    Form,
+    /// A member has the wrong type or a value that cannot be served.
+    #[error("`{member}` {wrong}")]
+    Member {
+        /// Which.
+        member: &'static str,
+        /// What is wrong with it.
+        wrong: &'static str,
+    },
+    /// No list of 1 to [`MAX_REDIRECTS`] strings.
+    #[error("`redirect_uris` must be a list of 1 to 32 strings")]
+    Redirects,
+    /// One of the redirect URIs; each is judged on its own.
+    #[error("`redirect_uris` number {number}, {shown}, {error}")]
+    Redirect {
+        /// Its place in the list, from 1.
+        number: usize,
+        /// The URI, cut and without odd characters.
+        shown: String,
+        /// What is wrong with it.
+        error: RedirectError,
+    },
+    /// Nobody's software statements are trusted here.
+    #[error("software statements are not accepted")]
+    SoftwareStatement,
+}
+
+impl RegistrationError {
+    /// The `error` value of the answer (RFC 7591 §3.2.2).
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Form | Self::Member { .. } => ErrorCode::InvalidClientMetadata,
+            Self::Redirects | Self::Redirect { .. } => ErrorCode::InvalidRedirectUri,
+            Self::SoftwareStatement => ErrorCode::UnapprovedSoftwareStatement,
+        }
+    }
+}
+
+/// An accepted registration, without the identifier that it will have.
+#[derive(Debug)]
+pub struct Registration {
+    auth_method: AuthMethod,
+    redirect_uris: Vec<String>,
+    scopes: ScopeSet,
+    metadata: Map<String, Value>,
+}
+
+impl Registration {
+    /// Reads and judges a registration request.
+    ///
+    /// # Errors
+    /// [`RegistrationError`] names the member, and of the redirect URIs the one that is wrong.
+    pub fn read(body: &[u8], policy: Policy<'_>) -> Result<Self, RegistrationError> {
+        let mut metadata: Map<String, Value> =
+            serde_json::from_slice(body).map_err(|_| RegistrationError::Form)?;
+        for member in OURS {
+            metadata.remove(*member);
+        }
+        if metadata.remove("software_statement").is_some() {
+            return Err(RegistrationError::SoftwareStatement);
+        }
+        if text(&metadata, "client_name").is_err() {
+            return Err(RegistrationError::Member {
+                member: "client_name",
+                wrong: "must be a string",
+            });
+        }
+        let auth_method = auth_method(&metadata)?;
+        let redirect_uris = redirect_uris(&metadata, auth_method, policy.private_schemes)?;
+        let scopes = scopes(&metadata, policy.scopes)?;
+        let grant_types = grant_types(&metadata)?;
+        check_response_types(&metadata)?;
+        metadata.insert("grant_types".into(), grant_types.into());
+        metadata.insert("response_types".into(), vec!["code"].into());
+        metadata.insert("scope".into(), scopes.to_string().into());
+        metadata.insert("redirect_uris".into(), redirect_uris.clone().into());
+        let method = serde_json::to_value(auth_method).unwrap_or_default();
+        metadata.insert("token_endpoint_auth_method".into(), method);
+        Ok(Self {
+            auth_method,
+            redirect_uris,
+            scopes,
+            metadata,
+        })
+    }
+
+    /// Whether the client needs a secret.
+    #[must_use]
+    pub fn needs_secret(&self) -> bool {
+        self.auth_method != AuthMethod::None
+    }
+
+    /// The client under its new identifier; `secret` is the hash of the secret that it is given.
+    #[must_use]
+    pub fn into_client(self, id: ClientId, secret: Option<Digest>, now: Timestamp) -> Client {
+        Client {
+            id,
+            auth_method: self.auth_method,
+            secret,
+            redirect_uris: self.redirect_uris,
+            scopes: self.scopes,
+            metadata: self.metadata,
+            registered: now,
+            last_used: None,
+        }
+    }
+}
+
+/// The answer to a registration (RFC 7591 §3.2.1): everything that is registered, unknown members too, and the
+/// credentials.
+#[must_use]
+pub fn answer(client: &Client, secret: Option<&Secret<String>>) -> Map<String, Value> {
+    let mut answer = client.metadata.clone();
+    answer.insert("client_id".into(), client.id.as_str().into());
+    answer.insert("client_id_issued_at".into(), client.registered.as_secs().into());
+    if let Some(secret) = secret {
+        answer.insert("client_secret".into(), secret.expose().as_str().into());
+        answer.insert("client_secret_expires_at".into(), 0.into());
+    }
+    answer
+}
+
+/// Whether the client registered the grant type (it is `grant_types` of RFC 7591 §2, as it was answered).
+#[must_use]
+pub fn allows_grant(client: &Client, grant_type: &str) -> bool {
+    let listed = client.metadata.get("grant_types").and_then(Value::as_array);
+    listed.is_some_and(|types| types.iter().any(|t| t == grant_type))
+}
+
+fn text<'a>(metadata: &'a Map<String, Value>, member: &str) -> Result<Option<&'a str>, ()> {
+    match metadata.get(member) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(()),
+    }
+}
+
+fn list<'a>(metadata: &'a Map<String, Value>, member: &str) -> Result<Option<Vec<&'a str>>, ()> {
+    match metadata.get(member) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Array(items)) => items
+            .iter()
+            .map(|i| i.as_str().ok_or(()))
+            .collect::<Result<_, _>>()
+            .map(Some),
+        Some(_) => Err(()),
+    }
+}
+
+/// A registration without a method is a public client: every recorded client that leaves it out is one, although
+/// RFC 7591 §2 would make it `client_secret_basic`.
+fn auth_method(metadata: &Map<String, Value>) -> Result<AuthMethod, RegistrationError> {
+    match text(metadata, "token_endpoint_auth_method") {
+        Ok(None | Some("none")) => Ok(AuthMethod::None),
+        Ok(Some("client_secret_basic")) => Ok(AuthMethod::ClientSecretBasic),
+        Ok(Some("client_secret_post")) => Ok(AuthMethod::ClientSecretPost),
+        Ok(Some(_)) | Err(()) => Err(RegistrationError::Member {
+            member: "token_endpoint_auth_method",
+            wrong: "must be none, client_secret_basic or client_secret_post",
+        }),
+    }
+}
+
+fn redirect_uris(
+    metadata: &Map<String, Value>,
+    auth_method: AuthMethod,
+    private_schemes: &[String],
+) -> Result<Vec<String>, RegistrationError> {
+    let uris = list(metadata, "redirect_uris").ok().flatten().unwrap_or_default();
+    if uris.is_empty() || uris.len() > MAX_REDIRECTS {
+        return Err(RegistrationError::Redirects);
+    }
+    for (place, uri) in uris.iter().enumerate() {
+        let judged = match redirect::classify(uri, private_schemes) {
+            Ok(RedirectKind::PrivateUse) if auth_method != AuthMethod::None => {
+                Err(RedirectError::Confidential)
+            }
+            other => other,
+        };
+        judged.map_err(|error| RegistrationError::Redirect {
+            number: place + 1,
+            shown: shown(uri),
+            error,
+        })?;
+    }
+    Ok(uris.into_iter().map(ToOwned::to_owned).collect())
+}
+
+fn shown(uri: &str) -> String {
+    uri.chars()
+        .take(120)
+        .map(|c| {
+            if c.is_ascii_graphic() && !matches!(c, '"' | '\\') {
+                c
+            } else {
+                '?'
+            }
+        })
+        .collect()
+}
+
+fn scopes(metadata: &Map<String, Value>, all: &ScopeSet) -> Result<ScopeSet, RegistrationError> {
+    let asked = text(metadata, "scope").map_err(|()| RegistrationError::Member {
+        member: "scope",
+        wrong: "must be a string",
+    })?;
+    let known = all.intersection(&ScopeSet::parse(asked.unwrap_or_default()));
+    Ok(if known.is_empty() { all.clone() } else { known })
+}
+
+/// Grant types that are not served are left out of the answer, which is what counts (RFC 7591 §3.2.1).
+fn grant_types(metadata: &Map<String, Value>) -> Result<Vec<&'static str>, RegistrationError> {
+    const SERVED: [&str; 2] = ["authorization_code", "refresh_token"];
+    let wrong = |wrong| RegistrationError::Member {
+        member: "grant_types",
+        wrong,
+    };
+    let Some(asked) = list(metadata, "grant_types").map_err(|()| wrong("must be a list of strings"))? else {
+        return Ok(SERVED.to_vec());
+    };
+    if !asked.is_empty() && !asked.contains(&"authorization_code") {
+        return Err(wrong("must hold authorization_code"));
+    }
+    Ok(SERVED
+        .into_iter()
+        .filter(|served| asked.is_empty() || asked.contains(served))
+        .collect())
+}
+
+fn check_response_types(metadata: &Map<String, Value>) -> Result<(), RegistrationError> {
+    let wrong = RegistrationError::Member {
+        member: "response_types",
+        wrong: "must hold code",
+    };
+    match list(metadata, "response_types") {
+        Ok(None) => Ok(()),
+        Ok(Some(types)) if types.is_empty() || types.contains(&"code") => Ok(()),
+        Ok(Some(_)) | Err(()) => Err(wrong),
+    }
+}
+
+#[cfg(test)]
+mod tests;

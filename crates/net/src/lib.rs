@@ -1,2 +1,21 @@
-//! TODO
+//! The network: sockets in, sockets out, and the small pieces that every answer is made of.
+//!
+//! Inbound, one thread accepts and hands connections out in turn to workers ([`listen`]); each request becomes an
+//! [`Inbound`] for a [`Service`]. Outbound, [`egress`] is the one way out of the process and [`http1`] the client that
+//! speaks over it. hyper's types stay in here; others see `http` types and those of this crate.
 #![forbid(unsafe_code)]
+
+pub mod body;
+pub mod egress;
+pub mod http1;
+pub mod inbound;
+pub mod layers;
+pub mod listen;
+pub mod respond;
+pub mod worker;
+
+pub use body::{Body, Response};
+pub use egress::{Egress, Reach, Target};
+pub use inbound::{BodyError, Inbound, Peer, RequestBody};
+pub use listen::{ListenOptions, Listener, ServerHandle, Service};
+pub use worker::Worker;

@@ -1,0 +1,127 @@
+//! The body of an answer.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use sallyport_core::fault::Fault;
+
+use crate::http1::AnswerBody;
+
+/// An answer to an inbound request.
+pub type Response = http::Response<Body>;
+
+/// The body of an answer: bytes that are there, or that come as they are made.
+#[derive(Default)]
+pub struct Body(Kind);
+
+#[derive(Default)]
+enum Kind {
+    #[default]
+    Empty,
+    Full(Bytes),
+    Pieces(VecDeque<Bytes>),
+    Relay(Box<AnswerBody>),
+    Stream(Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>),
+    Axum(axum::body::Body),
+}
+
+impl Body {
+    /// No body.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self(Kind::Empty)
+    }
+
+    /// One piece; its length becomes `Content-Length`.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        if bytes.is_empty() {
+            Self::empty()
+        } else {
+            Self(Kind::Full(bytes))
+        }
+    }
+
+    /// Several pieces that are sent one after the other without being copied together; the sum of their lengths becomes
+    /// `Content-Length`.
+    pub fn pieces(pieces: impl IntoIterator<Item = Bytes>) -> Self {
+        Self(Kind::Pieces(
+            pieces.into_iter().filter(|piece| !piece.is_empty()).collect(),
+        ))
+    }
+
+    /// Pieces as they are made; each is written at once. The body ends with the stream; an error ends the connection, so
+    /// that the client sees that the body is not complete.
+    pub fn stream(stream: impl Stream<Item = Result<Bytes, Fault>> + Send + 'static) -> Self {
+        Self(Kind::Stream(Box::pin(stream)))
+    }
+
+    /// The answer of a server behind, passed on as it is read: no task, no channel in between.
+    #[must_use]
+    pub fn relay(answer: AnswerBody) -> Self {
+        Self(Kind::Relay(Box::new(answer)))
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::full(bytes)
+    }
+}
+
+impl From<axum::body::Body> for Body {
+    fn from(body: axum::body::Body) -> Self {
+        Self(Kind::Axum(body))
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let data = |piece: Option<Result<Bytes, Fault>>| piece.map(|piece| piece.map(Frame::data));
+        let this = self.get_mut();
+        match &mut this.0 {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                this.0 = Kind::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Kind::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece)))),
+            Kind::Relay(answer) => answer.poll_next_piece(cx).map(data),
+            Kind::Stream(stream) => stream.as_mut().poll_next(cx).map(data),
+            Kind::Axum(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map_err(|e| Fault::gateway("make the answer", e)),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Empty => true,
+            Kind::Full(_) | Kind::Relay(_) | Kind::Stream(_) => false,
+            Kind::Pieces(pieces) => pieces.is_empty(),
+            Kind::Axum(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let exact = |length: usize| SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX));
+        match &self.0 {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full(bytes) => exact(bytes.len()),
+            Kind::Pieces(pieces) => exact(pieces.iter().map(Bytes::len).sum()),
+            Kind::Relay(answer) => answer
+                .remaining()
+                .map_or_else(SizeHint::new, SizeHint::with_exact),
+            Kind::Stream(_) => SizeHint::new(),
+            Kind::Axum(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! TLS toward servers: aws-lc as the provider, the system's authorities, HTTP/1.1 by ALPN.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Makes TLS connections. The authorities are read at the first one.
+pub(super) struct Connector {
+    authorities: Vec<Vec<u8>>,
+    config: OnceLock<Result<Arc<ClientConfig>, String>>,
+}
+
+impl Connector {
+    pub(super) fn new(authorities: Vec<Vec<u8>>) -> Self {
+        Self {
+            authorities,
+            config: OnceLock::new(),
+        }
+    }
+
+    pub(super) async fn connect(&self, host: &str, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let config = self.config.get_or_init(|| configure(&self.authorities));
+        let config = config
+            .as_ref()
+            .map_err(|reason| io::Error::other(reason.clone()))?;
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(bare.to_owned()).map_err(io::Error::other)?;
+        TlsConnector::from(Arc::clone(config)).connect(name, tcp).await
+    }
+}
+
+fn configure(authorities: &[Vec<u8>]) -> Result<Arc<ClientConfig>, String> {
+    let mut roots = RootCertStore::empty();
+    let native = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(native.certs);
+    if roots.is_empty() {
+        // An image without certificates: Mozilla's list, as it was when this was built.
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    for der in authorities {
+        let added = roots.add(CertificateDer::from(der.clone()));
+        added.map_err(|e| format!("a configured authority is not usable: {e}"))?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?;
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}

@@ -1,0 +1,269 @@
+//! An answer and its body.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use futures_util::Stream;
+use sallyport_core::fault::Fault;
+use tokio::time::Instant;
+
+use super::chunked::{Chunked, SHARE_FROM};
+use super::connection::{Connection, READ, READ_LARGE};
+use super::parse::{Headers, Length};
+use super::pool::{IDLE, Pool};
+use super::trouble::Trouble;
+
+const READING: &str = "read the answer";
+
+/// An answer: its head, and its body still to be read.
+pub struct Answer {
+    /// The status code; 1xx are never seen.
+    pub status: u16,
+    /// The header fields.
+    pub headers: Headers,
+    /// The body.
+    pub body: AnswerBody,
+}
+
+/// The body of an answer, read from the connection by whoever polls it. Read to its end, the connection goes back to
+/// its pool; dropped before, it is closed, which tells the server that nobody listens any more.
+pub struct AnswerBody {
+    framing: Framing,
+    /// `None` at the end and after an error.
+    connection: Option<Connection>,
+    home: Option<Home>,
+    idle: Duration,
+    silent_since: Option<Instant>,
+}
+
+/// Where the connection goes afterwards.
+struct Home {
+    pool: Arc<Pool>,
+    target: u64,
+    keep: Duration,
+}
+
+enum Framing {
+    Known(u64),
+    Chunked(Chunked),
+    UntilClose,
+}
+
+impl AnswerBody {
+    pub(super) fn new(connection: Connection, length: Length, idle: Duration) -> Self {
+        let framing = match length {
+            Length::Known(length) => Framing::Known(length),
+            Length::Chunked => Framing::Chunked(Chunked::new()),
+            Length::UntilClose => Framing::UntilClose,
+        };
+        Self {
+            framing,
+            connection: Some(connection),
+            home: None,
+            idle,
+            silent_since: None,
+        }
+    }
+
+    /// Sends the connection home when the body ends, to be kept as long as the server says.
+    pub(super) fn returning(mut self, pool: &Arc<Pool>, target: u64, headers: &Headers) -> Self {
+        self.home = Some(Home {
+            pool: Arc::clone(pool),
+            target,
+            keep: keep_alive(headers),
+        });
+        self
+    }
+
+    /// Ends a body of no bytes.
+    pub(super) fn settled(mut self) -> Self {
+        if self.is_done() {
+            self.finish();
+        }
+        self
+    }
+
+    /// Changes how long the server may be silent.
+    pub fn set_idle(&mut self, idle: Duration) {
+        self.idle = idle;
+    }
+
+    /// How many bytes are still to come, where the server told it.
+    #[must_use]
+    pub fn remaining(&self) -> Option<u64> {
+        match self.framing {
+            Framing::Known(left) => Some(left),
+            Framing::Chunked(_) | Framing::UntilClose => self.connection.is_none().then_some(0),
+        }
+    }
+
+    /// The next piece, as large as one read made it; `None` at the end.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Fault>> {
+        poll_fn(|cx| self.poll_next_piece(cx)).await
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// [`Trouble::TooLarge`] before anything is read when the server told a length above `limit`, else after at most
+    /// one read more than `limit` bytes; and what reading runs into.
+    pub async fn whole(mut self, limit: usize) -> Result<Bytes, Fault> {
+        let announced = self.remaining().unwrap_or(0);
+        if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
+            return Err(Trouble::TooLarge(limit).sent(READING));
+        }
+        let mut first = Bytes::new();
+        let mut gathered = BytesMut::new();
+        while let Some(piece) = self.next().await {
+            let piece = piece?;
+            if first.len() + gathered.len() + piece.len() > limit {
+                return Err(Trouble::TooLarge(limit).sent(READING));
+            }
+            if gathered.is_empty() && first.is_empty() {
+                first = piece;
+                continue;
+            }
+            if gathered.is_empty() {
+                gathered.reserve(
+                    usize::try_from(announced)
+                        .unwrap_or(0)
+                        .max(first.len() + piece.len()),
+                );
+                gathered.extend_from_slice(&first);
+                first = Bytes::new();
+            }
+            gathered.extend_from_slice(&piece);
+        }
+        Ok(if gathered.is_empty() {
+            first
+        } else {
+            gathered.freeze()
+        })
+    }
+
+    /// As [`Self::next`], for those who poll.
+    pub fn poll_next_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        loop {
+            let Some(connection) = &mut self.connection else {
+                return Poll::Ready(None);
+            };
+            let piece = match self.framing.take(&mut connection.buffer) {
+                Ok(piece) => piece,
+                Err(what) => return self.fail(Trouble::Framing(what)),
+            };
+            if self.is_done() {
+                self.finish();
+            }
+            if !piece.is_empty() {
+                self.silent_since = None;
+                return Poll::Ready(Some(Ok(piece)));
+            }
+            let want = self.framing.want();
+            let Some(connection) = &mut self.connection else {
+                return Poll::Ready(None);
+            };
+            match connection.poll_fill(cx, want) {
+                Poll::Ready(Ok(0)) if matches!(self.framing, Framing::UntilClose) => {
+                    self.connection = None;
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Ok(0)) => return self.fail(Trouble::Closed),
+                Poll::Ready(Ok(_)) => self.silent_since = None,
+                Poll::Ready(Err(error)) => return self.fail(Trouble::Io(error)),
+                Poll::Pending => {
+                    let silence = connection.poll_silence(cx, &mut self.silent_since, self.idle);
+                    if silence.is_pending() {
+                        return Poll::Pending;
+                    }
+                    return self.fail(Trouble::Timeout("further part of the answer"));
+                }
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        match &self.framing {
+            Framing::Known(left) => *left == 0,
+            Framing::Chunked(chunked) => chunked.is_done(),
+            Framing::UntilClose => false,
+        }
+    }
+
+    /// The body has ended: the connection goes home unless something is wrong with it.
+    fn finish(&mut self) {
+        let (connection, home) = (self.connection.take(), self.home.take());
+        // Bytes beyond the end belong to no request of ours (HT-14).
+        if let (Some(connection), Some(home)) = (connection, home)
+            && connection.buffer.is_empty()
+        {
+            home.pool.put(home.target, connection, home.keep);
+        }
+    }
+
+    fn fail(&mut self, trouble: Trouble) -> Poll<Option<Result<Bytes, Fault>>> {
+        self.connection = None;
+        self.home = None;
+        Poll::Ready(Some(Err(trouble.sent(READING))))
+    }
+}
+
+impl Stream for AnswerBody {
+    type Item = Result<Bytes, Fault>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_next_piece(cx)
+    }
+}
+
+impl Framing {
+    /// Takes what is there of the body off the buffer.
+    fn take(&mut self, buffer: &mut BytesMut) -> Result<Bytes, &'static str> {
+        match self {
+            Self::Known(left) => {
+                let there = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
+                *left -= u64::try_from(there).unwrap_or(*left);
+                Ok(cut(buffer, there))
+            }
+            Self::Chunked(chunked) => chunked.take(buffer),
+            Self::UntilClose => {
+                let there = buffer.len();
+                Ok(cut(buffer, there))
+            }
+        }
+    }
+
+    /// How much to read at once.
+    fn want(&self) -> usize {
+        match self {
+            Self::Known(left) => usize::try_from(*left)
+                .unwrap_or(usize::MAX)
+                .clamp(READ, READ_LARGE),
+            Self::Chunked(_) | Self::UntilClose => READ,
+        }
+    }
+}
+
+/// Small pieces are copied, so that the connection keeps its buffer; large ones are cut out of it.
+fn cut(buffer: &mut BytesMut, length: usize) -> Bytes {
+    if length >= SHARE_FROM {
+        return buffer.split_to(length).freeze();
+    }
+    let piece = Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default());
+    buffer.advance(length.min(buffer.len()));
+    piece
+}
+
+/// How long the server keeps idle connections, less a second for what is on its way.
+fn keep_alive(headers: &Headers) -> Duration {
+    let told = headers.get("keep-alive").and_then(|value| {
+        let parameters = value.split(',');
+        parameters
+            .filter_map(|p| p.trim().strip_prefix("timeout="))
+            .find_map(|n| n.trim().parse::<u64>().ok())
+    });
+    told.map_or(IDLE, |seconds| Duration::from_secs(seconds.saturating_sub(1)))
+}

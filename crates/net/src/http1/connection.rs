@@ -1,0 +1,102 @@
+//! One connection to a server: its socket, what was read and not yet taken, and one timer.
+
+use std::future::Future as _;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::egress::Transport;
+
+/// How much is read at once.
+pub(super) const READ: usize = 16 * 1024;
+
+/// How much is read at once of a body that is known to be large.
+pub(super) const READ_LARGE: usize = 128 * 1024;
+
+/// A buffer that grew beyond this is not kept with an idle connection.
+const KEEP: usize = 64 * 1024;
+
+pub(super) struct Connection {
+    pub(super) transport: Transport,
+    pub(super) buffer: BytesMut,
+    /// The request's bytes, kept for the next one.
+    pub(super) out: Vec<u8>,
+    timer: Timer,
+}
+
+impl Connection {
+    pub(super) fn new(transport: Transport) -> Self {
+        Self {
+            transport,
+            buffer: BytesMut::new(),
+            out: Vec::new(),
+            timer: Timer::default(),
+        }
+    }
+
+    /// Reads what is there, at least one byte; 0 is the end of the stream.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<io::Result<usize>> {
+        self.buffer.reserve(want);
+        pin!(self.transport.read_buf(&mut self.buffer)).poll(cx)
+    }
+
+    /// Whether the silence since `start` has lasted for `limit`; the task is woken when it has.
+    pub(super) fn poll_silence(
+        &mut self,
+        cx: &mut Context<'_>,
+        start: &mut Option<Instant>,
+        limit: Duration,
+    ) -> Poll<()> {
+        let start = *start.get_or_insert_with(Instant::now);
+        match start.checked_add(limit) {
+            Some(deadline) => self.timer.poll_deadline(cx, deadline),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Whether an idle connection may be used again: nothing has arrived on it, neither its end nor stray bytes. No
+    /// system call unless something has.
+    pub(super) fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut byte = [0u8; 1];
+        let mut buf = ReadBuf::new(&mut byte);
+        self.buffer.is_empty() && Pin::new(&mut self.transport).poll_read(cx, &mut buf).is_pending()
+    }
+
+    /// Gives back memory that an idle connection does not need.
+    pub(super) fn trim(&mut self) {
+        if self.buffer.capacity() > KEEP {
+            self.buffer = BytesMut::new();
+        }
+        if self.out.capacity() > KEEP {
+            self.out = Vec::new();
+        }
+        // Requests carry credentials: none is left behind in an idle buffer.
+        self.out.fill(0);
+        self.out.clear();
+    }
+}
+
+/// One timer for all deadlines of a connection: it is armed once, and the deadline is looked at again when it fires.
+#[derive(Default)]
+struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if sleep.deadline() > deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline);
+        }
+    }
+}

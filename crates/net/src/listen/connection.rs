@@ -1,0 +1,172 @@
+//! One connection from a client: hyper's HTTP/1.1 server, driven by hand.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use sallyport_core::RequestId;
+use sallyport_core::fault::Fault;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::wire::Wire;
+use super::{ListenOptions, Service};
+use crate::{Body, Inbound, RequestBody, Response, Worker};
+
+/// Requests are numbered through the process.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// What one worker's connections have in common.
+pub(super) struct Shared<S> {
+    pub(super) service: Arc<S>,
+    pub(super) worker: Arc<Worker>,
+    pub(super) options: Arc<ListenOptions>,
+    /// No new request from now on.
+    pub(super) draining: CancellationToken,
+}
+
+/// A body that nobody read, on its way from the one who dropped it to the one who drains it. One connection has one
+/// request at a time.
+#[derive(Default)]
+pub(crate) struct Leftover {
+    body: Mutex<Option<Incoming>>,
+    /// Whether a request is being answered.
+    pub(super) busy: AtomicBool,
+}
+
+impl Leftover {
+    pub(crate) fn put(&self, body: Incoming) {
+        *self.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+    }
+
+    fn take(&self) -> Option<Incoming> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve<S: Service>(shared: Arc<Shared<S>>, stream: TcpStream, peer: SocketAddr) {
+    let options = &shared.options;
+    let leftover = Arc::new(Leftover::default());
+    let wire = Wire::new(stream, Arc::clone(options), Arc::clone(&leftover));
+    let mut builder = http1::Builder::new();
+    // The wire has the timers: hyper's own would count the idle time between requests as part of the next head.
+    builder
+        .header_read_timeout(None)
+        .max_buf_size(options.buffer_bytes);
+    builder.max_header_size(options.max_header_bytes);
+    if options.max_headers != 100 {
+        // 100 is hyper's own bound, and as such free of charge.
+        builder.max_headers(options.max_headers);
+    }
+    let service = service_fn(|request| {
+        let (shared, leftover) = (Arc::clone(&shared), Arc::clone(&leftover));
+        async move { Ok::<_, Infallible>(answer(&shared, leftover, request, peer).await) }
+    });
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
+    let draining = shared.draining.cancelled();
+    tokio::select! {
+        biased;
+        ended = connection.as_mut() => return report(ended, peer),
+        () = draining => connection.as_mut().graceful_shutdown(),
+    }
+    report(connection.await, peer);
+}
+
+fn report(ended: hyper::Result<()>, peer: SocketAddr) {
+    if let Err(error) = ended {
+        // Clients come and go, and some are broken: nothing for an operator to act on.
+        tracing::debug!(%peer, %error, "a client's connection ended early");
+    }
+}
+
+async fn answer<S: Service>(
+    shared: &Shared<S>,
+    leftover: Arc<Leftover>,
+    request: http::Request<Incoming>,
+    peer: SocketAddr,
+) -> http::Response<Tracked> {
+    leftover.busy.store(true, Ordering::Relaxed);
+    let tracked = Busy(Arc::clone(&leftover));
+    let (parts, incoming) = request.into_parts();
+    let body = RequestBody::new(incoming, &parts.headers, Arc::clone(&leftover));
+    let id = RequestId(NEXT.fetch_add(1, Ordering::Relaxed));
+    let response = shared
+        .service
+        .call(
+            &shared.worker,
+            Inbound {
+                parts,
+                body,
+                peer,
+                id,
+            },
+        )
+        .await;
+    if let Some(unread) = leftover.take() {
+        drain(unread, &shared.options).await;
+    }
+    track(response, tracked)
+}
+
+/// Reads a body that nobody wants, within bounds, so that the client reads its answer before it meets a closed
+/// connection. What is left after that makes hyper close the connection (HT-04).
+async fn drain(mut body: Incoming, options: &ListenOptions) {
+    let reading = async {
+        let mut left = options.drain_bytes;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                Some(left) => left,
+                None => return,
+            };
+        }
+    };
+    let _ = timeout(options.drain_timeout, reading).await;
+}
+
+/// Until it is dropped, the connection is not idle.
+struct Busy(Arc<Leftover>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.store(false, Ordering::Relaxed);
+    }
+}
+
+/// The body of an answer, with the note that the connection is not idle while there is one.
+struct Tracked {
+    body: Body,
+    _busy: Busy,
+}
+
+fn track(response: Response, busy: Busy) -> http::Response<Tracked> {
+    response.map(|body| Tracked { body, _busy: busy })
+}
+
+impl HttpBody for Tracked {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,28 @@
+//! Sockets in: one thread accepts and hands connections out in turn to workers, each a thread with a runtime of its own.
+
+mod accept;
+mod caps;
+mod connection;
+mod guard;
+mod options;
+mod server;
+mod wire;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::{Inbound, Response, Worker};
+
+pub(crate) use connection::Leftover;
+pub use options::ListenOptions;
+pub use server::{Listener, ServerHandle};
+
+/// What answers requests.
+pub trait Service: Send + Sync + 'static {
+    /// Answers one request. The future is dropped when the client leaves before the head of the answer, the body of the
+    /// answer when it leaves after that.
+    fn call(&self, worker: &Arc<Worker>, inbound: Inbound) -> impl Future<Output = Response> + Send;
+}
+
+#[cfg(test)]
+mod tests;

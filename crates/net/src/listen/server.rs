@@ -1,0 +1,205 @@
+//! The listener's threads.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::accept::{Accepted, accept};
+use super::caps::Caps;
+use super::connection::{Shared, serve};
+use super::{ListenOptions, Service};
+use crate::Worker;
+
+/// Bound sockets that nobody accepts from yet.
+pub struct Listener {
+    sockets: Vec<TcpListener>,
+    options: ListenOptions,
+}
+
+impl Listener {
+    /// Binds every address of the options. Port 0 takes a free one.
+    ///
+    /// # Errors
+    /// The first address that cannot be bound, named in the error.
+    pub fn bind(options: ListenOptions) -> io::Result<Self> {
+        let mut sockets = Vec::with_capacity(options.addrs.len());
+        for addr in &options.addrs {
+            let named =
+                |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}"));
+            // The standard library sets SO_REUSEADDR and a backlog as long as the kernel allows.
+            let socket = TcpListener::bind(addr).map_err(named)?;
+            socket.set_nonblocking(true).map_err(named)?;
+            sockets.push(socket);
+        }
+        Ok(Self { sockets, options })
+    }
+
+    /// The addresses that are bound, with the ports that were chosen for 0.
+    #[must_use]
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.sockets
+            .iter()
+            .filter_map(|socket| socket.local_addr().ok())
+            .collect()
+    }
+
+    /// Starts the threads. A cancelled `shutdown` stops the accepting, ends idle connections and lets running requests
+    /// end within [`ListenOptions::shutdown_timeout`].
+    ///
+    /// # Errors
+    /// When the threads or their runtimes cannot be made.
+    pub fn serve<S: Service>(self, service: Arc<S>, shutdown: CancellationToken) -> io::Result<ServerHandle> {
+        let options = Arc::new(self.options);
+        let caps = Caps::new(
+            options.max_connections,
+            options.max_per_peer,
+            options.unbounded_peers.clone(),
+        );
+        let mut threads = Vec::with_capacity(options.workers + 1);
+        let mut senders = Vec::with_capacity(options.workers);
+        for index in 0..options.workers.max(1) {
+            let (sender, receiver) = unbounded_channel();
+            let shared = Arc::new(Shared {
+                service: Arc::clone(&service),
+                worker: Worker::new(index),
+                options: Arc::clone(&options),
+                draining: shutdown.child_token(),
+            });
+            let runtime = runtime()?;
+            let name = format!("{}-{index}", options.name);
+            let thread = std::thread::Builder::new().name(name);
+            threads.push(thread.spawn(move || runtime.block_on(work(shared, receiver)))?);
+            senders.push(sender);
+        }
+        threads.push(accepting(self.sockets, senders, &caps, &shutdown, options.name)?);
+        Ok(ServerHandle {
+            threads,
+            shutdown,
+            caps,
+        })
+    }
+}
+
+/// A running listener.
+pub struct ServerHandle {
+    threads: Vec<JoinHandle<()>>,
+    shutdown: CancellationToken,
+    caps: Arc<Caps>,
+}
+
+impl ServerHandle {
+    /// How many connections there are.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.caps.count()
+    }
+
+    /// Begins the shutdown and waits for its end on a thread that may block.
+    pub fn stop(self) {
+        self.shutdown.cancel();
+        self.join();
+    }
+
+    /// Waits for the end on a thread that may block.
+    pub fn join(self) {
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the listener panicked");
+            }
+        }
+    }
+
+    /// Begins the shutdown and waits for its end.
+    pub async fn drain(self) {
+        self.shutdown.cancel();
+        // Joining blocks: it is done where that harms nobody.
+        let _ = tokio::task::spawn_blocking(move || self.join()).await;
+    }
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_io().enable_time().build()
+}
+
+fn accepting(
+    sockets: Vec<TcpListener>,
+    senders: Vec<UnboundedSender<Accepted>>,
+    caps: &Arc<Caps>,
+    stop: &CancellationToken,
+    name: &str,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = runtime()?;
+    let (caps, stop) = (Arc::clone(caps), stop.clone());
+    std::thread::Builder::new()
+        .name(format!("{name}-accept"))
+        .spawn(move || {
+            runtime.block_on(async move {
+                let mut loops = JoinSet::new();
+                for socket in sockets {
+                    loops.spawn(accept(socket, senders.clone(), Arc::clone(&caps), stop.clone()));
+                }
+                drop(senders);
+                while loops.join_next().await.is_some() {}
+            });
+        })
+}
+
+/// One worker's life: connections as they come, then the drain.
+async fn work<S: Service>(shared: Arc<Shared<S>>, mut accepted: UnboundedReceiver<Accepted>) {
+    let pool = Arc::clone(shared.worker.pool());
+    let sweeper = tokio::spawn(async move { pool.keep_swept().await });
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some(ended) = connections.join_next() => report(ended),
+            next = accepted.recv() => match next {
+                Some(next) => start(&shared, next, &mut connections),
+                // The accepting thread has stopped.
+                None => break,
+            },
+        }
+    }
+    let draining = async {
+        while let Some(ended) = connections.join_next().await {
+            report(ended);
+        }
+    };
+    if timeout(shared.options.shutdown_timeout, draining).await.is_err() {
+        tracing::warn!(
+            connections = connections.len(),
+            "requests that did not end in time were cut off"
+        );
+        connections.shutdown().await;
+    }
+    sweeper.abort();
+}
+
+fn start<S: Service>(shared: &Arc<Shared<S>>, accepted: Accepted, connections: &mut JoinSet<()>) {
+    let Accepted { stream, peer, seat } = accepted;
+    match tokio::net::TcpStream::from_std(stream) {
+        Ok(stream) => {
+            let shared = Arc::clone(shared);
+            connections.spawn(async move {
+                let _seat = seat;
+                serve(shared, stream, peer).await;
+            });
+        }
+        Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!("a request's handler panicked; its connection was closed");
+    }
+}

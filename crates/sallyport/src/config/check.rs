@@ -1,0 +1,114 @@
+//! The rules that look at several sections at once.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::auth::Mode;
+use super::problem::{Collector, nearest};
+use super::profiles::Profile;
+use super::read::shown;
+use super::root::Root;
+use super::tree::Place;
+
+/// Everything that can be judged from the file alone.
+pub fn check(root: &Root, problems: &mut Collector) {
+    for row in root.profiles.iter() {
+        if row.value.value.servers.is_empty() {
+            let slug = row.key.as_str();
+            problems.add(
+                row.place,
+                format!("profile `{slug}` names no servers; write `servers: [\"*\"]` for all"),
+            );
+        }
+    }
+    check_addresses(root, problems);
+}
+
+fn check_addresses(root: &Root, problems: &mut Collector) {
+    let listen = root.listen.value.0;
+    if root.auth.mode.value == Mode::None && !listen.ip().is_loopback() {
+        problems.add(
+            root.auth.mode.place,
+            format!("`none` would let in everyone who reaches {listen}; listen on 127.0.0.1, or use `oauth`"),
+        );
+    }
+    if listen.port() != 0 && listen == root.admin_listen.value.0 {
+        problems.add(
+            root.admin_listen.place,
+            format!("{listen} is also the address of `listen`; choose another port"),
+        );
+    }
+    match &root.public_url {
+        None if listen.ip().is_unspecified() => problems.add(
+            root.listen.place,
+            format!("clients cannot know {listen}; set `public_url` to the URL that they use"),
+        ),
+        Some(public) => {
+            let url = &public.value.url;
+            if url.path() != "/" || url.query().is_some() {
+                problems.add(
+                    public.place,
+                    format!(
+                        "`public_url` is an origin; write `{}`",
+                        url.origin().ascii_serialization()
+                    ),
+                );
+            }
+        }
+        None => {}
+    }
+}
+
+/// The servers that profiles name and the file does not define; a command may have added them.
+#[must_use]
+pub fn unresolved(root: &Root) -> Vec<(&str, Place)> {
+    let named = root.profiles.iter().flat_map(|row| &row.value.value.servers);
+    named
+        .filter(|name| name.value != Profile::ALL && root.servers.get(&name.value).is_none())
+        .map(|name| (name.value.as_str(), name.place))
+        .collect()
+}
+
+/// The same, after a look at what was added by command.
+pub fn check_references(root: &Root, stored: &BTreeSet<String>, problems: &mut Collector) {
+    let known = || {
+        root.servers
+            .iter()
+            .map(|row| row.key.as_str())
+            .chain(stored.iter().map(String::as_str))
+    };
+    for (name, place) in unresolved(root) {
+        if stored.contains(name) {
+            continue;
+        }
+        let mend = match nearest(name, known()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "define it under `servers`, or add it with `sallyport add`".to_owned(),
+        };
+        problems.add(place, format!("there is no server `{}`; {mend}", shown(name)));
+    }
+}
+
+/// What is allowed and yet deserves a word at start.
+#[must_use]
+pub fn warnings(root: &Root) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if root.auth.mode.value == Mode::None {
+        warnings.push("auth.mode is none: every process on this machine may call every tool".to_owned());
+    }
+    if let Some(public) = &root.public_url {
+        let url = &public.value.url;
+        let local = match url.host() {
+            Some(url::Host::Ipv4(ip)) => IpAddr::V4(ip).is_loopback(),
+            Some(url::Host::Ipv6(ip)) => IpAddr::V6(ip).is_loopback(),
+            Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            None => false,
+        };
+        if url.scheme() == "http" && !local {
+            warnings.push(
+                "public_url is not https: passwords and tokens cross the network in the clear".to_owned(),
+            );
+        }
+    }
+    warnings
+}

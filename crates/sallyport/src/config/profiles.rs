@@ -1,0 +1,137 @@
+//! `profiles`: the virtual MCP servers that clients see, each at `/mcp/{slug}`.
+
+use sallyport_core::ProfileSlug;
+use sallyport_core::policy::{Glob, Selection};
+use sallyport_proxy::spec;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+
+use super::read::{Context, Read, choice, section};
+use super::table::Table;
+use super::tree::Node;
+use super::value::Located;
+
+/// `profiles`, by slug.
+pub type Profiles = Table<ProfileSlug, Located<Profile>>;
+
+section! {
+    /// One virtual MCP server.
+    Profile {
+        /// The servers that it shows, in order; `"*"` stands for all.
+        servers: Vec<Located<String>> = Vec::new();
+        /// When names of tools and prompts are prefixed with the server's name.
+        naming: Naming = Naming::OnCollision;
+        /// Which people may use it, by user name.
+        users: Names = Names::default();
+        /// Which tools, by the name that clients see.
+        tools: Names = Names::default();
+        /// Which prompts, by the name that clients see.
+        prompts: Names = Names::default();
+        /// Which resources, by the URI that clients see.
+        resources: Names = Names::default();
+    }
+}
+
+choice! {
+    /// When names are prefixed.
+    Naming {
+        /// Only names that two servers share; then both are prefixed.
+        OnCollision = "on-collision",
+        /// All names.
+        Always = "always",
+        /// None; a collision is an error.
+        Never = "never",
+    }
+}
+
+section! {
+    /// Patterns of names, `*` standing for any run of characters. Deny wins; what nothing allows is denied.
+    Names {
+        /// What is allowed. An empty list allows nothing.
+        allow: Vec<Pattern> = vec![Pattern::any()];
+        /// What is denied whatever `allow` says.
+        deny: Vec<Pattern> = Vec::new();
+    }
+}
+
+/// A pattern over whole names.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Pattern(#[serde(serialize_with = "as_text")] String);
+
+fn as_text<S: serde::Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}
+
+impl Pattern {
+    fn any() -> Self {
+        Self("*".to_owned())
+    }
+}
+
+impl Read for Pattern {
+    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        let text = String::read(node, cx)?;
+        match Glob::parse(&text) {
+            Ok(_) => Some(Self(text)),
+            Err(error) => cx.refuse(node, error.to_string()),
+        }
+    }
+}
+
+impl JsonSchema for Pattern {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Pattern".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "minLength": 1, "maxLength": 128 })
+    }
+}
+
+impl Names {
+    /// Whether every name is allowed.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.deny.is_empty() && self.allow.contains(&Pattern::any())
+    }
+
+    /// As the policy's lists.
+    #[must_use]
+    pub fn selection(&self) -> Selection {
+        let globs = |patterns: &[Pattern]| patterns.iter().filter_map(|p| Glob::parse(&p.0).ok()).collect();
+        Selection {
+            allow: globs(&self.allow),
+            deny: globs(&self.deny),
+        }
+    }
+}
+
+impl From<Naming> for spec::Naming {
+    fn from(naming: Naming) -> Self {
+        match naming {
+            Naming::OnCollision => Self::OnCollision,
+            Naming::Always => Self::Always,
+            Naming::Never => Self::Never,
+        }
+    }
+}
+
+impl Profile {
+    /// What stands for all servers.
+    pub const ALL: &'static str = "*";
+
+    /// The profile that there is when the file names none: every server, for everyone who is logged in.
+    #[must_use]
+    pub fn everything() -> Self {
+        let all = Located {
+            place: super::tree::Place::START,
+            value: Self::ALL.to_owned(),
+        };
+        Self {
+            servers: vec![all],
+            ..Self::default()
+        }
+    }
+}

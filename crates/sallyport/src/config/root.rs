@@ -1,0 +1,156 @@
+//! The keys at the top of the file.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use ipnet::IpNet;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Serialize, Serializer};
+
+use super::auth::Auth;
+use super::limits::Limits;
+use super::profiles::Profiles;
+use super::read::{Context, Read, choice, section};
+use super::servers::Servers;
+use super::tree::{Node, Place};
+use super::value::{Address, FilePath, Located, WebUrl};
+
+section! {
+    /// The configuration of Sallyport.
+    Root {
+        /// The one origin that clients know: every document and redirect uses it, never the Host header. Absent: the
+        /// address of `listen`.
+        public_url: Option<Located<WebUrl>> = None;
+        /// Where clients connect: MCP, OAuth and pages.
+        listen: Located<Address> = local(8717);
+        /// Where `/healthz`, `/readyz` and `/metrics` are.
+        admin_listen: Located<Address> = local(8718);
+        /// Store, keys and audit trail; made with mode 0700. Absent: `$XDG_DATA_HOME/sallyport`, or
+        /// `~/.local/share/sallyport`.
+        data_dir: Option<FilePath> = None;
+        /// What keeps the state.
+        store: Store = Store::Sqlite;
+        /// The proxies whose `X-Forwarded-For` is believed.
+        trusted_proxies: Vec<Network> = Vec::new();
+        /// Web origins that browsers may call from, besides `public_url` and, on loopback, loopback origins.
+        allowed_origins: Vec<Origin> = Vec::new();
+        /// Threads that serve requests; 0 means one for each core.
+        workers: usize = 0, within 0..=256;
+        /// The MCP servers behind the gateway; `mcpServers` is read as the same key.
+        servers: Servers = Servers::default();
+        /// The virtual MCP servers that clients see. Absent: `default`, with every server.
+        profiles: Profiles = Profiles::default();
+        /// Who may log in, and what tokens are like.
+        auth: Auth = Auth::default();
+        /// The bounds on what clients may use.
+        limits: Limits = Limits::default();
+    }
+}
+
+fn local(port: u16) -> Located<Address> {
+    let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+    Located {
+        place: Place::START,
+        value: Address(address),
+    }
+}
+
+choice! {
+    /// What keeps the state.
+    Store {
+        /// A SQLite file in the data directory.
+        Sqlite = "sqlite",
+    }
+}
+
+/// A network of addresses: `10.0.0.0/8`, or one address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Network(pub IpNet);
+
+impl Read for Network {
+    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        const FORM: &str = "`10.0.0.0/8` or `192.0.2.7`";
+        let scalar = cx.scalar(node, FORM)?;
+        let text = &scalar.text;
+        let one = || text.parse::<IpAddr>().ok().map(IpNet::from);
+        match text.parse::<IpNet>().ok().or_else(one) {
+            Some(network) if network.prefix_len() > 0 => Some(Self(network)),
+            Some(_) => cx.refuse(
+                node,
+                "this would believe everyone; name the networks of your proxies",
+            ),
+            None => cx.refuse(
+                node,
+                format!("`{}` is not a network; write {FORM}", scalar.shown()),
+            ),
+        }
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl JsonSchema for Network {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Network".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
+/// A web origin (RFC 6454 §6.2), as browsers write it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Origin(String);
+
+impl Origin {
+    /// The origin as browsers send it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Read for Origin {
+    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        const FORM: &str = "scheme, host and port only: `https://app.example.com`";
+        let scalar = cx.scalar(node, FORM)?;
+        let text = &scalar.text;
+        let origin = url::Url::parse(text)
+            .ok()
+            .map(|url| url.origin())
+            .filter(url::Origin::is_tuple);
+        match origin.map(|origin| origin.ascii_serialization()) {
+            Some(origin) if origin == text.trim_end_matches('/').to_ascii_lowercase() => Some(Self(origin)),
+            _ => cx.refuse(
+                node,
+                format!("`{}` is not a web origin; write {FORM}", scalar.shown()),
+            ),
+        }
+    }
+}
+
+impl JsonSchema for Origin {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Origin".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "uri" })
+    }
+}

@@ -1,0 +1,301 @@
+//! `servers`: the MCP servers behind the gateway.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use sallyport_core::ServerName;
+use sallyport_proxy::spec::{Protocol, ServerLimits, Transport};
+
+use super::problem::Collector;
+use super::read::{Fields, choice, section, shown};
+use super::table::Table;
+use super::tree::Place;
+use super::value::{ByteSize, FilePath, Located, Period, Sensitive, Text, WebUrl};
+
+/// `servers`, by name.
+pub type Servers = Table<ServerName, Located<Server>>;
+
+section! {
+    /// One MCP server: a program that is started (`command`), or an endpoint that is called (`url`).
+    Server {
+        /// The program of a stdio server: a path, or a name that is looked up in `PATH`. Never run through a shell.
+        command: Option<Located<Text>> = None;
+        /// Its arguments, passed as they are.
+        args: Vec<Located<Text>> = Vec::new();
+        /// Environment variables for the program, besides a minimal set; nothing else is handed on.
+        env: Table<String, Sensitive> = Table::default();
+        /// The directory in which the program runs.
+        cwd: Option<FilePath> = None;
+        /// The endpoint of a remote server.
+        url: Option<Located<WebUrl>> = None;
+        /// How the endpoint is spoken to.
+        transport: HttpTransport = HttpTransport::Auto;
+        /// Headers that are sent with every request to the endpoint.
+        headers: Table<String, Sensitive> = Table::default();
+        /// Which MCP revisions the server speaks: found out by probing, those with `initialize`, or 2026-07-28 and later.
+        protocol: Era = Era::Auto;
+        /// Whether one session or process may serve all callers. Only for servers that keep nothing about their caller.
+        shared: bool = false;
+        /// Timeouts and bounds.
+        limits: Limits = Limits::default();
+    }
+    checked by check;
+}
+
+choice! {
+    /// How a remote server is spoken to.
+    HttpTransport {
+        /// Streamable HTTP.
+        Auto = "auto",
+        /// Streamable HTTP.
+        Http = "http",
+    }
+}
+
+choice! {
+    /// Which eras of MCP a server speaks.
+    Era {
+        /// Found out by probing.
+        Auto = "auto",
+        /// Revisions with `initialize`.
+        Legacy = "legacy",
+        /// 2026-07-28 and later.
+        Modern = "modern",
+    }
+}
+
+section! {
+    /// The timeouts and bounds of one server.
+    Limits {
+        /// To connect, or to start the program.
+        connect: Period = Period::secs(10), within Period::secs(1)..=Period::secs(300);
+        /// To answer the handshake and lists. A slower server does not hold up the others.
+        handshake: Period = Period::secs(10), within Period::secs(1)..=Period::secs(300);
+        /// Silence on a running call before it is given up; every message starts it again.
+        idle: Period = Period::secs(60), within Period::secs(1)..=Period::secs(86_400);
+        /// A running call in all.
+        call: Period = Period::secs(1800), within Period::secs(1)..=Period::secs(604_800);
+        /// The largest message that is taken from the server.
+        message_bytes: ByteSize = ByteSize::mib(16), within ByteSize::kib(64)..=ByteSize::mib(256);
+        /// Calls in flight at once.
+        concurrency: usize = 256, within 1..=65_536;
+    }
+}
+
+impl From<&Limits> for ServerLimits {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            connect: limits.connect.0,
+            handshake: limits.handshake.0,
+            idle: limits.idle.0,
+            call: limits.call.0,
+            message_bytes: limits.message_bytes.0,
+            concurrency: limits.concurrency,
+        }
+    }
+}
+
+impl From<Era> for Protocol {
+    fn from(era: Era) -> Self {
+        match era {
+            Era::Auto => Self::Auto,
+            Era::Legacy => Self::Legacy,
+            Era::Modern => Self::Modern,
+        }
+    }
+}
+
+/// Variables by which a loader or an interpreter runs code before the program that was named (ST-03).
+const LOADER_VARIABLES: &[&str] = &[
+    "BASH_ENV",
+    "ENV",
+    "GCONV_PATH",
+    "JAVA_TOOL_OPTIONS",
+    "NODE_OPTIONS",
+    "PERL5OPT",
+    "PYTHONHOME",
+    "PYTHONSTARTUP",
+    "RUBYOPT",
+];
+
+/// Headers that the gateway itself sets, or that frame the message.
+const OWN_HEADERS: &[&str] = &[
+    "accept",
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "last-event-id",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// The rules that look at several keys of one server.
+fn check(server: &Server, place: Place, fields: &Fields<'_>, problems: &mut Collector) {
+    match (fields.has("command"), fields.has("url")) {
+        (false, false) => problems.add(
+            place,
+            "a server needs a `command` or a `url`; give it a program or an endpoint",
+        ),
+        (true, true) => problems.add(
+            place,
+            "a server has `command` or `url`, not both; remove one of them",
+        ),
+        (true, false) => server.check_stdio(fields, problems),
+        (false, true) => server.check_http(fields, problems),
+    }
+}
+
+impl Server {
+    fn check_stdio(&self, fields: &Fields<'_>, problems: &mut Collector) {
+        if let Some(command) = &self.command
+            && let Some(message) = wrong_command(&command.value)
+        {
+            problems.add(command.place, message);
+        }
+        for row in self.env.iter() {
+            if let Some(message) = wrong_variable(&row.key) {
+                problems.add(row.place, message);
+            }
+        }
+        meaningless(fields, &["headers", "transport"], "a program", problems);
+    }
+
+    fn check_http(&self, fields: &Fields<'_>, problems: &mut Collector) {
+        for row in self.headers.iter() {
+            if let Some(message) = wrong_header(&row.key, row.value.value.expose()) {
+                problems.add(row.place, message);
+            }
+        }
+        meaningless(fields, &["args", "env", "cwd"], "an endpoint", problems);
+    }
+
+    /// How the server is reached; nothing where neither a program nor an endpoint was read.
+    #[must_use]
+    pub fn reached(&self) -> Option<Transport> {
+        let secrets = |table: &Table<String, Sensitive>| {
+            let pairs = table.iter().map(|row| (row.key.clone(), row.value.value.clone()));
+            pairs.collect::<Vec<_>>()
+        };
+        if let Some(url) = &self.url {
+            return Some(Transport::Http {
+                url: url.value.url.clone(),
+                headers: secrets(&self.headers),
+            });
+        }
+        self.command.as_ref().map(|command| Transport::Stdio {
+            command: command.value.value.clone(),
+            args: self.args.iter().map(|arg| arg.value.value.clone()).collect(),
+            env: secrets(&self.env).into_iter().collect::<BTreeMap<_, _>>(),
+            cwd: self.cwd.as_ref().map(|cwd| cwd.0.clone() as PathBuf),
+        })
+    }
+}
+
+fn meaningless(fields: &Fields<'_>, keys: &[&str], kind: &str, problems: &mut Collector) {
+    for (key, node) in keys
+        .iter()
+        .filter_map(|key| fields.get(key).map(|node| (key, node)))
+    {
+        if !node.is_blank() {
+            problems.add(
+                node.place,
+                format!("`{key}` has no meaning for {kind}; remove it"),
+            );
+        }
+    }
+}
+
+fn wrong_command(command: &Text) -> Option<String> {
+    let text = &command.value;
+    if text.is_empty() {
+        return Some("`command` is empty; name a program".to_owned());
+    }
+    let several = text.contains(char::is_whitespace) && !text.contains('/');
+    several.then(|| {
+        format!(
+            "`{}` is not the name of a program; write its name alone and put the rest into `args`",
+            shown(&command.to_string())
+        )
+    })
+}
+
+fn wrong_variable(name: &str) -> Option<String> {
+    if name.contains('=') {
+        return Some(format!(
+            "`{}` cannot be the name of a variable; remove the `=`",
+            shown(name)
+        ));
+    }
+    loads_code(name)
+        .then(|| format!("`{name}` makes a program load other code; start that program as `command` instead"))
+}
+
+fn loads_code(name: &str) -> bool {
+    LOADER_VARIABLES.contains(&name) || name.starts_with("LD_") || name.starts_with("DYLD_")
+}
+
+/// Why a header cannot be sent (RFC 9110 §5.1, §5.5), if it cannot.
+fn wrong_header(name: &str, value: &str) -> Option<String> {
+    let lower = name.to_ascii_lowercase();
+    if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+        return Some(format!(
+            "`{}` cannot be the name of a header; use letters, digits and `-`",
+            shown(name)
+        ));
+    }
+    if OWN_HEADERS.contains(&lower.as_str()) || lower.starts_with("mcp-") {
+        return Some(format!("the header `{name}` is set by the gateway; remove it"));
+    }
+    if http::HeaderValue::from_str(value).is_err() {
+        return Some(format!(
+            "the value of `{name}` cannot be sent in a header; remove line breaks and control characters"
+        ));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_defaults_are_those_in_force() {
+        assert_eq!(ServerLimits::from(&Limits::default()), ServerLimits::default());
+    }
+
+    #[test]
+    fn st_03_loader_variables_are_refused() {
+        for name in [
+            "LD_PRELOAD",
+            "LD_LIBRARY_PATH",
+            "NODE_OPTIONS",
+            "PYTHONSTARTUP",
+            "DYLD_INSERT_LIBRARIES",
+        ] {
+            assert!(loads_code(name), "{name}");
+        }
+        for name in ["PATH", "GITHUB_TOKEN", "OLD_NAME", "NODE_ENV", "LDAP"] {
+            assert!(!loads_code(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn headers_that_frame_or_identify_are_refused() {
+        for (name, value) in [
+            ("Host", "x"),
+            ("Mcp-Session-Id", "x"),
+            ("a b", "x"),
+            ("X-A", "a\r\nB: c"),
+            ("", "x"),
+        ] {
+            assert!(wrong_header(name, value).is_some(), "{name}");
+        }
+        assert_eq!(wrong_header("Authorization", "Bearer x"), None);
+    }
+}

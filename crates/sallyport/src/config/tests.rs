@@ -1,0 +1,369 @@
+//! Whole files: what is read from good ones, and the exact words about bad ones.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use sallyport_proxy::spec::Transport;
+
+use super::*;
+
+fn location() -> Location {
+    let env = [("HOME", "/home/h"), ("TOKEN", "t0p"), ("PORT", "9000")];
+    Location {
+        file: None,
+        env: env.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+    }
+}
+
+fn read(text: &str) -> Result<Config, Problems> {
+    location()
+        .parse(text, "f.yaml", &Adjustments::default())
+        .finish(&BTreeSet::new())
+}
+
+fn refused(text: &str) -> String {
+    read(text).expect_err(text).to_string()
+}
+
+#[test]
+fn no_file_means_defaults() {
+    let config = read("").expect("defaults");
+    assert_eq!(config.root, root::Root::default());
+    assert_eq!(config.data_dir.to_str(), Some("/home/h/.local/share/sallyport"));
+    assert_eq!(config.root.listen.value.to_string(), "127.0.0.1:8717");
+    assert_eq!(config.root.admin_listen.value.to_string(), "127.0.0.1:8718");
+}
+
+#[test]
+fn a_whole_file_is_read() {
+    let config = read(
+        r#"
+public_url: https://mcp.example.com
+listen: 0.0.0.0:${env:PORT}
+data_dir: ~/data
+trusted_proxies: [10.0.0.0/8, "::1"]
+allowed_origins: [https://app.example.com]
+workers: 2
+servers:
+  everything: { command: npx, args: [-y, "@modelcontextprotocol/server-everything", 1.10], env: { A: yes, B: 08 }, cwd: null }
+  docs:
+    url: "https://mcp.example.com/mcp"
+    transport: auto
+    headers: { Authorization: "Bearer ${env:TOKEN}" }
+    protocol: legacy
+    limits: { connect: 3s }
+profiles:
+  default: { servers: [everything, docs], naming: on-collision, tools: { allow: ["*"], deny: [delete_*] } }
+auth:
+  mode: oauth
+  tokens: { access_ttl: 15m, refresh_ttl: 30d, alg: ES256 }
+limits: { request_bytes: 1MiB }
+"#,
+    )
+    .expect("a good file");
+    assert_eq!(config.root.listen.value.0.port(), 9000);
+    assert_eq!(config.data_dir.to_str(), Some("/home/h/data"));
+    let server = |name| config.root.servers.get(name).expect("defined").value.reached();
+    let Some(Transport::Stdio {
+        command,
+        args,
+        env,
+        cwd,
+    }) = server("everything")
+    else {
+        panic!("a program")
+    };
+    assert_eq!((command.as_str(), cwd), ("npx", None));
+    assert_eq!(args, ["-y", "@modelcontextprotocol/server-everything", "1.10"]);
+    let env: Vec<_> = env.iter().map(|(k, v)| format!("{k}={}", v.expose())).collect();
+    assert_eq!(env, ["A=yes", "B=08"]);
+    let Some(Transport::Http { headers, .. }) = server("docs") else {
+        panic!("an endpoint")
+    };
+    assert_eq!(headers[0].1.expose(), "Bearer t0p");
+}
+
+#[test]
+fn cf_01_bad_files_get_exact_messages() {
+    let table: &[(&str, &str)] = &[
+        (
+            "servrs: {}",
+            "f.yaml:1:1: unknown key `servrs`; did you mean `servers`?",
+        ),
+        (
+            "servers:\n  a: { comand: npx }",
+            "f.yaml:2:6: a server needs a `command` or a `url`; give it a program or an endpoint\n\
+             f.yaml:2:8: unknown key `comand`; did you mean `command`?",
+        ),
+        (
+            "listen: 8717",
+            "f.yaml:1:9: `8717` is not an address to listen on; write an IP address and a port: `127.0.0.1:8717`, `[::]:8717`",
+        ),
+        (
+            "limits: { request_bytes: 5MB }",
+            "f.yaml:1:26: `5MB` is not a size; write a number of bytes: `64KiB`, `4MiB`, `1048576`",
+        ),
+        (
+            "limits:\n  depth: 257",
+            "f.yaml:2:10: `depth` is 257; it must be between 8 and 256",
+        ),
+        (
+            "limits:\n  depth: \"64\"",
+            "f.yaml:2:10: `\"64\"` is text; write the number without quotes",
+        ),
+        (
+            "limits:\n  depth: many",
+            "f.yaml:2:10: `many` is not a whole number; write digits only",
+        ),
+        (
+            "auth: { tokens: { access_ttl: 15 } }",
+            "f.yaml:1:31: `15` is not a length of time; write a number and a unit: `500ms`, `90s`, `15m`, `1h`, `30d`",
+        ),
+        (
+            "servers: { a: { command: x, shared: yes } }",
+            "f.yaml:1:37: `yes` is neither true nor false; write `true`",
+        ),
+        (
+            "servers:\n  - npx",
+            "f.yaml:2:3: found a list; write a mapping from each server to its settings",
+        ),
+        (
+            "servers:\n  a: { command: x, args: -y }",
+            "f.yaml:2:26: found a single value; write a list: `[…]`, or one `- …` a line",
+        ),
+        (
+            "servers:\n  a: { command: x }\n  a: { url: http://h }",
+            "f.yaml:3:3: `a` is here twice, first in line 2; remove one",
+        ),
+        (
+            "servers:\n  a: { command: x, url: http://h }",
+            "f.yaml:2:6: a server has `command` or `url`, not both; remove one of them",
+        ),
+        (
+            "servers:\n  a: { command: npx -y foo }",
+            "f.yaml:2:17: `npx -y foo` is not the name of a program; write its name alone and put the rest into `args`",
+        ),
+        (
+            "servers:\n  a/b: { command: x }",
+            "f.yaml:2:3: `a/b` is not a valid server name: use 1 to 32 letters, digits, `-`, `_` or `.`, \
+             starting with a letter or digit, without `__`",
+        ),
+        (
+            "servers:\n  a: { url: ftp://h }\n  b: { url: http://u:p@h }",
+            "f.yaml:2:13: this is neither an http nor an https URL; write `https://host/path`\n\
+             f.yaml:3:13: the URL holds a user name or password; put credentials into `headers`",
+        ),
+        (
+            "servers:\n  a: { command: x, env: { LD_PRELOAD: /x.so } }",
+            "f.yaml:2:27: `LD_PRELOAD` makes a program load other code; start that program as `command` instead",
+        ),
+        (
+            "servers: { docs: { command: x } }\nprofiles:\n  p: { servers: [dcos] }\n  q: {}",
+            "f.yaml:3:18: there is no server `dcos`; did you mean `docs`?\n\
+             f.yaml:4:3: profile `q` names no servers; write `servers: [\"*\"]` for all",
+        ),
+        (
+            "listen: 0.0.0.0:1\nauth: { mode: none }",
+            "f.yaml:1:9: clients cannot know 0.0.0.0:1; set `public_url` to the URL that they use\n\
+             f.yaml:2:15: `none` would let in everyone who reaches 0.0.0.0:1; listen on 127.0.0.1, or use `oauth`",
+        ),
+        (
+            "auth: { mode: open, tokens: { alg: HS256 } }",
+            "f.yaml:1:15: `open` is not known here; write `oauth`, `none`\n\
+             f.yaml:1:36: `HS256` is not known here; write `ES256`",
+        ),
+        (
+            "public_url: https://h/mcp?x=1\nadmin_listen: 127.0.0.1:8717",
+            "f.yaml:1:13: `public_url` is an origin; write `https://h`\n\
+             f.yaml:2:15: 127.0.0.1:8717 is also the address of `listen`; choose another port",
+        ),
+        (
+            "servers:\n  a: { url: http://h, headers: { X: \"${env:NOPE}\", Host: x, Y: \"${secrets:a}\" } }",
+            "f.yaml:2:37: the environment variable `NOPE` is not set; set it before starting\n\
+             f.yaml:2:52: the header `Host` is set by the gateway; remove it\n\
+             f.yaml:2:64: unknown kind of reference `secrets`; there are `${env:NAME}`, `${file:PATH}` and `${secret:NAME}`",
+        ),
+        (
+            "servers: {}\nmcpServers: {}",
+            "f.yaml:2:1: `mcpServers` is the same key as `servers` in line 1; keep one of them",
+        ),
+        (
+            "trusted_proxies: [0.0.0.0/0, x]\nallowed_origins: [\"*\", https://h/path]",
+            "f.yaml:1:19: this would believe everyone; name the networks of your proxies\n\
+             f.yaml:1:30: `x` is not a network; write `10.0.0.0/8` or `192.0.2.7`\n\
+             f.yaml:2:19: `*` is not a web origin; write scheme, host and port only: `https://app.example.com`\n\
+             f.yaml:2:24: `https://h/path` is not a web origin; write scheme, host and port only: `https://app.example.com`",
+        ),
+        (
+            "servers",
+            "f.yaml:1:1: found a single value; write a mapping with `public_url`, `listen`, `admin_listen`, \
+            `data_dir`, `store`, `trusted_proxies`, `allowed_origins`, `workers`, `servers`, `profiles`, `auth`, `limits`",
+        ),
+        (
+            "listen: ${env:NOPE}",
+            "f.yaml:1:9: the environment variable `NOPE` is not set; set it before starting",
+        ),
+        (
+            "store: postgres://h/db",
+            "f.yaml:1:8: `postgres://h/db` is not known here; write `sqlite`",
+        ),
+    ];
+    for (text, messages) in table {
+        assert_eq!(refused(text), *messages, "{text}");
+    }
+}
+
+#[test]
+fn cf_01_what_is_no_yaml_is_one_problem_at_its_place() {
+    for text in ["servers: [", "a: b: c", "\"open", "a: *nothing", "a:\n\tx: 1"] {
+        let problems = read(text).expect_err(text);
+        assert_eq!(problems.len(), 1, "{problems}");
+        assert!(problems.to_string().contains("this is not YAML: "), "{problems}");
+    }
+}
+
+#[test]
+fn secrets_are_in_no_message() {
+    let text = "servers:\n  a: { url: \"http://u:hunter2@h/\", headers: { A: \"hunter2\\n\" } }\n  b: { url: \"hunter2-not-a-url ${env:TOKEN}\" }";
+    let problems = refused(text);
+    assert!(!problems.contains("t0p"), "{problems}");
+    assert!(!problems.contains("hunter2"), "{problems}");
+}
+
+#[test]
+fn a_bare_client_file_works() {
+    let text = r#"{
+	"mcpServers": {
+		"Framelink Figma MCP": { "command": "npx", "args": ["-y", "figma"], "env": { "KEY": "${TOKEN}" }, "alwaysAllow": [] },
+		"off": { "command": "x", "disabled": true },
+		"remote": { "type": "http", "url": "https://h/mcp", "headers": { "A": "${MISSING:-d}" }, "timeout": 60 },
+		"gemini": { "httpUrl": "https://h/mcp" }
+	}
+}"#;
+    let config = read(text).expect("a client's file");
+    let names: Vec<_> = config.root.servers.iter().map(|row| row.key.as_str()).collect();
+    assert_eq!(names, ["Framelink-Figma-MCP", "remote", "gemini"]);
+    assert_eq!(
+        config.notes,
+        [
+            "server `off` is disabled in the file",
+            "server `Framelink Figma MCP` is called `Framelink-Figma-MCP` here"
+        ]
+    );
+    let figma = config
+        .root
+        .servers
+        .get("Framelink-Figma-MCP")
+        .expect("there")
+        .value
+        .reached();
+    assert!(
+        matches!(figma, Some(Transport::Stdio { env, .. }) if env.get("KEY").is_some_and(|v| v.expose() == "t0p"))
+    );
+}
+
+#[test]
+fn unknown_client_keys_are_tolerated_in_that_form_only() {
+    let server = r#"{"a": {"command": "x", "alwaysAllow": []}}"#;
+    assert!(read(&format!("{{\"mcpServers\": {server}}}")).is_ok());
+    assert!(read(&format!("mcpServers: {server}\nworkers: 1")).is_err());
+    assert_eq!(
+        refused(r#"{"mcpServers": {"a": {"type": "sse", "url": "http://h/sse"}}}"#),
+        "f.yaml:1:31: `sse` is not supported here; write `stdio`, `http`"
+    );
+}
+
+#[test]
+fn servers_that_were_added_by_command_resolve() {
+    let text = "profiles: { p: { servers: [added] } }";
+    let draft = || location().parse(text, "f.yaml", &Adjustments::default());
+    assert!(draft().needs_stored());
+    assert!(draft().finish(&BTreeSet::from(["added".to_owned()])).is_ok());
+    assert!(draft().finish(&BTreeSet::new()).is_err());
+}
+
+#[test]
+fn what_is_shown_hides_secrets_and_is_yaml_again() {
+    let config = read(
+        "servers:\n  a: { command: x, args: [\"--key=${env:TOKEN}\"], env: { A: plain-secret, B: \"${env:TOKEN}\" } }\n  b: { url: \"https://h/mcp?key=plain-secret\" }",
+    )
+    .expect("good");
+    let shown = yaml(&config.shown().expect("JSON"));
+    assert!(
+        !shown.contains("t0p") && !shown.contains("plain-secret"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("${env:TOKEN}") && shown.contains(value::HIDDEN),
+        "{shown}"
+    );
+    assert!(tree::Node::parse(&shown).is_ok());
+    let defaults = yaml(&read("").expect("good").shown().expect("JSON"));
+    assert!(read(&defaults).is_ok(), "{defaults}");
+}
+
+#[test]
+fn the_schema_knows_the_keys_and_their_defaults() {
+    let schema = schema();
+    assert_eq!(schema["properties"]["workers"]["default"], 0);
+    assert_eq!(schema["additionalProperties"], false);
+    assert_eq!(
+        schema["$defs"]["Tokens"]["properties"]["access_ttl"]["default"],
+        "15m"
+    );
+    assert!(schema["properties"]["mcpServers"].is_object());
+}
+
+#[test]
+fn limits_at_the_bound_and_past_it() {
+    for (key, at, past) in [
+        ("request_bytes", "64MiB", "67108865"),
+        ("request_bytes", "4KiB", "4095"),
+        ("depth", "256", "257"),
+        ("depth", "8", "7"),
+        ("parked_for", "1d", "86401s"),
+        ("connections", "1048576", "1048577"),
+    ] {
+        assert!(read(&format!("limits: {{ {key}: {at} }}")).is_ok(), "{key}: {at}");
+        assert!(
+            read(&format!("limits: {{ {key}: {past} }}")).is_err(),
+            "{key}: {past}"
+        );
+    }
+}
+
+/// Lines that are wrong each for itself, whatever the others are.
+const WRONG: &[&str] = &[
+    "servrs: {}",
+    "listen: nowhere",
+    "workers: many",
+    "store: oracle",
+    "trusted_proxies: [x]",
+    "allowed_origins: [x]",
+    "limits: { depth: 0 }",
+    "auth: { mode: open }",
+    "servers: { a: {} }",
+    "profiles: { p: {} }",
+];
+
+proptest! {
+    #[test]
+    fn any_set_of_problems_is_reported_whole(chosen in proptest::sample::subsequence(WRONG, 0..=WRONG.len())) {
+        let text = chosen.join("\n");
+        let lines: BTreeSet<usize> = match read(&text) {
+            Ok(_) => BTreeSet::new(),
+            Err(problems) => problems.iter().map(|p| p.line).collect(),
+        };
+        prop_assert_eq!(lines, (1..=chosen.len()).collect::<BTreeSet<_>>());
+    }
+
+    #[test]
+    fn no_text_stops_the_reader(text in "\\PC{0,200}") {
+        let _ = read(&text);
+    }
+
+    #[test]
+    fn no_yaml_like_text_stops_the_reader(text in "[a-z:{}\\[\\]\"'&*!|>%@`#, \n\t-]{0,120}") {
+        let _ = read(&text);
+    }
+}

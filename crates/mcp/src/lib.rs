@@ -2,10 +2,23 @@
 //! passes between the two eras.
 #![forbid(unsafe_code)]
 
+pub mod answer;
+pub mod capabilities;
+pub mod catalogue;
 pub mod error;
 pub mod json;
 pub mod jsonrpc;
+pub mod log;
+pub mod merge;
+pub mod meta;
 pub mod method;
+pub mod mirror;
+pub mod render;
 pub mod revision;
+pub mod session;
+pub mod splice;
+pub mod sse;
 
+pub use log::LogLevel;
+pub use method::Method;
 pub use revision::{Era, Revision};

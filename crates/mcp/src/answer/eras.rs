@@ -1,0 +1,167 @@
+//! A response of one era as a response of the other.
+
+use std::borrow::Cow;
+
+use crate::error::{self, INTERNAL_ERROR, INVALID_PARAMS, LEGACY_RESOURCE_NOT_FOUND};
+use crate::json::{Object, decode, is_object};
+use crate::jsonrpc::MetaKey;
+use crate::method::Method;
+use crate::revision::Era;
+use crate::splice::{Edits, ObjectEdit};
+
+/// A modern server's response for a legacy client: without what only modern clients know. Borrowed if nothing changes;
+/// what is no response comes back as it is.
+#[must_use]
+pub fn to_legacy(message: &[u8], method: Method) -> Cow<'_, [u8]> {
+    let Ok(object) = Object::read(message) else {
+        return Cow::Borrowed(message);
+    };
+    if let Some(error) = object.get("error") {
+        return recoded(message, &object, error, |code| match code {
+            -32602 if method == Method::ResourcesRead => Some(LEGACY_RESOURCE_NOT_FOUND),
+            // Headers and versions between gateway and server are no business of the client's.
+            code if error::is_modern_code(code) => Some(INTERNAL_ERROR),
+            _ => None,
+        });
+    }
+    if let Some(refusal) = unserveable(&object, |kind| kind == "complete") {
+        return Cow::Owned(refusal);
+    }
+    changed_result(message, &object, |edit| {
+        let mut changed = false;
+        for key in ["resultType", "ttlMs", "cacheScope"] {
+            if edit.object().get(key).is_some() {
+                edit.remove(key);
+                changed = true;
+            }
+        }
+        let meta = edit
+            .object()
+            .get("_meta")
+            .and_then(|raw| ObjectEdit::new(raw).ok());
+        if let Some(mut meta) = meta
+            && meta.object().get(MetaKey::ServerInfo.as_str()).is_some()
+        {
+            meta.remove(MetaKey::ServerInfo.as_str());
+            let rest = meta.finish();
+            if rest == b"{}" {
+                edit.remove("_meta");
+            } else {
+                edit.set("_meta", rest);
+            }
+            changed = true;
+        }
+        changed
+    })
+}
+
+/// A response for a modern client, from a server of either era: with `resultType`, with cache hints where the method has
+/// them, and without codes that no modern server may send. Borrowed if nothing changes, as with most modern servers;
+/// what is no response comes back as it is.
+#[must_use]
+pub fn to_modern(message: &[u8], method: Method, from: Era) -> Cow<'_, [u8]> {
+    let Ok(object) = Object::read(message) else {
+        return Cow::Borrowed(message);
+    };
+    if let Some(error) = object.get("error") {
+        return recoded(message, &object, error, |code| match code {
+            -32002 => Some(INVALID_PARAMS),
+            -32021 if from == Era::Modern => None,
+            // Codes that implementations chose for themselves, and those that the protocol keeps (2026-07-28, Error
+            // Codes). A legacy server means something else by them; a modern one speaks of the gateway's own request.
+            -32099..=-32000 => Some(INTERNAL_ERROR),
+            _ => None,
+        });
+    }
+    let known = |kind: &str| kind == "complete" || (kind == "input_required" && method.may_ask());
+    if from == Era::Modern
+        && let Some(refusal) = unserveable(&object, known)
+    {
+        return Cow::Owned(refusal);
+    }
+    changed_result(message, &object, |edit| {
+        let mut missing: Vec<(&str, &[u8])> = Vec::new();
+        let complete = match edit.object().text("resultType") {
+            Some(kind) if from == Era::Modern => kind == "complete",
+            // To a legacy server the member means nothing, whatever it is.
+            _ => {
+                missing.push(("resultType", b"\"complete\""));
+                true
+            }
+        };
+        if complete && method.is_cacheable() {
+            if edit.object().get("cacheScope").is_none() {
+                missing.push(("cacheScope", b"\"private\""));
+            }
+            if edit.object().get("ttlMs").is_none() {
+                missing.push(("ttlMs", b"0"));
+            }
+        }
+        for (key, value) in &missing {
+            edit.set(key, *value);
+        }
+        !missing.is_empty()
+    })
+}
+
+/// The error in place of a result whose `resultType` nobody agreed on (2026-07-28, Results: an unrecognized type is an
+/// invalid response).
+fn unserveable(object: &Object<'_>, known: impl FnOnce(&str) -> bool) -> Option<Vec<u8>> {
+    let kind = crate::json::find(object.get("result")?, "resultType")?;
+    if decode(kind).is_some_and(|kind| known(&kind)) {
+        return None;
+    }
+    let text = "the server answered with a result of an unknown type";
+    Some(error::message(object.get("id"), INTERNAL_ERROR, text, None).to_vec())
+}
+
+/// The message with its result edited.
+fn changed_result<'a>(
+    message: &'a [u8],
+    object: &Object<'a>,
+    change: impl FnOnce(&mut ObjectEdit<'a>) -> bool,
+) -> Cow<'a, [u8]> {
+    let member = object
+        .members()
+        .iter()
+        .find(|m| m.is("result") && is_object(m.value));
+    let Some((member, mut edit)) = member.and_then(|m| Some((m, ObjectEdit::new(m.value).ok()?))) else {
+        return Cow::Borrowed(message);
+    };
+    if !change(&mut edit) {
+        return Cow::Borrowed(message);
+    }
+    let mut edits = Edits::new();
+    edit.finish_into(&mut edits, member.value_span.start());
+    Cow::Owned(edits.apply(message))
+}
+
+/// The message with another error code; what the server said is kept in `data` where its code had no meaning.
+fn recoded<'a>(
+    message: &'a [u8],
+    object: &Object<'a>,
+    error: &'a [u8],
+    map: impl FnOnce(i64) -> Option<i32>,
+) -> Cow<'a, [u8]> {
+    let Ok(parsed) = Object::read(error) else {
+        return Cow::Borrowed(message);
+    };
+    let code = parsed
+        .get("code")
+        .and_then(|raw| std::str::from_utf8(raw).ok()?.parse::<i64>().ok());
+    let Some(new) = code.and_then(map) else {
+        return Cow::Borrowed(message);
+    };
+    let id = object.get("id").filter(|raw| *raw != b"null");
+    if new == INTERNAL_ERROR {
+        let text = parsed.get("message").and_then(decode).unwrap_or_default();
+        let original = String::from_utf8_lossy(error);
+        let data = format!("{{\"original\":{original}}}");
+        return Cow::Owned(error::message(id, new, &text, Some(&data)).to_vec());
+    }
+    let Ok(mut edit) = ObjectEdit::new(error) else {
+        return Cow::Borrowed(message);
+    };
+    edit.set("code", new.to_string());
+    Cow::Owned(error::relay(id, &edit.finish()).to_vec())
+}

@@ -1,0 +1,14 @@
+//! Answers on their way to a client of the other era, and what every answer may need on its way.
+
+mod ask;
+mod eras;
+mod links;
+#[cfg(test)]
+mod tests;
+
+pub use ask::{
+    InputRequest, InputRequired, InputResponse, InvalidAsk, input_required_result, input_responses,
+    is_input_required,
+};
+pub use eras::{to_legacy, to_modern};
+pub use links::rewrite_uris;

@@ -1,0 +1,10 @@
+//! What either side says it can do.
+
+mod client;
+mod handshake;
+mod server;
+
+pub use client::{ClientCapabilities, Profile};
+pub use handshake::{DiscoverResult, HandshakeError, InitializeResult};
+pub(crate) use server::Members;
+pub use server::{ResourcesCapability, ServerCapabilities};

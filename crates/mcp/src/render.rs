@@ -1,0 +1,136 @@
+//! Results that the gateway gives itself: lists and introductions, rendered once and shared.
+
+use bytes::Bytes;
+
+use crate::capabilities::Members;
+use crate::capabilities::ServerCapabilities;
+use crate::catalogue::{CacheScope, ListKind};
+use crate::jsonrpc::MetaKey;
+use crate::merge::Entry;
+use crate::revision::{Era, Revision};
+
+/// How long and for whom a result may be kept; only modern clients are told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CacheHint {
+    /// In milliseconds.
+    pub ttl_ms: u64,
+    /// For whom.
+    pub scope: CacheScope,
+}
+
+impl CacheHint {
+    /// Not at all, and for nobody else.
+    pub const NONE: Self = Self {
+        ttl_ms: 0,
+        scope: CacheScope::Private,
+    };
+
+    fn add(self, out: &mut Members) {
+        out.add("ttlMs", self.ttl_ms.to_string().as_bytes());
+        out.add_text("cacheScope", self.scope.as_str());
+    }
+}
+
+/// One page of a list, as the raw `result` of its request.
+#[must_use]
+pub fn list_result(
+    kind: ListKind,
+    entries: &[Entry],
+    era: Era,
+    hint: CacheHint,
+    next_cursor: Option<&str>,
+) -> Bytes {
+    let size: usize = entries.iter().map(|e| e.raw.len() + 1).sum();
+    let mut items = Vec::with_capacity(size + 2);
+    items.push(b'[');
+    for (index, entry) in entries.iter().enumerate() {
+        if index > 0 {
+            items.push(b',');
+        }
+        items.extend_from_slice(&entry.raw);
+    }
+    items.push(b']');
+    let mut out = Members::new();
+    if era == Era::Modern {
+        out.add_text("resultType", "complete");
+    }
+    out.add(kind.member(), &items);
+    if let Some(cursor) = next_cursor {
+        out.add_text("nextCursor", cursor);
+    }
+    if era == Era::Modern {
+        hint.add(&mut out);
+    }
+    out.finish().into()
+}
+
+/// The result of `initialize`. `server_info` is a raw object.
+#[must_use]
+pub fn initialize_result(
+    revision: Revision,
+    capabilities: &ServerCapabilities,
+    server_info: &[u8],
+    instructions: Option<&str>,
+) -> Bytes {
+    let mut out = Members::new();
+    out.add_text("protocolVersion", revision.as_str());
+    out.add("capabilities", &capabilities.render(Era::Legacy));
+    out.add("serverInfo", server_info);
+    if let Some(text) = instructions {
+        out.add_text("instructions", text);
+    }
+    out.finish().into()
+}
+
+/// The result of `server/discover`. `server_info` is a raw object.
+#[must_use]
+pub fn discover_result(
+    capabilities: &ServerCapabilities,
+    server_info: &[u8],
+    instructions: Option<&str>,
+    hint: CacheHint,
+) -> Bytes {
+    let versions: Vec<&str> = Revision::SUPPORTED.iter().map(|r| r.as_str()).collect();
+    let mut out = Members::new();
+    out.add_text("resultType", "complete");
+    out.add(
+        "supportedVersions",
+        format!("[\"{}\"]", versions.join("\",\"")).as_bytes(),
+    );
+    out.add("capabilities", &capabilities.render(Era::Modern));
+    if let Some(text) = instructions {
+        out.add_text("instructions", text);
+    }
+    hint.add(&mut out);
+    out.add("_meta", &server_meta(server_info));
+    out.finish().into()
+}
+
+/// A raw `_meta` object that names the server.
+#[must_use]
+pub fn server_meta(server_info: &[u8]) -> Vec<u8> {
+    let mut meta = Members::new();
+    meta.add(MetaKey::ServerInfo.as_str(), server_info);
+    meta.finish()
+}
+
+/// A raw `Implementation` object: who this gateway is.
+#[must_use]
+pub fn implementation(name: &str, title: Option<&str>, version: &str) -> Vec<u8> {
+    let mut out = Members::new();
+    out.add_text("name", name);
+    if let Some(title) = title {
+        out.add_text("title", title);
+    }
+    out.add_text("version", version);
+    out.finish()
+}
+
+/// The result of requests that only want to be acknowledged.
+#[must_use]
+pub fn empty_result(era: Era) -> &'static [u8] {
+    match era {
+        Era::Legacy => b"{}",
+        Era::Modern => b"{\"resultType\":\"complete\"}",
+    }
+}

@@ -56,6 +56,8 @@ pub enum Action {
     ServerChange,
     /// A child process of a stdio server was started.
     ProcessSpawn,
+    /// The trail itself: it went on after it could not be written, or without its checkpoint.
+    Trail,
 }
 
 /// How it ended.

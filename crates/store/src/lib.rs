@@ -1,2 +1,37 @@
-//! TODO
+//! The embedded store: SQLite in WAL mode, every commit synced, one writer at a time. Nobody else knows SQL.
+//!
+//! One file per aggregate. What must happen together is one method and one transaction: taking a code, rotating a refresh
+//! token, removing a user. Several processes may work on one directory at once; SQLite's write lock puts them in order.
+//!
+//! The [audit trail](audit) is a chain of keyed hashes in the same database, with a checkpoint in a file beside it.
 #![forbid(unsafe_code)]
+
+pub mod audit;
+mod browser;
+mod changes;
+mod clients;
+mod columns;
+mod consents;
+mod directory;
+mod error;
+mod grants;
+mod keys;
+mod migrate;
+mod refresh;
+mod servers;
+mod setup;
+mod store;
+mod sweep;
+mod users;
+
+#[cfg(test)]
+mod testing;
+
+pub use audit::AuditTrail;
+pub use directory::DirectoryError;
+pub use error::StoreError;
+pub use keys::StoredKey;
+pub use refresh::Rotation;
+pub use servers::StoredServer;
+pub use store::{Store, StoreOptions};
+pub use users::{CreateUserError, RemovedUser};

@@ -1,0 +1,230 @@
+//! The chain itself: what is hashed, and how a chain is walked.
+//!
+//! `hash = SHA-256("sallyport audit 1" | seq | at | prev | body)` with the numbers as eight bytes, most significant first;
+//! anybody can compute it. `mac` is the keyed hash of `hash` under the gateway's master key; only the gateway can.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use sallyport_core::Timestamp;
+use sallyport_core::audit::Event;
+use sallyport_core::capability::DeriveKeyed;
+use thiserror::Error;
+
+use super::checkpoint::Checkpoint;
+
+const DOMAIN: &[u8] = b"sallyport audit 1";
+const RECORD: &str = "audit/record";
+
+/// What the first record names as the hash before it.
+pub(super) const GENESIS: [u8; 32] = [0; 32];
+
+/// One record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// Its place, from 1.
+    pub seq: u64,
+    /// When the event was recorded.
+    pub at: Timestamp,
+    /// The hash of the record before it; zeros for the first.
+    pub prev: [u8; 32],
+    /// The hash of this record.
+    pub hash: [u8; 32],
+    /// The keyed hash of `hash`.
+    pub mac: [u8; 32],
+    /// The event, as one line of JSON in ASCII, exactly as it was hashed.
+    pub body: String,
+}
+
+impl Record {
+    /// The record that follows `head`.
+    pub(super) fn follow(head: &Head, at: Timestamp, body: String, keys: &dyn DeriveKeyed) -> Self {
+        let (seq, prev) = (head.seq.saturating_add(1), head.hash);
+        let hash = hash(seq, at, &prev, &body);
+        Self {
+            seq,
+            at,
+            prev,
+            hash,
+            mac: keys.derive(RECORD, &hash),
+            body,
+        }
+    }
+
+    /// The event, if the body is one that this version knows.
+    #[must_use]
+    pub fn event(&self) -> Option<Event> {
+        serde_json::from_str(&self.body).ok()
+    }
+
+    /// Whether it tells of the trail itself.
+    fn is_doubt(&self) -> bool {
+        self.body.starts_with(r#"{"action":"trail""#)
+    }
+}
+
+fn hash(seq: u64, at: Timestamp, prev: &[u8; 32], body: &str) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    context.update(DOMAIN);
+    context.update(&seq.to_be_bytes());
+    context.update(&at.as_millis().to_be_bytes());
+    context.update(prev);
+    context.update(body.as_bytes());
+    // SHA-256 has 32 bytes; a chain of zeros would not verify.
+    context.finish().as_ref().try_into().unwrap_or(GENESIS)
+}
+
+/// The last record of a chain: how many there are, and the hash of the last.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Head {
+    pub(super) seq: u64,
+    pub(super) hash: [u8; 32],
+}
+
+impl Head {
+    pub(super) const NONE: Self = Self {
+        seq: 0,
+        hash: GENESIS,
+    };
+}
+
+/// A chain that was found whole.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verified {
+    /// How many records there are.
+    pub count: u64,
+    /// The hash of the last one; zeros if there is none.
+    pub head: [u8; 32],
+    /// The records in which the trail itself says that it was interrupted, or went on without its checkpoint.
+    pub doubts: Vec<u64>,
+}
+
+/// Where a chain is wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("record {seq}: {what}")]
+pub struct ChainBreak {
+    /// The first record that is wrong, or that is missing.
+    pub seq: u64,
+    /// What is wrong with it.
+    pub what: Break,
+}
+
+/// What is wrong with a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum Break {
+    /// Another record stands in its place: it was removed, or others were put before it.
+    #[error("it is missing, or out of order")]
+    Missing,
+    /// It does not name the hash of the record before it.
+    #[error("it does not follow the record before it")]
+    Unlinked,
+    /// Its content does not have the hash that it carries.
+    #[error("it was changed")]
+    Changed,
+    /// Its hash was not made with the gateway's key.
+    #[error("it was not written by this gateway, or with another master key")]
+    Forged,
+    /// It is not the record that the checkpoint saw in this place.
+    #[error("it is not the record that the checkpoint saw")]
+    Replaced,
+    /// The checkpoint has seen this record, and it is gone.
+    #[error("it was cut off together with all that followed")]
+    Truncated,
+    /// There is no checkpoint, so records from here on may have been cut off.
+    #[error("the checkpoint is missing, so it may have been cut off")]
+    NoCheckpoint,
+    /// The checkpoint itself was not made with the gateway's key.
+    #[error("the checkpoint was changed, or made with another master key")]
+    ForgedCheckpoint,
+}
+
+/// A walk along a chain from its first record.
+pub(super) struct Walk<'a> {
+    keys: Option<&'a dyn DeriveKeyed>,
+    checkpoint: Option<Checkpoint>,
+    head: Head,
+    doubts: Vec<u64>,
+}
+
+impl<'a> Walk<'a> {
+    /// Without keys the hashes are checked and the MACs are not.
+    pub(super) fn new(keys: Option<&'a dyn DeriveKeyed>) -> Self {
+        Self {
+            keys,
+            checkpoint: None,
+            head: Head::NONE,
+            doubts: Vec::new(),
+        }
+    }
+
+    /// The walk has to pass this checkpoint; one that lies behind is not looked back at.
+    pub(super) fn expect(&mut self, checkpoint: Checkpoint) -> Result<(), ChainBreak> {
+        if self.keys.is_some_and(|keys| !checkpoint.is_authentic(keys)) {
+            return Err(ChainBreak {
+                seq: checkpoint.count,
+                what: Break::ForgedCheckpoint,
+            });
+        }
+        self.checkpoint = Some(checkpoint);
+        self.compare()
+    }
+
+    pub(super) fn last(&self) -> u64 {
+        self.head.seq
+    }
+
+    pub(super) fn step(&mut self, record: &Record) -> Result<(), ChainBreak> {
+        let seq = self.head.seq.saturating_add(1);
+        let wrong = |what| Err(ChainBreak { seq, what });
+        if record.seq != seq {
+            return wrong(Break::Missing);
+        }
+        if record.prev != self.head.hash {
+            return wrong(Break::Unlinked);
+        }
+        if record.hash != hash(seq, record.at, &record.prev, &record.body) {
+            return wrong(Break::Changed);
+        }
+        if self
+            .keys
+            .is_some_and(|keys| record.mac != keys.derive(RECORD, &record.hash))
+        {
+            return wrong(Break::Forged);
+        }
+        if record.is_doubt() {
+            self.doubts.push(seq);
+        }
+        self.head = Head {
+            seq,
+            hash: record.hash,
+        };
+        self.compare()
+    }
+
+    fn compare(&self) -> Result<(), ChainBreak> {
+        match &self.checkpoint {
+            Some(seen) if seen.count == self.head.seq && seen.head != self.head.hash => Err(ChainBreak {
+                seq: seen.count,
+                what: Break::Replaced,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn finish(self) -> Result<Verified, ChainBreak> {
+        let next = self.head.seq.saturating_add(1);
+        match &self.checkpoint {
+            Some(seen) if seen.count >= next => Err(ChainBreak {
+                seq: next,
+                what: Break::Truncated,
+            }),
+            None if next > 1 => Err(ChainBreak {
+                seq: next,
+                what: Break::NoCheckpoint,
+            }),
+            _ => Ok(Verified {
+                count: self.head.seq,
+                head: self.head.hash,
+                doubts: self.doubts,
+            }),
+        }
+    }
+}

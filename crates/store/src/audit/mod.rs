@@ -1,0 +1,174 @@
+//! The audit trail: a chain of records in the database, each with the SHA-256 of itself and of the one before it, and a MAC
+//! over that; and a checkpoint in a file of its own, so that a chain that was cut is told from one that ends (AL-01..03).
+//!
+//! What this proves: without the master key nobody can change, insert, remove or reorder a record, and nobody can cut the
+//! chain below the last checkpoint, without [`AuditLog::verify`] naming the first record that is wrong. What it cannot
+//! prove: an attacker who can put back both an older database and the checkpoint of that time is noticed only against an
+//! export that was taken in between.
+
+mod append;
+mod body;
+mod chain;
+mod checkpoint;
+mod export;
+mod hex;
+mod log;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sallyport_core::Clock;
+use sallyport_core::audit::{Audit, AuditUnavailable, Event, Pending};
+use sallyport_core::capability::DeriveKeyed;
+use thiserror::Error;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+pub use chain::{Break, ChainBreak, Record, Verified};
+pub use export::{ExportError, verify_export};
+pub use log::{AuditLog, Follow};
+
+use crate::{Store, StoreError};
+use writer::{Item, Writer};
+
+/// How many records may wait to be written before [`Audit::record`] refuses: some seconds of the fastest load, about 20 MB.
+pub const QUEUE: usize = 65_536;
+
+/// Why the trail could not be started or read.
+#[derive(Debug, Error)]
+pub enum AuditError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The trail does not match its checkpoint: somebody changed it, or this is another master key.
+    #[error(
+        "the audit trail cannot be trusted: {0}. Keep a copy of the data directory. To go on with what is there, remove \
+         `audit.checkpoint`; the trail will say so for ever"
+    )]
+    Broken(#[from] ChainBreak),
+    /// The checkpoint could not be read or written.
+    #[error("the checkpoint of the audit trail: {0}")]
+    Checkpoint(#[from] std::io::Error),
+}
+
+/// The running audit trail. Records are written by a task of its own in one transaction for many; what waits for its
+/// record is written at once, together with all that came before it.
+pub struct AuditTrail {
+    items: mpsc::Sender<Item>,
+    signals: Arc<Signals>,
+    clock: Arc<dyn Clock>,
+    log: AuditLog,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the trail and its task tell each other.
+#[derive(Default)]
+struct Signals {
+    /// Set while nothing can be written; then every record is refused.
+    broken: AtomicBool,
+    /// Somebody waits for a record: do not gather more.
+    urgent: Notify,
+    /// Write what is there and end.
+    stop: Notify,
+}
+
+impl AuditTrail {
+    /// Starts the trail after comparing it with its checkpoint. Must be called within a Tokio runtime; the task lives on
+    /// that runtime.
+    ///
+    /// A checkpoint that is missing although there are records is no refusal but a record of its own (`trail`, `failed`),
+    /// which stays in the chain.
+    ///
+    /// # Errors
+    /// [`AuditError::Broken`] if the chain does not reach or match its checkpoint.
+    pub async fn start(
+        store: &Store,
+        keys: Arc<dyn DeriveKeyed>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, AuditError> {
+        let (items, queue) = mpsc::channel(QUEUE);
+        let signals = Arc::new(Signals::default());
+        let writer = Writer::new(
+            store.clone(),
+            Arc::clone(&keys),
+            Arc::clone(&clock),
+            Arc::clone(&signals),
+        )
+        .await?;
+        let task = tokio::spawn(writer.run(queue));
+        let log = AuditLog::new(store.clone(), keys);
+        Ok(Self {
+            items,
+            signals,
+            clock,
+            log,
+            task: Mutex::new(Some(task)),
+        })
+    }
+
+    /// The trail as it can be read.
+    #[must_use]
+    pub fn log(&self) -> &AuditLog {
+        &self.log
+    }
+
+    /// Whether records are refused at present: what `/readyz` asks.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.signals.broken.load(Ordering::Acquire) || self.items.is_closed()
+    }
+
+    /// Writes what waits, sets the checkpoint, and ends the task. Records that come later are refused.
+    pub async fn shutdown(&self) {
+        self.signals.stop.notify_one();
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the audit trail did not end well");
+        }
+    }
+
+    fn item(&self, event: Event, done: Option<oneshot::Sender<()>>) -> Item {
+        Item {
+            at: self.clock.now(),
+            event,
+            done,
+        }
+    }
+}
+
+impl Audit for AuditTrail {
+    fn record_durably(&self, event: Event) -> Pending<'_, Result<(), AuditUnavailable>> {
+        Box::pin(async move {
+            if self.is_broken() {
+                return Err(AuditUnavailable);
+            }
+            let (done, written) = oneshot::channel();
+            self.items
+                .send(self.item(event, Some(done)))
+                .await
+                .map_err(|_| AuditUnavailable)?;
+            self.signals.urgent.notify_one();
+            written.await.map_err(|_| AuditUnavailable)
+        })
+    }
+
+    fn record(&self, event: Event) -> Result<(), AuditUnavailable> {
+        if self.signals.broken.load(Ordering::Acquire) {
+            return Err(AuditUnavailable);
+        }
+        self.items
+            .try_send(self.item(event, None))
+            .map_err(|_| AuditUnavailable)
+    }
+}
+
+impl Drop for AuditTrail {
+    fn drop(&mut self) {
+        self.signals.stop.notify_one();
+    }
+}

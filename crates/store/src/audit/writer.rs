@@ -1,0 +1,271 @@
+//! The task that writes the trail: gathers what comes within 20 ms into one transaction, and moves the checkpoint on.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sallyport_core::audit::{Action, Event, Outcome};
+use sallyport_core::capability::DeriveKeyed;
+use sallyport_core::{Clock, Timestamp};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::append::{self, AppendError, append};
+use super::chain::{Break, ChainBreak, Head};
+use super::checkpoint::{self, Found};
+use super::{AuditError, Signals, body};
+use crate::Store;
+
+/// How long records are gathered before they are written together.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// The most records in one transaction.
+const BATCH: usize = 4096;
+
+/// The checkpoint is never older than this, nor further behind than [`CHECKPOINT_RECORDS`], while records are written.
+const CHECKPOINT_AGE: Duration = Duration::from_secs(1);
+const CHECKPOINT_RECORDS: u64 = 1000;
+
+/// How long to wait before what failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// One event on its way.
+pub(super) struct Item {
+    pub(super) at: Timestamp,
+    pub(super) event: Event,
+    /// Told once the record is on the disk; dropped if it will not be.
+    pub(super) done: Option<oneshot::Sender<()>>,
+}
+
+pub(super) struct Writer {
+    store: Store,
+    keys: Arc<dyn DeriveKeyed>,
+    clock: Arc<dyn Clock>,
+    signals: Arc<Signals>,
+    /// Taken from the queue and not yet written.
+    waiting: Vec<Item>,
+    /// The head after our last write: it has to be in the chain for ever.
+    known: Head,
+    /// Up to where the checkpoint has come, and when.
+    witnessed: (u64, Instant),
+    /// When to try again what failed last.
+    write_again: Option<Instant>,
+    witness_again: Option<Instant>,
+}
+
+/// The trail was changed by somebody else: nothing more is written to it.
+struct Tampered;
+
+impl Writer {
+    /// Compares the chain with its checkpoint, and makes the first one.
+    pub(super) async fn new(
+        store: Store,
+        keys: Arc<dyn DeriveKeyed>,
+        clock: Arc<dyn Clock>,
+        signals: Arc<Signals>,
+    ) -> Result<Self, AuditError> {
+        let found = checkpoint::read(store.directory())?;
+        let mut tx = store.begin().await?;
+        let head = append::head(&mut tx).await?;
+        let mut waiting = Vec::new();
+        match found {
+            Found::Checkpoint(seen) if seen.is_authentic(&*keys) => {
+                let seen = Head {
+                    seq: seen.count,
+                    hash: seen.head,
+                };
+                append::witness(&mut tx, &seen, &head)
+                    .await
+                    .map_err(|error| match error {
+                        AppendError::Store(error) => AuditError::Store(error),
+                        AppendError::Broken(found) => AuditError::Broken(found),
+                    })?;
+            }
+            Found::Checkpoint(_) | Found::Unreadable => {
+                return Err(ChainBreak {
+                    seq: head.seq,
+                    what: Break::ForgedCheckpoint,
+                }
+                .into());
+            }
+            Found::Nothing if head == Head::NONE => {}
+            Found::Nothing => {
+                tracing::error!(records = head.seq, "the audit trail has lost its checkpoint");
+                let event = Event::new(Action::Trail, Outcome::Failed);
+                let event = event
+                    .because("the checkpoint was missing: records may have been cut off before this one");
+                waiting.push(Item {
+                    at: clock.now(),
+                    event,
+                    done: None,
+                });
+            }
+        }
+        drop(tx);
+        let writer = Self {
+            witnessed: (0, Instant::now()),
+            known: head,
+            store,
+            keys,
+            clock,
+            signals,
+            waiting,
+            write_again: None,
+            witness_again: None,
+        };
+        if !writer.advance().await? {
+            return Err(ChainBreak {
+                seq: writer.known.seq,
+                what: Break::ForgedCheckpoint,
+            }
+            .into());
+        }
+        Ok(Self {
+            witnessed: (writer.known.seq, Instant::now()),
+            ..writer
+        })
+    }
+
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Item>) {
+        let mut open = true;
+        while open {
+            open = self.receive(&mut queue).await;
+            if self.write(!open).await.is_err() || self.witness(!open).await.is_err() {
+                self.signals.broken.store(true, Ordering::Release);
+                return;
+            }
+            let broken = self.write_again.is_some() || self.witness_again.is_some();
+            self.signals.broken.store(broken, Ordering::Release);
+        }
+        if !self.waiting.is_empty() {
+            tracing::error!(
+                records = self.waiting.len(),
+                "audit records were lost: the trail could not be written"
+            );
+        }
+    }
+
+    /// Waits for records or for something to be due; `false` when there will be no more records.
+    async fn receive(&mut self, queue: &mut mpsc::Receiver<Item>) -> bool {
+        let due = [self.write_again, self.witness_again, self.witness_due()]
+            .into_iter()
+            .flatten()
+            .min();
+        let due = due.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+        let before = self.waiting.len();
+        tokio::select! {
+            count = queue.recv_many(&mut self.waiting, BATCH) => if count == 0 { return false },
+            () = self.signals.stop.notified() => return self.drain(queue).await,
+            () = tokio::time::sleep_until(due) => {}
+        }
+        if self.waiting.len() > before && self.waiting.iter().all(|item| item.done.is_none()) {
+            tokio::select! {
+                () = tokio::time::sleep(GATHER) => {}
+                () = self.signals.urgent.notified() => {}
+                () = self.signals.stop.notified() => return self.drain(queue).await,
+            }
+        }
+        while self.waiting.len() < BATCH
+            && let Ok(item) = queue.try_recv()
+        {
+            self.waiting.push(item);
+        }
+        true
+    }
+
+    async fn drain(&mut self, queue: &mut mpsc::Receiver<Item>) -> bool {
+        queue.close();
+        while queue.recv_many(&mut self.waiting, BATCH).await > 0 {}
+        false
+    }
+
+    /// Writes what waits. What somebody waits for and cannot be written is given up, and its effect will not happen; what
+    /// has happened already is kept and tried again, and a record tells of the interruption.
+    async fn write(&mut self, last: bool) -> Result<(), Tampered> {
+        let early = self.write_again.is_some_and(|again| Instant::now() < again) && !last;
+        while !early && !self.waiting.is_empty() {
+            let batch = self.waiting.get(..BATCH).unwrap_or(&self.waiting);
+            let bodies = batch
+                .iter()
+                .filter_map(|item| Some((item.at, body::encode(item.event.clone())?)));
+            match append(&self.store, &*self.keys, &self.known, bodies).await {
+                Ok(head) => {
+                    self.known = head;
+                    if self.write_again.take().is_some() {
+                        tracing::info!("the audit trail is written again");
+                    }
+                    for item in self.waiting.drain(..BATCH.min(self.waiting.len())) {
+                        // Nobody may be waiting any more.
+                        let _ = item.done.map(|done| done.send(()));
+                    }
+                }
+                Err(AppendError::Broken(found)) => {
+                    tracing::error!(%found, "the audit trail was changed by somebody else: nothing more is recorded");
+                    return Err(Tampered);
+                }
+                Err(AppendError::Store(error)) => {
+                    if self.write_again.is_none() {
+                        tracing::error!(%error, "the audit trail cannot be written: calls are refused");
+                        let event = Event::new(Action::Trail, Outcome::Failed)
+                            .because("the trail could not be written for a while");
+                        self.waiting.push(Item {
+                            at: self.clock.now(),
+                            event,
+                            done: None,
+                        });
+                    }
+                    self.write_again = Some(Instant::now() + RETRY);
+                    break;
+                }
+            }
+        }
+        if self.write_again.is_some() {
+            self.waiting.retain(|item| item.done.is_none());
+        }
+        Ok(())
+    }
+
+    fn witness_due(&self) -> Option<Instant> {
+        let (seq, at) = self.witnessed;
+        (self.known.seq > seq && self.witness_again.is_none()).then(|| at + CHECKPOINT_AGE)
+    }
+
+    /// Moves the checkpoint on if that is due.
+    async fn witness(&mut self, last: bool) -> Result<(), Tampered> {
+        let now = Instant::now();
+        let behind = self.known.seq.saturating_sub(self.witnessed.0);
+        let due = self
+            .witness_again
+            .or_else(|| self.witness_due())
+            .is_some_and(|due| due <= now);
+        if behind == 0 || !(due || last || (behind >= CHECKPOINT_RECORDS && self.witness_again.is_none())) {
+            return Ok(());
+        }
+        match self.advance().await {
+            Ok(true) => {
+                self.witnessed = (self.known.seq, Instant::now());
+                self.witness_again = None;
+                Ok(())
+            }
+            Ok(false) => {
+                tracing::error!(
+                    "the checkpoint of the audit trail was changed by somebody else: nothing more is recorded"
+                );
+                Err(Tampered)
+            }
+            Err(error) => {
+                if self.witness_again.replace(Instant::now() + RETRY).is_none() {
+                    tracing::error!(%error, "the checkpoint of the audit trail cannot be written: calls are refused");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn advance(&self) -> std::io::Result<bool> {
+        let (directory, head) = (self.store.directory().to_owned(), self.known.clone());
+        let keys = Arc::clone(&self.keys);
+        let advanced = tokio::task::spawn_blocking(move || checkpoint::advance(&directory, &head, &*keys));
+        advanced.await.map_err(std::io::Error::other)?
+    }
+}

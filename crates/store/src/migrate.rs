@@ -1,0 +1,110 @@
+//! The schema: migrations go forward only, each in one transaction, so that a crash leaves the old or the new schema.
+
+use sqlx::{Connection as _, Row as _, SqliteConnection};
+
+use crate::StoreError;
+
+/// In order; the version of the last is the schema that this program writes. Each ends by setting `user_version`.
+const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("../migrations/0001_start.sql"))];
+
+/// Marks the file as ours (`PRAGMA application_id`): "SLLY".
+const APPLICATION_ID: i64 = 0x534c_4c59;
+const MARK: &str = "PRAGMA application_id = 1397509209";
+
+/// Brings the schema up to date; refuses one that a newer program wrote, and foreign databases.
+pub(crate) async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    migrate_with(connection, MIGRATIONS).await
+}
+
+async fn migrate_with(
+    connection: &mut SqliteConnection,
+    migrations: &[(i64, &'static str)],
+) -> Result<(), StoreError> {
+    let known = migrations.last().map_or(0, |(version, _)| *version);
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let found = pragma(&mut transaction, "PRAGMA user_version").await?;
+    let application = pragma(&mut transaction, "PRAGMA application_id").await?;
+    if application != APPLICATION_ID && (application != 0 || found != 0) {
+        return Err(StoreError::Foreign);
+    }
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    if application == 0 {
+        sqlx::raw_sql(MARK).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    for (version, sql) in migrations.iter().filter(|(version, _)| *version > found) {
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::raw_sql(*sql).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        tracing::info!(version, "the store has a new schema");
+    }
+    Ok(())
+}
+
+async fn pragma(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, StoreError> {
+    Ok(sqlx::query(sql).fetch_one(connection).await?.try_get(0)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn memory() -> SqliteConnection {
+        SqliteConnection::connect("sqlite::memory:").await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_migration_sets_its_version_and_none_runs_twice() {
+        let mut db = memory().await;
+        for (version, sql) in MIGRATIONS {
+            assert!(
+                sql.trim_end()
+                    .ends_with(&format!("PRAGMA user_version = {version};"))
+            );
+        }
+        migrate(&mut db).await.unwrap();
+        migrate(&mut db).await.unwrap();
+        assert_eq!(
+            pragma(&mut db, "PRAGMA user_version").await.unwrap(),
+            MIGRATIONS.len() as i64
+        );
+        assert_eq!(
+            pragma(&mut db, "PRAGMA application_id").await.unwrap(),
+            APPLICATION_ID
+        );
+    }
+
+    #[tokio::test]
+    async fn a_newer_schema_and_a_foreign_file_are_refused() {
+        let mut db = memory().await;
+        migrate(&mut db).await.unwrap();
+        sqlx::raw_sql("PRAGMA user_version = 99")
+            .execute(&mut db)
+            .await
+            .unwrap();
+        assert!(matches!(
+            migrate(&mut db).await,
+            Err(StoreError::Newer { found: 99, .. })
+        ));
+        let mut db = memory().await;
+        sqlx::raw_sql("PRAGMA user_version = 1")
+            .execute(&mut db)
+            .await
+            .unwrap();
+        assert!(matches!(migrate(&mut db).await, Err(StoreError::Foreign)));
+    }
+
+    #[tokio::test]
+    async fn a_failed_migration_leaves_the_schema_before_it() {
+        let mut db = memory().await;
+        let broken: &[(i64, &'static str)] = &[
+            (1, "CREATE TABLE a (x); PRAGMA user_version = 1;"),
+            (2, "CREATE TABLE b (x); CREATE TABLE a (x);"),
+        ];
+        assert!(migrate_with(&mut db, broken).await.is_err());
+        assert_eq!(pragma(&mut db, "PRAGMA user_version").await.unwrap(), 1);
+        assert!(sqlx::query("SELECT x FROM b").fetch_all(&mut db).await.is_err());
+    }
+}

@@ -1,0 +1,177 @@
+//! The store itself: one connection that writes, some that read.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, Sqlite, SqlitePool, Transaction};
+
+use crate::error::is_unsound;
+use crate::{DirectoryError, StoreError, directory, migrate};
+
+/// Held while the store is opened, so that two processes that start together migrate one after the other.
+const LOCK: &str = "sallyport.lock";
+
+/// Numbers of the store.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Connections that read; default 4. Each is a thread.
+    pub readers: u32,
+    /// How long a statement waits for another process's write, and a caller for a connection; default 5 s.
+    pub patience: Duration,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            readers: 4,
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The store in one data directory. Clones share the connections.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    directory: PathBuf,
+    writer: SqlitePool,
+    readers: SqlitePool,
+    reading: SqliteConnectOptions,
+    suspect: AtomicBool,
+}
+
+impl Store {
+    /// Opens the store, makes it where there is none, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Directory`] with the mend when the directory or a file in it is open to others, belongs to somebody
+    /// else or is a link; [`StoreError::Newer`] when a newer program has written it.
+    pub async fn open(directory: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        directory::prepare(directory)?;
+        let lock = lock(directory).await?;
+        let writing = SqliteConnectOptions::new()
+            .filename(directory.join(directory::DATABASE))
+            .create_if_missing(false)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(options.patience)
+            // What a burst has made of the log file is given back at the next checkpoint.
+            .pragma("journal_size_limit", "67108864")
+            .disable_statement_logging();
+        // WAL is a property of the file: set once here, found by every other connection.
+        let mut first = writing
+            .clone()
+            .journal_mode(SqliteJournalMode::Wal)
+            .connect()
+            .await?;
+        migrate::migrate(&mut first).await?;
+        first.close().await?;
+        let reading = writing.clone().pragma("query_only", "ON");
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(options.patience)
+                .test_before_acquire(false)
+                .max_lifetime(None)
+                .idle_timeout(None)
+        };
+        let writer = pool(1).connect_with(writing).await?;
+        let readers = pool(options.readers.max(1)).connect_with(reading.clone()).await?;
+        drop(lock);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                directory: directory.to_owned(),
+                writer,
+                readers,
+                reading,
+                suspect: AtomicBool::new(false),
+            }),
+        })
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.inner.directory
+    }
+
+    /// Whether the store can be read now, and written as far as that is known: what `/readyz` asks.
+    ///
+    /// # Errors
+    /// [`StoreError::Suspect`] after a write that did not reach the disk; [`StoreError::Database`] when reading fails.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.sound()?;
+        sqlx::query("SELECT value FROM changes")
+            .fetch_one(self.reader())
+            .await?;
+        Ok(())
+    }
+
+    /// Closes the connections; what was acknowledged is on the disk already.
+    pub async fn close(&self) {
+        self.inner.readers.close().await;
+        self.inner.writer.close().await;
+    }
+
+    pub(crate) fn reader(&self) -> &SqlitePool {
+        &self.inner.readers
+    }
+
+    /// For connections that are kept outside the pool.
+    pub(crate) fn reading(&self) -> &SqliteConnectOptions {
+        &self.inner.reading
+    }
+
+    fn sound(&self) -> Result<(), StoreError> {
+        if self.inner.suspect.load(Ordering::Acquire) {
+            return Err(StoreError::Suspect);
+        }
+        Ok(())
+    }
+
+    /// Begins a write. The lock is taken at once, so that what is read inside cannot change before the commit.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        self.sound()?;
+        Ok(self.inner.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Returns when the write is on the disk.
+    pub(crate) async fn commit(&self, transaction: Transaction<'static, Sqlite>) -> Result<(), StoreError> {
+        transaction.commit().await.map_err(|error| {
+            if is_unsound(&error) {
+                self.inner.suspect.store(true, Ordering::Release);
+            }
+            StoreError::from(error)
+        })
+    }
+}
+
+async fn lock(directory: &Path) -> Result<File, StoreError> {
+    let path = directory.join(LOCK);
+    let failed = {
+        let path = path.clone();
+        move |source| StoreError::Directory(DirectoryError::Io { path, source })
+    };
+    let locked = tokio::task::spawn_blocking(move || {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path)?;
+        file.lock()?;
+        Ok(file)
+    });
+    locked
+        .await
+        .map_err(|error| StoreError::Database(Box::new(error)))?
+        .map_err(failed)
+}

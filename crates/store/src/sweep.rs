@@ -1,0 +1,54 @@
+//! Removing what has ended, so that the store grows with use and not with time.
+
+use std::time::Duration;
+
+use sallyport_core::Timestamp;
+
+use crate::{Store, StoreError};
+
+/// How long ended codes and refresh tokens are kept, so that a replay is still told from a stranger's guess.
+const REPLAYS: Duration = Duration::from_secs(24 * 3600);
+
+/// How long ended grants are kept: longer than any access token that was issued under one.
+const GRANTS: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// In the order of what refers to what. Each takes the time before which a row has ended, and a bound on how much one
+/// pass may do while others wait for the write lock.
+const STATEMENTS: [(&str, Duration); 4] = [
+    (
+        "DELETE FROM browser_sessions WHERE digest IN \
+         (SELECT digest FROM browser_sessions WHERE expires <= ? LIMIT 1000)",
+        Duration::ZERO,
+    ),
+    (
+        "DELETE FROM codes WHERE digest IN (SELECT digest FROM codes WHERE expires <= ? LIMIT 1000)",
+        REPLAYS,
+    ),
+    (
+        "DELETE FROM refresh_tokens WHERE digest IN \
+         (SELECT digest FROM refresh_tokens WHERE expires <= ? LIMIT 1000)",
+        REPLAYS,
+    ),
+    (
+        "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE expires <= ? LIMIT 100)",
+        GRANTS,
+    ),
+];
+
+impl Store {
+    /// Removes ended browser sessions, codes, refresh tokens and grants, some thousand at a time; says how many. To be
+    /// called every few minutes, and again at once while it says more than nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed.
+    pub async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        for (sql, kept) in STATEMENTS {
+            let mut tx = self.begin().await?;
+            let ended = sqlx::query(sql).bind(now.minus(kept).as_millis());
+            removed += ended.execute(&mut *tx).await?.rows_affected();
+            self.commit(tx).await?;
+        }
+        Ok(removed)
+    }
+}

@@ -12,6 +12,7 @@ pub mod inbound;
 pub mod layers;
 pub mod listen;
 pub mod respond;
+mod timer;
 pub mod worker;
 
 pub use body::{Body, Response};

@@ -17,7 +17,7 @@ impl Worker {
     pub fn new(index: usize) -> Arc<Self> {
         Arc::new(Self {
             index,
-            pool: Arc::new(Pool::new()),
+            pool: Pool::new(),
         })
     }
 

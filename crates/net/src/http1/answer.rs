@@ -38,6 +38,8 @@ pub struct AnswerBody {
     home: Option<Home>,
     idle: Duration,
     silent_since: Option<Instant>,
+    /// The body is wanted in one piece.
+    gather: bool,
 }
 
 /// Where the connection goes afterwards.
@@ -66,6 +68,7 @@ impl AnswerBody {
             home: None,
             idle,
             silent_since: None,
+            gather: false,
         }
     }
 
@@ -116,6 +119,7 @@ impl AnswerBody {
         if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
             return Err(Trouble::TooLarge(limit).sent(READING));
         }
+        self.gather = true;
         let mut first = Bytes::new();
         let mut gathered = BytesMut::new();
         while let Some(piece) = self.next().await {
@@ -151,7 +155,7 @@ impl AnswerBody {
             let Some(connection) = &mut self.connection else {
                 return Poll::Ready(None);
             };
-            let piece = match self.framing.take(&mut connection.buffer) {
+            let piece = match self.framing.take(&mut connection.buffer, self.gather) {
                 Ok(piece) => piece,
                 Err(what) => return self.fail(Trouble::Framing(what)),
             };
@@ -220,11 +224,15 @@ impl Stream for AnswerBody {
 }
 
 impl Framing {
-    /// Takes what is there of the body off the buffer.
-    fn take(&mut self, buffer: &mut BytesMut) -> Result<Bytes, &'static str> {
+    /// Takes what is there of the body off the buffer; with `whole`, a body of known length only when it is all there.
+    fn take(&mut self, buffer: &mut BytesMut, whole: bool) -> Result<Bytes, &'static str> {
         match self {
             Self::Known(left) => {
-                let there = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
+                let missing = usize::try_from(*left).unwrap_or(usize::MAX);
+                if whole && buffer.len() < missing {
+                    return Ok(Bytes::new());
+                }
+                let there = missing.min(buffer.len());
                 *left -= u64::try_from(there).unwrap_or(*left);
                 Ok(cut(buffer, there))
             }

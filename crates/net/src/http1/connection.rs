@@ -3,14 +3,15 @@
 use std::future::Future as _;
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use crate::egress::Transport;
+use crate::timer::Timer;
 
 /// How much is read at once.
 pub(super) const READ: usize = 16 * 1024;
@@ -54,7 +55,7 @@ impl Connection {
     ) -> Poll<()> {
         let start = *start.get_or_insert_with(Instant::now);
         match start.checked_add(limit) {
-            Some(deadline) => self.timer.poll_deadline(cx, deadline),
+            Some(deadline) => self.timer.poll(cx, deadline),
             None => Poll::Pending,
         }
     }
@@ -78,25 +79,5 @@ impl Connection {
         // Requests carry credentials: none is left behind in an idle buffer.
         self.out.fill(0);
         self.out.clear();
-    }
-}
-
-/// One timer for all deadlines of a connection: it is armed once, and the deadline is looked at again when it fires.
-#[derive(Default)]
-struct Timer(Option<Pin<Box<Sleep>>>);
-
-impl Timer {
-    fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if sleep.deadline() > deadline {
-            sleep.as_mut().reset(deadline);
-        }
-        loop {
-            ready!(sleep.as_mut().poll(cx));
-            if Instant::now() >= deadline {
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(deadline);
-        }
     }
 }

@@ -1,10 +1,9 @@
 //! Idle connections of one worker.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::connection::Connection;
@@ -24,77 +23,85 @@ struct Idle {
 
 /// Idle connections by target, used last in, first out.
 #[derive(Default)]
-pub struct Pool {
-    idle: Mutex<HashMap<u64, Vec<Idle>>>,
-    filled: Notify,
+pub struct Pool(Mutex<Shelf>);
+
+#[derive(Default)]
+struct Shelf {
+    idle: HashMap<u64, Vec<Idle>>,
+    /// Whether a task closes the connections whose time is over.
+    swept: bool,
 }
 
 impl Pool {
     /// An empty pool.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
     }
 
     /// How many connections are idle.
     #[must_use]
     pub fn idle(&self) -> usize {
-        self.lock().values().map(Vec::len).sum()
+        self.lock().idle.values().map(Vec::len).sum()
     }
 
-    /// Closes idle connections whose time is over, those of the first targets first.
-    pub fn sweep(&self) {
-        let now = Instant::now();
-        let mut gone = Vec::new();
-        self.lock().retain(|_, connections| {
-            let keep = connections.partition_point(|idle| idle.until <= now);
-            gone.extend(connections.drain(..keep));
-            !connections.is_empty()
-        });
-        // The sockets are closed out here, without the lock.
-        drop(gone);
-    }
-
-    /// Sweeps as long as it is polled; without an idle connection it does not even wake.
-    pub async fn keep_swept(&self) {
-        loop {
-            self.filled.notified().await;
-            while self.idle() > 0 {
-                tokio::time::sleep(IDLE / 2).await;
-                self.sweep();
-            }
-        }
-    }
-
+    /// The connection that became idle last, unless its time is over.
     pub(super) fn take(&self, target: u64) -> Option<Connection> {
-        let mut idle = self.lock();
-        let connections = idle.get_mut(&target)?;
-        let newest = connections.pop()?;
-        if newest.until > Instant::now() {
-            return Some(newest.connection);
-        }
-        None
+        let newest = self.lock().idle.get_mut(&target)?.pop()?;
+        (newest.until > Instant::now()).then_some(newest.connection)
     }
 
-    pub(super) fn put(&self, target: u64, mut connection: Connection, keep: Duration) {
+    /// Keeps a connection for at most `keep`.
+    pub(super) fn put(self: &Arc<Self>, target: u64, mut connection: Connection, keep: Duration) {
         if keep.is_zero() {
             return;
         }
         connection.trim();
         let until = Instant::now() + keep.min(IDLE);
-        let mut idle = self.lock();
-        let first = idle.is_empty();
-        let connections = idle.entry(target).or_default();
-        if connections.len() < MAX_IDLE {
-            connections.push(Idle { connection, until });
+        let mut shelf = self.lock();
+        let connections = shelf.idle.entry(target).or_default();
+        if connections.len() >= MAX_IDLE {
+            return;
         }
-        drop(idle);
-        if first {
-            self.filled.notify_one();
+        connections.push(Idle { connection, until });
+        // Where there is a connection, there is a runtime.
+        if !shelf.swept
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            shelf.swept = true;
+            runtime.spawn(keep_swept(Arc::downgrade(self)));
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Vec<Idle>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Closes the connections whose time is over, and tells whether any is left.
+    fn sweep(&self) -> bool {
+        let now = Instant::now();
+        let mut gone = Vec::new();
+        let mut shelf = self.lock();
+        shelf.idle.retain(|_, connections| {
+            gone.extend(connections.extract_if(.., |idle| idle.until <= now));
+            !connections.is_empty()
+        });
+        shelf.swept = !shelf.idle.is_empty();
+        let any = shelf.swept;
+        // The sockets are closed without the lock.
+        drop(shelf);
+        drop(gone);
+        any
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shelf> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sweeps until there is nothing left to sweep.
+async fn keep_swept(pool: Weak<Pool>) {
+    loop {
+        tokio::time::sleep(IDLE / 4).await;
+        let Some(pool) = pool.upgrade() else { return };
+        if !pool.sweep() {
+            return;
+        }
     }
 }

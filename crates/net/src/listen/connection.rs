@@ -1,6 +1,7 @@
 //! One connection from a client: hyper's HTTP/1.1 server, driven by hand.
 
 use std::convert::Infallible;
+use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use sallyport_core::RequestId;
 use sallyport_core::fault::Fault;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -56,7 +57,11 @@ impl Leftover {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve<S: Service>(shared: Arc<Shared<S>>, stream: TcpStream, peer: SocketAddr) {
+pub(super) async fn serve<S, T>(shared: Arc<Shared<S>>, stream: T, peer: SocketAddr)
+where
+    S: Service,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let options = &shared.options;
     let leftover = Arc::new(Leftover::default());
     let wire = Wire::new(stream, Arc::clone(options), Arc::clone(&leftover));
@@ -75,13 +80,24 @@ pub(super) async fn serve<S: Service>(shared: Arc<Shared<S>>, stream: TcpStream,
         async move { Ok::<_, Infallible>(answer(&shared, leftover, request, peer).await) }
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
-    let draining = shared.draining.cancelled();
-    tokio::select! {
-        biased;
-        ended = connection.as_mut() => return report(ended, peer),
-        () = draining => connection.as_mut().graceful_shutdown(),
-    }
-    report(connection.await, peer);
+    let mut draining = pin!(shared.draining.cancelled());
+    // Polled once, so that this task is woken; from then on a look at the flag is enough, and cheaper.
+    let mut watched = false;
+    let mut told = false;
+    let ended = poll_fn(|cx| {
+        let drain = if watched {
+            shared.draining.is_cancelled()
+        } else {
+            watched = true;
+            draining.as_mut().poll(cx).is_ready()
+        };
+        if drain && !told {
+            told = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(cx)
+    });
+    report(ended.await, peer);
 }
 
 fn report(ended: hyper::Result<()>, peer: SocketAddr) {

@@ -26,3 +26,5 @@ pub trait Service: Send + Sync + 'static {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod time_tests;

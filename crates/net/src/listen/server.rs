@@ -153,8 +153,6 @@ fn accepting(
 
 /// One worker's life: connections as they come, then the drain.
 async fn work<S: Service>(shared: Arc<Shared<S>>, mut accepted: UnboundedReceiver<Accepted>) {
-    let pool = Arc::clone(shared.worker.pool());
-    let sweeper = tokio::spawn(async move { pool.keep_swept().await });
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -179,7 +177,6 @@ async fn work<S: Service>(shared: Arc<Shared<S>>, mut accepted: UnboundedReceive
         );
         connections.shutdown().await;
     }
-    sweeper.abort();
 }
 
 fn start<S: Service>(shared: &Arc<Shared<S>>, accepted: Accepted, connections: &mut JoinSet<()>) {

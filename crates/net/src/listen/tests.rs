@@ -1,1 +1,431 @@
+//! The listener as a client, or an attacker, meets it: raw sockets.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::*;
+use crate::{Body, respond};
+
+/// Notes what arrives, and answers by path.
+#[derive(Default)]
+pub(super) struct Recorder {
+    pub(super) calls: Mutex<Vec<String>>,
+    pub(super) dropped: AtomicUsize,
+}
+
+impl Recorder {
+    pub(super) fn paths(&self) -> Vec<String> {
+        self.calls.lock().unwrap().clone()
+    }
+}
+
+pub(super) const LIMIT: usize = 1000;
+
+impl Service for Recorder {
+    async fn call(&self, _: &Arc<Worker>, inbound: Inbound) -> Response {
+        let path = inbound.parts.uri.path().to_owned();
+        self.calls
+            .lock()
+            .unwrap()
+            .push(format!("{} {path}", inbound.parts.method));
+        match path.as_str() {
+            "/early" => respond::text(StatusCode::UNAUTHORIZED, "early"),
+            "/echo" => match inbound.body.collect(LIMIT).await {
+                Ok(body) => respond::rpc(StatusCode::OK, body),
+                Err(error) => respond::bad_body(error),
+            },
+            "/panic" => panic!("a bug"),
+            "/large" => http::Response::new(Body::full(vec![b'x'; 8 << 20])),
+            "/wait" => {
+                struct Count<'a>(&'a AtomicUsize);
+                impl Drop for Count<'_> {
+                    fn drop(&mut self) {
+                        self.0.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+                let _count = Count(&self.dropped);
+                std::future::pending().await
+            }
+            _ => respond::text(StatusCode::OK, "ok"),
+        }
+    }
+}
+
+struct Server {
+    recorder: Arc<Recorder>,
+    addr: std::net::SocketAddr,
+    handle: Option<ServerHandle>,
+}
+
+impl Server {
+    fn start(change: impl FnOnce(&mut ListenOptions)) -> Self {
+        let mut options = ListenOptions::new("127.0.0.1:0".parse().unwrap());
+        options.workers = 2;
+        change(&mut options);
+        let listener = Listener::bind(options).unwrap();
+        let addr = listener.local_addrs()[0];
+        let recorder = Arc::new(Recorder::default());
+        let handle = listener
+            .serve(Arc::clone(&recorder), tokio_util::sync::CancellationToken::new())
+            .unwrap();
+        Self {
+            recorder,
+            addr,
+            handle: Some(handle),
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        #[expect(clippy::disallowed_methods, reason = "the test is the client")]
+        let stream = TcpStream::connect(self.addr).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    /// Sends bytes and reads until the server closes.
+    fn talk(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect();
+        // The server may close while we still write.
+        let _ = stream.write_all(bytes);
+        read_all(&mut stream)
+    }
+
+    /// One status line for each answer.
+    fn statuses(&self, bytes: &[u8]) -> Vec<u16> {
+        statuses(&self.talk(bytes))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            handle.stop();
+        }
+    }
+}
+
+fn read_all(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => answer.extend_from_slice(&buffer[..n]),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+            Err(error) => panic!(
+                "the server does not close: {error}; so far {:?}",
+                String::from_utf8_lossy(&answer)
+            ),
+        }
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+pub(super) fn statuses(answers: &str) -> Vec<u16> {
+    answers
+        .split("HTTP/1.1 ")
+        .skip(1)
+        .map(|answer| answer[..3].parse().unwrap())
+        .collect()
+}
+
+fn read_until(stream: &mut TcpStream, end: &str) -> String {
+    let mut answer = String::new();
+    let mut byte = [0];
+    while !answer.ends_with(end) {
+        assert_eq!(stream.read(&mut byte).unwrap(), 1, "closed after {answer:?}");
+        answer.push(byte[0].into());
+    }
+    answer
+}
+
+#[test]
+fn one_connection_serves_requests_one_after_the_other() {
+    let server = Server::start(|_| ());
+    let answers = server.statuses(
+        b"GET /a HTTP/1.1\r\nHost: h\r\n\r\nPOST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi\
+          GET /b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+    );
+    assert_eq!(answers, [200, 200, 200]);
+    assert_eq!(server.recorder.paths(), ["GET /a", "POST /echo", "GET /b"]);
+}
+
+#[test]
+fn ht_01_02_05_ambiguous_requests_are_400_and_closed_and_nothing_behind_them_is_read() {
+    let server = Server::start(|_| ());
+    for fields in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+        "Content-Length: 5\r\nContent-Length: 5\r\n",
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: +5\r\n",
+        "Content-Length: 0x5\r\n",
+        "Content-Length: 5, 5\r\n",
+        "Content-Length: 18446744073709551616\r\n",
+        "X: y\n",
+        "X: a\rb\r\n",
+        "X: a\0b\r\n",
+        "X : y\r\n",
+        " folded: y\r\n",
+        ": empty name\r\n",
+        "Content-Length : 5\r\n",
+        "Content-Length\t: 5\r\n",
+        "no colon\r\n",
+    ] {
+        let request = format!(
+            "POST /victim HTTP/1.1\r\nHost: h\r\n{fields}\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
+        );
+        assert_eq!(server.statuses(request.as_bytes()), [400], "{fields:?}");
+    }
+    let old = "POST /victim HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    assert_eq!(server.statuses(old.as_bytes()), [400]);
+    for line in [
+        "GET / HTTP/1.1\nHost: h\r\n\r\n",
+        "\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET  / HTTP/1.1\r\n\r\n",
+    ] {
+        assert_eq!(server.statuses(line.as_bytes()), [400], "{line:?}");
+    }
+    assert!(
+        server.recorder.paths().is_empty(),
+        "{:?}",
+        server.recorder.paths()
+    );
+}
+
+#[test]
+fn ht_01_a_bad_request_behind_a_good_one_does_not_harm_it() {
+    let server = Server::start(|_| ());
+    let both = b"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi\
+                 POST /bad HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    assert_eq!(server.statuses(both), [200, 400]);
+    assert_eq!(server.recorder.paths(), ["POST /echo"]);
+}
+
+#[test]
+fn ht_03_an_upgrade_is_not_taken_and_what_follows_is_another_request() {
+    let server = Server::start(|_| ());
+    let answers = server.statuses(
+        b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n\
+          GET /admin HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+    );
+    assert!(answers == [200, 200] || answers == [200], "{answers:?}");
+    assert!(!answers.contains(&101));
+}
+
+#[test]
+fn ht_04_an_unread_body_is_never_the_next_request() {
+    let server = Server::start(|_| ());
+    let inner = "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n";
+    let after = "GET /after HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    for length in [inner.len(), 1 << 20, 4 << 20] {
+        let body = inner.repeat(length / inner.len());
+        let request = format!(
+            "POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}{after}",
+            body.len()
+        );
+        let mut stream = server.connect();
+        let _ = stream.write_all(request.as_bytes());
+        let answers = statuses(&read_all(&mut stream));
+        // Beyond the bound the connection is closed, and the client may see that before the answer.
+        let drained = body.len() <= 1 << 20;
+        assert!(
+            answers == [401, 200] || (!drained && (answers == [401] || answers.is_empty())),
+            "{length}: {answers:?}"
+        );
+    }
+    assert!(!server.recorder.paths().contains(&"GET /smuggled".to_owned()));
+}
+
+#[test]
+fn ht_04_a_client_that_waits_for_100_continue_gets_its_401_at_once() {
+    let server = Server::start(|_| ());
+    let mut stream = server.connect();
+    let head = b"POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(head).unwrap();
+    assert!(read_all(&mut stream).starts_with("HTTP/1.1 401"));
+    let mut stream = server.connect();
+    let head = b"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n";
+    stream.write_all(head).unwrap();
+    assert_eq!(
+        read_until(&mut stream, "\r\n\r\n"),
+        "HTTP/1.1 100 Continue\r\n\r\n"
+    );
+    stream.write_all(b"hi").unwrap();
+    assert!(read_all(&mut stream).ends_with("hi"));
+}
+
+#[test]
+fn ht_06_heads_are_bounded_in_number_and_size() {
+    let server = Server::start(|_| ());
+    let request = |fields: String| format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{fields}\r\n");
+    let count = |n: usize| (0..n).map(|i| format!("X-{i}: y\r\n")).collect::<String>();
+    assert_eq!(server.statuses(request(count(98)).as_bytes()), [200]);
+    assert_eq!(server.statuses(request(count(99)).as_bytes()), [431]);
+    let sized = |n: usize| request(format!("X: {}\r\n", "y".repeat(n)));
+    let frame = sized(0).len();
+    assert_eq!(server.statuses(sized(32 * 1024 - frame).as_bytes()), [200]);
+    for size in [32 * 1024 - frame + 1, 64 * 1024, 1 << 20] {
+        let answers = server.statuses(sized(size).as_bytes());
+        // A client that is still writing may miss the answer.
+        assert!(
+            matches!(answers.as_slice(), [400 | 431] | []),
+            "{size}: {answers:?}"
+        );
+    }
+    assert_eq!(server.recorder.paths().len(), 2);
+}
+
+#[test]
+fn ht_08_broken_chunks_end_the_request() {
+    let server = Server::start(|_| ());
+    let request = |body: &str| {
+        format!(
+            "POST /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{body}"
+        )
+    };
+    assert_eq!(
+        server.statuses(request("2\r\nhi\r\n0\r\nX: y\r\n\r\n").as_bytes()),
+        [200]
+    );
+    let extension = format!("2;{}\r\nhi\r\n0\r\n\r\n", "e".repeat(1 << 20));
+    let trailers = format!("0\r\n{}\r\n", "X: y\r\n".repeat(10_000));
+    let overflow = "fffffffffffffffff\r\nhi".to_owned();
+    for body in [
+        extension,
+        trailers,
+        overflow,
+        "2\nhi\r\n0\r\n\r\n".into(),
+        "2\r\nhello\r\n0\r\n\r\n".into(),
+    ] {
+        let answers = server.statuses(request(&body).as_bytes());
+        assert!(
+            matches!(answers.as_slice(), [400 | 413] | []),
+            "{:.20}: {answers:?}",
+            body
+        );
+    }
+}
+
+#[test]
+fn ht_09_bodies_at_the_limit_and_past_it() {
+    let server = Server::start(|_| ());
+    let sized = |n: usize| {
+        format!(
+            "POST /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {n}\r\n\r\n{}",
+            "x".repeat(n)
+        )
+    };
+    let chunked = |n: usize| {
+        let chunk = format!("{n:x}\r\n{}\r\n0\r\n\r\n", "x".repeat(n));
+        format!(
+            "POST /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}"
+        )
+    };
+    for request in [sized(LIMIT), chunked(LIMIT)] {
+        assert_eq!(server.statuses(request.as_bytes()), [200]);
+    }
+    for request in [sized(LIMIT + 1), chunked(LIMIT + 1)] {
+        assert_eq!(server.statuses(request.as_bytes()), [413]);
+    }
+    let coded = b"POST /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nhi";
+    assert_eq!(server.statuses(coded), [415]);
+}
+
+#[test]
+fn ht_10_connect_opens_no_tunnel() {
+    let server = Server::start(|_| ());
+    let answers = server.talk(
+        b"CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443\r\n\r\nGET /x HTTP/1.1\r\nHost: h\r\n\r\n",
+    );
+    // Whatever the service answers, no byte goes anywhere.
+    assert!(!answers.contains("101"), "{answers}");
+}
+
+#[test]
+fn ht_13_connections_beyond_the_limits_are_closed_and_others_go_on() {
+    let server = Server::start(|options| options.max_per_peer = 3);
+    let mut held: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    for stream in &mut held {
+        stream.write_all(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        read_until(stream, "ok");
+    }
+    assert_eq!(read_all(&mut server.connect()), "");
+    assert_eq!(server.handle.as_ref().unwrap().connections(), 3);
+    held[0]
+        .write_all(b"GET /b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    assert!(read_all(&mut held[0]).starts_with("HTTP/1.1 200"));
+    while server.handle.as_ref().unwrap().connections() == 3 {
+        std::thread::yield_now();
+    }
+    assert_eq!(
+        server.statuses(b"GET /c HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
+        [200]
+    );
+}
+
+#[test]
+fn a_panic_in_one_request_harms_no_other() {
+    let server = Server::start(|options| options.workers = 1);
+    let mut other = server.connect();
+    other.write_all(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    read_until(&mut other, "ok");
+    assert_eq!(server.talk(b"GET /panic HTTP/1.1\r\nHost: h\r\n\r\n"), "");
+    other
+        .write_all(b"GET /b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    assert!(read_all(&mut other).ends_with("ok"));
+}
+
+#[test]
+fn a_client_that_leaves_cancels_its_request() {
+    let server = Server::start(|_| ());
+    let mut stream = server.connect();
+    stream
+        .write_all(b"GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
+        .unwrap();
+    while server.recorder.paths().is_empty() {
+        std::thread::yield_now();
+    }
+    drop(stream);
+    while server.recorder.dropped.load(Ordering::SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_drain_closes_idle_connections_and_cuts_off_what_does_not_end() {
+    let mut server = Server::start(|options| options.shutdown_timeout = Duration::from_millis(50));
+    let mut idle = server.connect();
+    idle.write_all(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    read_until(&mut idle, "ok");
+    let mut silent = server.connect();
+    let mut running = server.connect();
+    running
+        .write_all(b"GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
+        .unwrap();
+    while server.recorder.paths().len() < 2 || server.handle.as_ref().unwrap().connections() < 3 {
+        std::thread::yield_now();
+    }
+    server.handle.take().unwrap().stop();
+    for stream in [&mut idle, &mut silent, &mut running] {
+        assert_eq!(read_all(stream), "");
+    }
+    assert_eq!(server.recorder.dropped.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let server = Server::start(|_| ());
+    let error = Listener::bind(ListenOptions::new(server.addr)).err().unwrap();
+    assert!(error.to_string().contains(&server.addr.to_string()), "{error}");
+}

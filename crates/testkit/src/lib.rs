@@ -1,4 +1,10 @@
 //! What the tests of Sallyport stand on: servers of both eras to put behind a gateway, and a gateway to test.
 #![forbid(unsafe_code)]
 
+pub mod browser;
+pub mod clock;
 pub mod everything;
+pub mod http;
+pub mod mcp;
+pub mod oauth;
+pub mod process;

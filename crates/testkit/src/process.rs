@@ -1,0 +1,341 @@
+//! The built program, started as an operator would start it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{Child, Command};
+
+use crate::browser::Browser;
+use crate::http::{Connection, Request};
+use crate::mcp::Endpoint;
+use crate::oauth::{OauthClient, Tokens};
+
+/// The password of every account that the testkit makes.
+pub const PASSWORD: &str = "correct-horse-battery-staple";
+
+/// A program of the workspace: built on the first use, if the build is older than the code.
+///
+/// # Errors
+/// When it does not compile.
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let build = || -> anyhow::Result<PathBuf> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = std::process::Command::new(cargo)
+            // All packages, as the tests are built: with other features everything would be compiled again.
+            .args(["build", "--quiet", "--workspace", "--bins"])
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+            .status()?;
+        anyhow::ensure!(built.success(), "cargo build failed");
+        // A test runs from target/PROFILE/deps.
+        let test = std::env::current_exe()?;
+        Ok(test
+            .ancestors()
+            .nth(2)
+            .context("a test lies in the target folder")?
+            .to_owned())
+    };
+    match BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}"))) {
+        Ok(folder) => Ok(folder.join(name)),
+        Err(error) => bail!("{error}"),
+    }
+}
+
+/// A gateway in a process of its own.
+pub struct GatewayProcess {
+    folder: tempfile::TempDir,
+    child: Option<Child>,
+    address: SocketAddr,
+    admin: SocketAddr,
+}
+
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+impl GatewayProcess {
+    /// Starts a gateway with `more` (YAML) added to a configuration of free ports and an empty data directory.
+    ///
+    /// # Errors
+    /// When it does not get ready; its log is part of the error.
+    pub async fn start(more: &str) -> anyhow::Result<Self> {
+        let mut this = Self::prepare(more)?;
+        this.serve().await?;
+        Ok(this)
+    }
+
+    /// Writes the configuration and starts nothing.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn prepare(more: &str) -> anyhow::Result<Self> {
+        let this = Self {
+            folder: tempfile::tempdir()?,
+            child: None,
+            address: free_address()?,
+            admin: free_address()?,
+        };
+        this.configure(more)?;
+        Ok(this)
+    }
+
+    /// Writes the configuration anew; a running gateway notices by itself.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn configure(&self, more: &str) -> anyhow::Result<()> {
+        let text = format!(
+            "public_url: {}\nlisten: {}\nadmin_listen: {}\ndata_dir: {}\n{more}",
+            self.origin(),
+            self.address,
+            self.admin,
+            self.data_dir().display()
+        );
+        // Renamed into place, as editors and deployments do it: nobody reads half a file.
+        let next = self.folder.path().join("sallyport.yaml.next");
+        std::fs::write(&next, text)?;
+        Ok(std::fs::rename(&next, self.config())?)
+    }
+
+    /// Starts the process and waits until it can serve.
+    ///
+    /// # Errors
+    /// When it does not get ready; its log is part of the error.
+    pub async fn serve(&mut self) -> anyhow::Result<()> {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_file())?;
+        let child = self
+            .command()?
+            .arg("serve")
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        self.child = Some(child);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while tokio::time::Instant::now() < deadline && self.lives() {
+            if self.admin("/readyz").await.is_ok_and(|status| status == 200) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bail!("the gateway does not get ready:\n{}", self.log())
+    }
+
+    /// The program with this gateway's configuration; the verb is still to come.
+    ///
+    /// # Errors
+    /// When it does not compile.
+    pub fn command(&self) -> anyhow::Result<Command> {
+        let mut command = Command::new(program("sallyport")?);
+        command
+            .arg("-c")
+            .arg(self.config())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        Ok(command)
+    }
+
+    /// Runs a verb to its end and returns its standard output.
+    ///
+    /// # Errors
+    /// With its standard error, when it does not succeed.
+    pub async fn run(&self, arguments: &[&str], input: &str) -> anyhow::Result<String> {
+        let mut child = self
+            .command()?
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A verb that does not read its input says so with its status.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
+        let output = child.wait_with_output().await?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(
+            output.status.success(),
+            "{arguments:?} ended with {}: {error}",
+            output.status
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Makes an account with [`PASSWORD`].
+    ///
+    /// # Errors
+    /// When the verb fails.
+    pub async fn add_user(&self, name: &str, admin: bool) -> anyhow::Result<()> {
+        let mut arguments = vec!["user", "add", name, "--password-stdin"];
+        if admin {
+            arguments.push("--admin");
+        }
+        self.run(&arguments, &format!("{PASSWORD}\n")).await.map(drop)
+    }
+
+    /// The status of a path of the admin listener.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub async fn admin(&self, path: &str) -> anyhow::Result<u16> {
+        let mut connection = Connection::open(self.admin, &self.admin.to_string()).await?;
+        Ok(connection.ask(&Request::get(path)).await?.status())
+    }
+
+    /// A connection to the gateway.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub async fn connect(&self) -> anyhow::Result<Connection> {
+        Connection::open(self.address, &self.host()).await
+    }
+
+    /// A browser without cookies.
+    ///
+    /// # Errors
+    /// Never, as long as the origin is a URL.
+    pub fn browser(&self) -> anyhow::Result<Browser> {
+        Browser::new(self.address, &self.origin())
+    }
+
+    /// A freshly registered client.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn client(&self) -> anyhow::Result<OauthClient> {
+        OauthClient::register(self.address, &self.host()).await
+    }
+
+    /// Tokens of `user` for the profile `slug`, by the whole way of a new client in a new browser.
+    ///
+    /// # Errors
+    /// At the first step that fails.
+    pub async fn log_in(&self, user: &str, slug: &str) -> anyhow::Result<Tokens> {
+        let client = self.client().await?;
+        client
+            .log_in(&mut self.browser()?, &self.resource(slug), (user, PASSWORD))
+            .await
+    }
+
+    /// Where an MCP client with `token` goes for the profile `slug`.
+    #[must_use]
+    pub fn endpoint(&self, slug: &str, token: &str) -> Endpoint {
+        Endpoint {
+            address: self.address,
+            host: self.host(),
+            path: path(slug),
+            token: Some(token.to_owned()),
+        }
+    }
+
+    /// The URL of the profile `slug`, which is also its resource (RFC 8707).
+    #[must_use]
+    pub fn resource(&self, slug: &str) -> String {
+        format!("{}{}", self.origin(), path(slug))
+    }
+
+    /// The public origin.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.host())
+    }
+
+    /// The `Host` header of requests to it.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// The address of the main listener.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.folder.path().join("sallyport.yaml")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// Everything that it printed so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// The process id of the running gateway.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref()?.id()
+    }
+
+    /// Whether it runs.
+    pub fn lives(&mut self) -> bool {
+        self.child
+            .as_mut()
+            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Kills it with SIGKILL and waits for its end.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.child
+            .take()
+            .context("it does not run")?
+            .kill()
+            .await
+            .context("kill")
+    }
+
+    /// Sends a signal (`TERM`, `HUP`) by its name.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let id = self.id().context("it does not run")?.to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status().await?;
+        anyhow::ensure!(sent.success(), "kill -s {name} failed");
+        Ok(())
+    }
+
+    /// Asks it to stop and waits for its exit code.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn stop(&mut self) -> anyhow::Result<Option<i32>> {
+        self.signal("TERM").await?;
+        let mut child = self.child.take().context("it does not run")?;
+        let status = crate::http::in_time("its end", async { Ok(child.wait().await?) }).await?;
+        Ok(status.code())
+    }
+}
+
+/// The path of the profile `slug`.
+#[must_use]
+pub fn path(slug: &str) -> String {
+    if slug == "default" {
+        "/mcp".to_owned()
+    } else {
+        format!("/mcp/{slug}")
+    }
+}

@@ -119,3 +119,6 @@ impl fmt::Debug for Vault {
         f.debug_struct("Vault").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,3 +143,6 @@ fn write(path: &Path, key: &MasterKey) -> io::Result<()> {
     file.write_all(b"\n")?;
     file.sync_all()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,2 +1,35 @@
-//! TODO
+//! The authorization server's endpoints and pages, a file each: they read a request, load what the rules of
+//! `sallyport-oauth` need, do what the rules say, and answer.
+//!
+//! What is *not* here: rules, SQL, cryptography, MCP. It can sign tokens and seal forms, and open no stored secret.
 #![forbid(unsafe_code)]
+
+mod answers;
+mod app;
+mod assets;
+mod authorize;
+mod body;
+mod browser;
+mod consent;
+mod context;
+mod cookie;
+mod credentials;
+mod flow;
+mod form;
+mod hashing;
+mod home;
+mod limits;
+mod login;
+mod pages;
+mod problem;
+mod register;
+mod routes;
+mod settings;
+mod setup;
+mod token;
+mod wellknown;
+
+pub use app::{MetricHook, Parts};
+pub use routes::router;
+pub use settings::{ResourceInfo, Settings, Throttle};
+pub use setup::setup_link;

@@ -4,18 +4,21 @@
 //! page; an [`Anchored`] one has a checked redirect URI; a [`ValidRequest`] without PKCE, resource or scopes is not
 //! representable.
 
+mod error;
+mod target;
+
 use sallyport_core::{ClientId, Resource, ScopeSet};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
-use url::form_urlencoded;
 
-use crate::error::ErrorCode;
+pub use error::{AnchorError, AuthorizeError};
+pub use target::ResponseTarget;
+
 use crate::model::Client;
-use crate::params::{Params, ParamsError, Repeated};
-use crate::pkce::{ChallengeError, CodeChallenge};
-use crate::prompt::{Prompt, PromptError};
+use crate::params::Params;
+use crate::pkce::CodeChallenge;
+use crate::prompt::Prompt;
 use crate::redirect::{self, RedirectKind};
-use crate::resources::{InvalidTarget, Resources};
+use crate::resources::Resources;
 
 /// The parameters that are read; each may come once. `resource` has a rule of its own, others are ignored.
 const KNOWN: &[&str] = &[
@@ -47,93 +50,6 @@ pub struct Anchored {
 pub struct AuthorizeRequest<Stage> {
     params: Params,
     stage: Stage,
-}
-
-/// Why a request has no sender to answer to. The person sees a page and nothing is sent anywhere (OAuth 2.1 §4.1.2.1).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub enum AnchorError {
-    /// The query could not be read.
-    #[error(transparent)]
-    Params(#[from] ParamsError),
-    /// `client_id` or `redirect_uri` came twice.
-    #[error(transparent)]
-    Repeated(#[from] Repeated),
-    /// `client_id` or `redirect_uri` is not there.
-    #[error("`{0}` is missing")]
-    Missing(&'static str),
-    /// No such client.
-    #[error("the client is not registered here")]
-    UnknownClient,
-    /// The redirect URI is not one of the client's, or its scheme is not accepted any more.
-    #[error("the redirect URI is not registered for this client")]
-    UnknownRedirect,
-}
-
-/// Why a request with a known sender is refused; it goes back to the client. The text is ours alone: nothing of the
-/// request is in it (AZ-11).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub enum AuthorizeError {
-    /// A parameter came twice.
-    #[error(transparent)]
-    Repeated(#[from] Repeated),
-    /// No `response_type`.
-    #[error("`response_type` is missing")]
-    NoResponseType,
-    /// Another `response_type` than `code`.
-    #[error("`response_type` must be code")]
-    ResponseType,
-    /// Another `response_mode` than `query`.
-    #[error("`response_mode` must be query")]
-    ResponseMode,
-    /// A request object (RFC 9101).
-    #[error("request objects are not supported")]
-    Request,
-    /// A request object by reference; it is not fetched (AZ-07).
-    #[error("request objects are not supported")]
-    RequestUri,
-    /// A registration inside the request.
-    #[error("register at the registration endpoint")]
-    Registration,
-    /// No PKCE.
-    #[error(transparent)]
-    Challenge(#[from] ChallengeError),
-    /// The resource is not ours.
-    #[error(transparent)]
-    Target(#[from] InvalidTarget),
-    /// `prompt` contradicts itself.
-    #[error(transparent)]
-    Prompt(#[from] PromptError),
-    /// `prompt=none`, and nobody is logged in.
-    #[error("nobody is logged in")]
-    LoginRequired,
-    /// `prompt=none`, and the person has to be asked.
-    #[error("the person has to be asked")]
-    ConsentRequired,
-    /// The person said no.
-    #[error("the person said no")]
-    Denied,
-}
-
-impl AuthorizeError {
-    /// The `error` value of the answer.
-    #[must_use]
-    pub fn code(self) -> ErrorCode {
-        match self {
-            Self::Repeated(_)
-            | Self::NoResponseType
-            | Self::ResponseMode
-            | Self::Challenge(_)
-            | Self::Prompt(_) => ErrorCode::InvalidRequest,
-            Self::ResponseType => ErrorCode::UnsupportedResponseType,
-            Self::Request => ErrorCode::RequestNotSupported,
-            Self::RequestUri => ErrorCode::RequestUriNotSupported,
-            Self::Registration => ErrorCode::RegistrationNotSupported,
-            Self::Target(_) => ErrorCode::InvalidTarget,
-            Self::LoginRequired => ErrorCode::LoginRequired,
-            Self::ConsentRequired => ErrorCode::ConsentRequired,
-            Self::Denied => ErrorCode::AccessDenied,
-        }
-    }
 }
 
 /// A refusal and where it is sent.
@@ -293,43 +209,6 @@ fn granted_scopes(asked: Option<&str>, client: &Client) -> ScopeSet {
         client.scopes.clone()
     } else {
         known
-    }
-}
-
-/// A redirect URI that belongs to the client, and the `state` that goes back with the answer.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct ResponseTarget {
-    /// Exactly as the request spelled it.
-    pub redirect_uri: String,
-    /// Exactly as the request gave it.
-    pub state: Option<String>,
-}
-
-impl ResponseTarget {
-    /// The `Location` of a granted request, with `iss` (RFC 9207 §2).
-    #[must_use]
-    pub fn success(&self, issuer: &str, code: &str) -> String {
-        self.location(&[("code", code), ("iss", issuer)])
-    }
-
-    /// The `Location` of a refused request, with `iss` too: clients check it before they believe the error.
-    #[must_use]
-    pub fn failure(&self, issuer: &str, error: AuthorizeError) -> String {
-        self.location(&[
-            ("error", error.code().as_str()),
-            ("error_description", &error.to_string()),
-            ("iss", issuer),
-        ])
-    }
-
-    fn location(&self, pairs: &[(&str, &str)]) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(pairs);
-        if let Some(state) = &self.state {
-            query.append_pair("state", state);
-        }
-        let joint = if self.redirect_uri.contains('?') { '&' } else { '?' };
-        format!("{}{joint}{}", self.redirect_uri, query.finish())
     }
 }
 

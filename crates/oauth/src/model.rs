@@ -139,6 +139,10 @@ pub struct RefreshToken {
 
 /// What taking a code found. Taking is atomic: one caller gets [`TakenCode::Fresh`].
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one of them lives at a time, for the length of a request"
+)]
 pub enum TakenCode {
     /// The first use. The code is used up whatever follows.
     Fresh(AuthorizationCode, Grant),

@@ -2,7 +2,12 @@ use proptest::prelude::*;
 use sallyport_core::Timestamp;
 
 use super::*;
+use crate::error::ErrorCode;
 use crate::model::AuthMethod;
+use crate::params::{ParamsError, Repeated};
+use crate::pkce::ChallengeError;
+use crate::prompt::PromptError;
+use crate::resources::InvalidTarget;
 
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 

@@ -30,6 +30,20 @@ const FRESH: Case = Case {
     may_refresh: true,
 };
 
+impl Case {
+    fn of_client(self, client: &'static str) -> Self {
+        Self { client, ..self }
+    }
+
+    fn with(self, form: &'static str) -> Self {
+        Self { form, ..self }
+    }
+
+    fn at(self, now: u64) -> Self {
+        Self { now, ..self }
+    }
+}
+
 fn after(millis: u64) -> Timestamp {
     ISSUED.plus(Duration::from_millis(millis))
 }
@@ -121,73 +135,31 @@ fn rf_01_rf_02_rotation_grace_and_reuse() {
 
 #[test]
 fn rf_03_rf_04_rf_05_rf_07_rf_08_what_is_refused() {
-    let rotated = Case {
-        rotated: Some(1000),
-        now: 2000,
-        ..FRESH
-    };
-    let long_ago = Case {
+    let stale = |case| Case {
         rotated: Some(1000),
         now: DAY,
-        ..FRESH
+        ..case
+    };
+    let recent = |case| Case {
+        rotated: Some(1000),
+        now: 2000,
+        ..case
     };
     let cases = [
+        (FRESH.of_client("c2"), RefreshError::WrongClient),
+        (recent(FRESH.of_client("c2")), RefreshError::WrongClient),
+        (stale(FRESH.of_client("c2")), RefreshError::WrongClient),
+        (FRESH.with("scope=mcp+read+admin"), RefreshError::Scope),
+        (recent(FRESH.with("scope=admin")), RefreshError::Scope),
         (
-            Case {
-                client: "c2",
-                ..FRESH
-            },
-            RefreshError::WrongClient,
-        ),
-        (
-            Case {
-                client: "c2",
-                ..rotated
-            },
-            RefreshError::WrongClient,
-        ),
-        (
-            Case {
-                client: "c2",
-                ..long_ago
-            },
-            RefreshError::WrongClient,
-        ),
-        (
-            Case {
-                form: "scope=mcp+read+admin",
-                ..FRESH
-            },
-            RefreshError::Scope,
-        ),
-        (
-            Case {
-                form: "scope=admin",
-                ..rotated
-            },
-            RefreshError::Scope,
-        ),
-        (
-            Case {
-                form: "resource=http://h/mcp/b",
-                ..FRESH
-            },
+            FRESH.with("resource=http://h/mcp/b"),
             RefreshError::Target(InvalidTarget),
         ),
         (
-            Case {
-                form: "resource=http://h/mcp/b",
-                ..rotated
-            },
+            recent(FRESH.with("resource=http://h/mcp/b")),
             RefreshError::Target(InvalidTarget),
         ),
-        (
-            Case {
-                now: 20 * DAY,
-                ..FRESH
-            },
-            RefreshError::Expired,
-        ),
+        (FRESH.at(20 * DAY), RefreshError::Expired),
         (
             Case {
                 revoked: true,
@@ -196,10 +168,10 @@ fn rf_03_rf_04_rf_05_rf_07_rf_08_what_is_refused() {
             RefreshError::Revoked,
         ),
         (
-            Case {
+            stale(Case {
                 revoked: true,
-                ..long_ago
-            },
+                ..FRESH
+            }),
             RefreshError::Revoked,
         ),
         (
@@ -213,13 +185,7 @@ fn rf_03_rf_04_rf_05_rf_07_rf_08_what_is_refused() {
     for (case, error) in cases {
         assert_eq!(run(case), Err(error));
     }
-    assert!(
-        run(Case {
-            now: 20 * DAY - 1,
-            ..FRESH
-        })
-        .is_ok()
-    );
+    assert!(run(FRESH.at(20 * DAY - 1)).is_ok());
 }
 
 #[test]

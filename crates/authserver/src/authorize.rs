@@ -1,0 +1,76 @@
+//! `/authorize`: the authorization endpoint (OAuth 2.1 §3.1).
+//!
+//! It changes nothing but where a remembered yes is answered with a code, so it may be fetched twice, and by a program
+//! that has no cookies.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use sallyport_core::random::token;
+use sallyport_oauth::Params;
+use sallyport_oauth::authorize::{AnchorError, AuthorizeError, Refusal, ValidRequest};
+use sallyport_oauth::consent::is_covered;
+
+use crate::app::{App, Shared};
+use crate::browser::{self, LoggedIn};
+use crate::context::Context;
+use crate::flow::{self, Checked};
+use crate::problem::{Problem, internal};
+use crate::body;
+
+/// `GET /authorize`.
+pub(crate) async fn get(State(app): State<Shared>, context: Context) -> Result<Response, Problem> {
+    let params = Params::parse(context.query.as_bytes()).map_err(AnchorError::from)?;
+    answer(&app, &context, params).await
+}
+
+/// `POST /authorize`, with the parameters in the body alone (AZ-04).
+pub(crate) async fn post(
+    State(app): State<Shared>,
+    context: Context,
+    request: Body,
+) -> Result<Response, Problem> {
+    if !context.query.is_empty() {
+        return Err(Problem::TwoPlaces);
+    }
+    let params = body::form(&context, request).await?;
+    answer(&app, &context, params).await
+}
+
+async fn answer(app: &App, context: &Context, params: Params) -> Result<Response, Problem> {
+    let Checked { outcome, .. } = flow::check(app, context, params.clone()).await?;
+    let request = match outcome {
+        Ok(request) => request,
+        Err(refusal) => return flow::refuse(app, context, &refusal),
+    };
+    let person = browser::current(app, context).await.map_err(internal("find the browser session"))?;
+    match person.filter(|_| !request.prompt.login) {
+        None if request.prompt.none => refuse(app, context, request, AuthorizeError::LoginRequired),
+        None => flow::see_other(&flow::login_location(params, context.navigation())),
+        Some(person) => ask(app, context, params, (request, person)).await,
+    }
+}
+
+async fn ask(
+    app: &App,
+    context: &Context,
+    params: Params,
+    (request, person): (ValidRequest, LoggedIn),
+) -> Result<Response, Problem> {
+    let user = &person.user.id;
+    let known = app.parts.store.consent(user, &request.client, &request.resource).await;
+    let known = known.map_err(internal("find the consent"))?;
+    if is_covered(known.as_ref(), &request, context.navigation()) {
+        let nonce = token::<16>(app.parts.random.as_ref());
+        let location = flow::approve(app, context, user, &request, (&nonce, "remembered")).await?;
+        return flow::see_other(&location);
+    }
+    if request.prompt.none {
+        return refuse(app, context, request, AuthorizeError::ConsentRequired);
+    }
+    flow::see_other(&format!("/consent?{}", params.encode()))
+}
+
+fn refuse(app: &App, context: &Context, request: ValidRequest, error: AuthorizeError) -> Result<Response, Problem> {
+    flow::refuse(app, context, &Refusal { target: request.target, error })
+}

@@ -1,0 +1,143 @@
+//! `/consent`: a person is asked whether this client may act for them.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use sallyport_core::audit::{Action, Event, Outcome};
+use sallyport_core::random::token;
+use sallyport_oauth::authorize::{AnchorError, AuthorizeError, ValidRequest};
+use sallyport_oauth::consent::{Transaction, can_be_remembered, remembered};
+use sallyport_oauth::model::Client;
+use sallyport_oauth::redirect::RedirectKind;
+use sallyport_oauth::{Params, display, redirect, registration};
+
+use crate::app::{App, Shared};
+use crate::browser::{self, LoggedIn};
+use crate::context::Context;
+use crate::flow::{self, Checked};
+use crate::problem::{Problem, internal};
+use crate::{body, form, pages};
+
+/// `GET /consent?AUTHORIZATION_REQUEST`. The request is checked as at `/authorize`, so that the page can be reloaded.
+pub(crate) async fn get(State(app): State<Shared>, context: Context) -> Result<Response, Problem> {
+    let params = Params::parse(context.query.as_bytes()).map_err(AnchorError::from)?;
+    let Checked { client, outcome } = flow::check(&app, &context, params.clone()).await?;
+    let request = match outcome {
+        Ok(request) => request,
+        Err(refusal) => return flow::refuse(&app, &context, &refusal),
+    };
+    let person = browser::current(&app, &context).await.map_err(internal("find the browser session"))?;
+    match person {
+        Some(person) => Ok(show(&app, &context, (&client, request, &person), params)),
+        None => flow::see_other(&flow::login_location(params, context.navigation())),
+    }
+}
+
+/// `POST /consent`: the answer. What counts is what the page was made for, not what the form says besides.
+pub(crate) async fn post(
+    State(app): State<Shared>,
+    context: Context,
+    request: Body,
+) -> Result<Response, Problem> {
+    let params = body::form(&context, request).await?;
+    if params.names().any(|name| !matches!(name, "transaction" | "decision")) {
+        return Err(Problem::BadForm);
+    }
+    let field = |name| params.one(name).ok().flatten().ok_or(Problem::BadForm);
+    let allowed = match field("decision")? {
+        "allow" => true,
+        "deny" => false,
+        _ => return Err(Problem::BadForm),
+    };
+    let (transaction, person) = open(&app, &context, params.one("transaction").ok().flatten()).await?;
+    let answer = app.answered.of(&transaction.nonce, context.now, context.settings.code_ttl);
+    let answer = answer.ok_or(Problem::Answered)?;
+    let location = answer.get_or_try_init(|| decide(&app, &context, (&transaction, &person), allowed)).await?;
+    flow::see_other(location)
+}
+
+/// The page that the form belongs to, and who it was shown to.
+async fn open(
+    app: &App,
+    context: &Context,
+    sealed: Option<&str>,
+) -> Result<(Transaction, LoggedIn), Problem> {
+    let person = browser::current(app, context).await.map_err(internal("find the browser session"))?;
+    let person = person.filter(|_| !context.is_foreign_post()).ok_or(Problem::ForeignForm)?;
+    let sealed = sealed.ok_or(Problem::ForeignForm)?;
+    let transaction: Option<Transaction> = form::open(app.parts.sealer.as_ref(), &person.secret, sealed);
+    let transaction = transaction.ok_or(Problem::ForeignForm)?;
+    if transaction.is_stale(context.now) {
+        return Err(Problem::StaleForm);
+    }
+    Ok((transaction, person))
+}
+
+async fn decide(
+    app: &App,
+    context: &Context,
+    (transaction, person): (&Transaction, &LoggedIn),
+    allowed: bool,
+) -> Result<String, Problem> {
+    let (request, user) = (&transaction.request, &person.user.id);
+    let client = app.parts.store.client(&request.client).await.map_err(internal("find the client"))?;
+    let Some(client) = client else { return Err(AnchorError::UnknownClient.into()) };
+    if !redirect::is_registered(&request.target.redirect_uri, &client.redirect_uris) {
+        return Err(AnchorError::UnknownRedirect.into());
+    }
+    if !allowed {
+        let event = Event {
+            user: Some(user.clone()),
+            client: Some(request.client.clone()),
+            ..context.event(Action::Consent, Outcome::Denied)
+        };
+        app.record(event.on(request.resource.as_str()).because("the person said no")).await?;
+        return Ok(request.target.failure(&context.settings.issuer, AuthorizeError::Denied));
+    }
+    let location = flow::approve(app, context, user, request, (&transaction.nonce, "the person said yes")).await?;
+    if can_be_remembered(request.kind) {
+        let consent = remembered(request, user.clone(), context.now);
+        app.parts.store.put_consent(&consent).await.map_err(internal("remember the consent"))?;
+    }
+    Ok(location)
+}
+
+fn show(
+    app: &App,
+    context: &Context,
+    (client, request, person): (&Client, ValidRequest, &LoggedIn),
+    params: Params,
+) -> Response {
+    let settings = &context.settings;
+    let leads_to = redirect::csp_source(&request.target.redirect_uri);
+    let destination = redirect::destination(&request.target.redirect_uri);
+    let kind = match request.kind {
+        RedirectKind::Https => pages::Destination::Web,
+        RedirectKind::Loopback => pages::Destination::Computer,
+        RedirectKind::PrivateUse => pages::Destination::App,
+    };
+    let permissions: Vec<String> = request.scopes.iter().map(display::scope).collect();
+    let lifetime = if registration::allows_grant(client, "refresh_token") {
+        let (idle, most) = (display::duration(settings.refresh_ttl), display::duration(settings.refresh_absolute));
+        format!("Until it has been unused for {idle}, and for {most} at most.")
+    } else {
+        format!("For {}, once.", display::duration(settings.access_ttl))
+    };
+    let resource = request.resource.clone();
+    let nonce = token::<16>(app.parts.random.as_ref());
+    let transaction = Transaction { request, nonce, opened: context.now };
+    let page = pages::Consent {
+        client: display::client_name(client).as_deref(),
+        user: &person.user.name,
+        destination: &destination,
+        kind,
+        resource: resource.as_str(),
+        label: settings.info(&resource).map_or("", |info| info.label.as_str()),
+        permissions: &permissions,
+        lifetime: &lifetime,
+        transaction: &form::seal(app.parts.sealer.as_ref(), &person.secret, &transaction),
+        switch: &flow::login_location(params, context.navigation()),
+    };
+    pages::page(StatusCode::OK, &page, leads_to.as_deref())
+}

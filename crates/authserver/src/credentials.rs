@@ -1,0 +1,64 @@
+//! How bearer secrets are made and under which hashes they are kept. Each kind has a label of its own, so that none can
+//! stand for another.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sallyport_core::random::token;
+use sallyport_core::{GrantId, Secret};
+use sallyport_oauth::model::Digest;
+
+use crate::app::Parts;
+
+/// A kind of bearer secret.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Session,
+    Setup,
+    ClientSecret,
+    Code,
+    Refresh,
+}
+
+impl Kind {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Session => "browser-session",
+            Self::Setup => "setup-link",
+            Self::ClientSecret => "client-secret",
+            Self::Code => "authorization-code",
+            Self::Refresh => "refresh-token",
+        }
+    }
+}
+
+impl Parts {
+    /// A new secret of 256 bits and the hash that is kept of it.
+    pub(crate) fn new_secret(&self, kind: Kind) -> (Secret<String>, Digest) {
+        let secret = Secret::new(token::<32>(self.random.as_ref()));
+        let digest = self.digest(kind, secret.expose().as_bytes());
+        (secret, digest)
+    }
+
+    /// The hash that a secret is kept under.
+    pub(crate) fn digest(&self, kind: Kind, secret: &[u8]) -> Digest {
+        self.derive.derive(kind.label(), secret)
+    }
+
+    /// The successor of a refresh token: the same one whenever it is asked for.
+    pub(crate) fn successor(&self, refresh: &Secret<String>) -> (Secret<String>, Digest) {
+        let bytes = self.derive.derive("refresh-successor", refresh.expose().as_bytes());
+        let secret = Secret::new(URL_SAFE_NO_PAD.encode(bytes));
+        let digest = self.digest(Kind::Refresh, secret.expose().as_bytes());
+        (secret, digest)
+    }
+
+    /// The code and the grant's id that a yes to the page with this nonce makes: always the same ones, so that the
+    /// store refuses a second grant even where two processes serve one browser.
+    pub(crate) fn code_of(&self, nonce: &str) -> (Secret<String>, Digest, GrantId) {
+        let code = Secret::new(URL_SAFE_NO_PAD.encode(self.derive.derive("consent-code", nonce.as_bytes())));
+        let digest = self.digest(Kind::Code, code.expose().as_bytes());
+        let id = self.derive.derive("consent-grant", nonce.as_bytes());
+        let id: Vec<u8> = id.into_iter().take(16).collect();
+        (code, digest, GrantId::new(URL_SAFE_NO_PAD.encode(id)))
+    }
+}

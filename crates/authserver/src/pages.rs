@@ -1,0 +1,148 @@
+//! The pages, and the headers that every one of them carries.
+
+use askama::Template;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY};
+use axum::http::header::{X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+
+/// The log-in page.
+#[derive(Template)]
+#[template(path = "login.html")]
+pub(crate) struct Login<'a> {
+    /// Who the person is logging in for; a name that the client chose itself.
+    pub(crate) client: Option<&'a str>,
+    pub(crate) username: &'a str,
+    pub(crate) transaction: &'a str,
+    pub(crate) message: Option<&'a str>,
+    /// Nobody has an account yet.
+    pub(crate) unset: bool,
+}
+
+/// The consent page.
+#[derive(Template)]
+#[template(path = "consent.html")]
+pub(crate) struct Consent<'a> {
+    pub(crate) client: Option<&'a str>,
+    pub(crate) user: &'a str,
+    pub(crate) destination: &'a str,
+    pub(crate) kind: Destination,
+    pub(crate) resource: &'a str,
+    pub(crate) label: &'a str,
+    pub(crate) permissions: &'a [String],
+    pub(crate) lifetime: &'a str,
+    pub(crate) transaction: &'a str,
+    /// Where another person logs in for the same request.
+    pub(crate) switch: &'a str,
+}
+
+/// What a person has to know about the place that the answer goes to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Destination {
+    Web,
+    Computer,
+    App,
+}
+
+/// The page that makes the first administrator.
+#[derive(Template)]
+#[template(path = "setup.html")]
+pub(crate) struct Setup<'a> {
+    pub(crate) username: &'a str,
+    pub(crate) transaction: &'a str,
+    pub(crate) message: Option<&'a str>,
+}
+
+/// The front page.
+#[derive(Template)]
+#[template(path = "home.html")]
+pub(crate) struct Home<'a> {
+    pub(crate) endpoints: &'a [(&'a str, &'a str)],
+    pub(crate) main: &'a str,
+    pub(crate) user: Option<&'a str>,
+    pub(crate) admin: bool,
+    pub(crate) logout: &'a str,
+    pub(crate) unset: bool,
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage<'a> {
+    status: u16,
+    title: &'a str,
+    why: &'a str,
+    mend: &'a str,
+}
+
+/// An error page.
+pub(crate) fn problem(status: StatusCode, title: &str, why: &str, mend: &str) -> Response {
+    page(status, &ProblemPage { status: status.as_u16(), title, why, mend }, None)
+}
+
+/// A page. `leads_to` is the place outside that the answer to the page's form can redirect to, as a CSP source: browsers
+/// block a form's redirect to anything that `form-action` does not name.
+pub(crate) fn page(status: StatusCode, template: &impl Template, leads_to: Option<&str>) -> Response {
+    let html = match template.render() {
+        Ok(html) => html,
+        Err(error) => {
+            tracing::error!(%error, "a page could not be written");
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+    };
+    let mut response = (status, html).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(CONTENT_SECURITY_POLICY, policy(leads_to));
+    harden(headers);
+    response
+}
+
+/// The headers of everything that a browser shows or follows here. Pages add a `meta` element with the referrer policy
+/// `same-origin`, because browsers send `Origin: null` with the forms of a page that sends no referrer at all.
+pub(crate) fn harden(headers: &mut axum::http::HeaderMap) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let name = HeaderName::from_static("cross-origin-resource-policy");
+    headers.insert(name, HeaderValue::from_static("same-origin"));
+}
+
+fn policy(leads_to: Option<&str>) -> HeaderValue {
+    let form_action = leads_to.map_or_else(|| "'self'".to_owned(), |place| format!("'self' {place}"));
+    let text = format!(
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action {form_action}; \
+         frame-ancestors 'none'; base-uri 'none'"
+    );
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("default-src 'none'; form-action 'none'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn co_04_co_10_every_page_refuses_frames_scripts_and_strangers() {
+        let response = problem(StatusCode::BAD_REQUEST, "<script>", "\"'&", "mend");
+        let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        assert_eq!(
+            header("content-security-policy"),
+            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; \
+             base-uri 'none'"
+        );
+        assert_eq!(header("x-frame-options"), "DENY");
+        assert_eq!(header("referrer-policy"), "no-referrer");
+        assert_eq!(header("cache-control"), "no-store");
+    }
+
+    #[test]
+    fn az_12_pages_load_nothing_from_elsewhere() {
+        let page = ProblemPage { status: 400, title: "<b>", why: "&", mend: "'" }.render().unwrap();
+        assert!(!page.contains("<b>") && !page.contains("<script"));
+        for attribute in ["src=\"", "href=\"", "action=\""] {
+            for (_, rest) in page.match_indices(attribute).map(|(at, _)| page.split_at(at + attribute.len())) {
+                assert!(rest.starts_with('/') && !rest.starts_with("//"), "{attribute}{rest}");
+            }
+        }
+    }
+}

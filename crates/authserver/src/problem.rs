@@ -1,0 +1,203 @@
+//! What can go wrong on a page, and what the person can do about it.
+
+use axum::http::StatusCode;
+use axum::http::header::{HeaderValue, RETRY_AFTER};
+use axum::response::{IntoResponse, Response};
+use sallyport_core::audit::AuditUnavailable;
+use sallyport_oauth::authorize::AnchorError;
+use sallyport_oauth::params::ParamsError;
+use sallyport_oauth::rate::Wait;
+use sallyport_store::StoreError;
+
+use crate::body::FormError;
+use crate::hashing::HashingError;
+use crate::pages;
+
+/// Why a person sees an error page. Nothing of the request is on it.
+#[derive(Debug)]
+pub(crate) enum Problem {
+    /// The authorization request leads nowhere.
+    Anchor(AnchorError),
+    /// `POST /authorize` with parameters in two places (AZ-04).
+    TwoPlaces,
+    /// A form that is none of ours.
+    BadForm,
+    /// A form that was made for another browser or log-in, or by somebody else.
+    ForeignForm,
+    /// A form that was open for too long.
+    StaleForm,
+    /// A consent page that was answered before.
+    Answered,
+    /// Too many tries.
+    Throttled(Wait),
+    /// Too many log-ins at a time.
+    Busy,
+    /// The setup link is used up, or wrong.
+    SetupOver,
+    /// No such page.
+    NotFound,
+    /// The audit trail cannot be written.
+    NoAudit,
+    /// Something failed here; it is in the log.
+    Internal,
+}
+
+/// Logs a failure of ours once, where it is handled.
+pub(crate) fn internal(operation: &'static str) -> impl Fn(StoreError) -> Problem {
+    move |error| {
+        tracing::error!(operation, %error, "the store failed");
+        Problem::Internal
+    }
+}
+
+impl Problem {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Anchor(_) | Self::TwoPlaces | Self::BadForm | Self::StaleForm | Self::Answered => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::ForeignForm => StatusCode::FORBIDDEN,
+            Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::SetupOver => StatusCode::GONE,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Busy | Self::NoAudit => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What happened, why, and the mend.
+    fn words(&self) -> (&'static str, String, &'static str) {
+        match self {
+            Self::Anchor(error) => anchor_words(*error),
+            Self::TwoPlaces => (
+                "This request cannot be trusted",
+                "It carries parameters both in its address and in its body.".into(),
+                "Go back to the app and connect again. If it happens every time, the app needs an update.",
+            ),
+            Self::BadForm => (
+                "This form could not be read",
+                "Something is missing in it, or something is in it that does not belong there.".into(),
+                "Go back, reload the page and try again.",
+            ),
+            Self::ForeignForm => (
+                "This form is not from this browser",
+                "It was opened in another browser or before you signed in as somebody else, or cookies are blocked here.".into(),
+                "Allow cookies for this address, then go back to the app and connect again.",
+            ),
+            Self::StaleForm => (
+                "This page was open for too long",
+                "For your safety it counts for a few minutes only, and nothing was granted.".into(),
+                "Go back to the app and connect again.",
+            ),
+            Self::Answered => (
+                "You have answered this already",
+                "A page of this kind counts once.".into(),
+                "Go back to the app. If it is not connected, connect again.",
+            ),
+            Self::Throttled(wait) => (
+                "Too many tries",
+                format!("This address has to wait for {} s.", wait.seconds()),
+                "Wait a little, then try again.",
+            ),
+            Self::Busy => (
+                "Busy for a moment",
+                "Many people are signing in at once.".into(),
+                "Wait a few seconds, then try again.",
+            ),
+            Self::SetupOver => (
+                "This setup link is over",
+                "It works once, for a day, and only while there is no administrator.".into(),
+                "If there is no account yet, restart the gateway: it prints a new link. Otherwise sign in, or ask your \
+                 administrator for an account.",
+            ),
+            Self::NotFound => (
+                "There is nothing here",
+                "This address belongs to no page of the gateway.".into(),
+                "Check the address, or start at the front page.",
+            ),
+            Self::NoAudit => (
+                "Not possible right now",
+                "The gateway cannot write its audit trail, and does nothing that it cannot record.".into(),
+                "Tell the operator to look for a full or read-only disk, then try again.",
+            ),
+            Self::Internal => (
+                "Something went wrong here",
+                "It is not your fault, and the cause is in the gateway's log.".into(),
+                "Try again in a moment. If it stays, tell the operator the time at which it happened.",
+            ),
+        }
+    }
+}
+
+fn anchor_words(error: AnchorError) -> (&'static str, String, &'static str) {
+    match error {
+        AnchorError::UnknownClient => (
+            "This app is not known here",
+            "Its registration with this gateway does not exist, or no longer.".into(),
+            "Remove the saved sign-in from the app (often called log out or clear authentication) and connect again: \
+             the app then registers anew.",
+        ),
+        AnchorError::UnknownRedirect => (
+            "This app asked for an unknown return address",
+            "It wants the answer sent to an address that it has not registered, so nothing was sent.".into(),
+            "Connect again from the app itself. If you followed a link to come here, close this page.",
+        ),
+        AnchorError::Params(ParamsError::TooLarge) => (
+            "This request is too long",
+            "Its address holds more than 16 KiB or more than 64 parameters.".into(),
+            "Connect again from the app. If it happens every time, the app needs an update.",
+        ),
+        AnchorError::Params(ParamsError::Malformed) | AnchorError::Repeated(_) | AnchorError::Missing(_) => (
+            "This request is not complete",
+            format!("The app sent a sign-in request that cannot be read: {error}."),
+            "Connect again from the app. If you copied the address, copy it whole.",
+        ),
+    }
+}
+
+impl From<AnchorError> for Problem {
+    fn from(error: AnchorError) -> Self {
+        Self::Anchor(error)
+    }
+}
+
+impl From<FormError> for Problem {
+    fn from(_: FormError) -> Self {
+        Self::BadForm
+    }
+}
+
+impl From<AuditUnavailable> for Problem {
+    fn from(error: AuditUnavailable) -> Self {
+        tracing::error!(%error, "refused: nothing is done that cannot be recorded");
+        Self::NoAudit
+    }
+}
+
+impl From<HashingError> for Problem {
+    fn from(error: HashingError) -> Self {
+        match error {
+            HashingError::Busy => Self::Busy,
+            HashingError::Failed => {
+                tracing::error!(%error, "a log-in failed");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (title, why, mend) = self.words();
+        let mut response = pages::problem(self.status(), title, &why, mend);
+        let retry_after = match self {
+            Self::Throttled(wait) => Some(HeaderValue::from(wait.seconds())),
+            Self::Busy | Self::NoAudit => Some(HeaderValue::from(5)),
+            _ => None,
+        };
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+        response
+    }
+}

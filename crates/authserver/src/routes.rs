@@ -1,0 +1,39 @@
+//! All routes on one screen.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::app::{App, Parts};
+use crate::problem::Problem;
+use crate::{assets, authorize, consent, home, login, register, setup, token, wellknown};
+
+/// The router of every OAuth endpoint, well-known document and page. Request extensions have to carry
+/// `sallyport_net::Peer` and should carry `sallyport_core::RequestId`; hosts and origins are checked before it.
+pub fn router(parts: Parts) -> Router {
+    let app = Arc::new(App::new(parts));
+    Router::new()
+        .route("/.well-known/oauth-protected-resource", get(wellknown::protected_resource))
+        .route("/.well-known/oauth-protected-resource/{*path}", get(wellknown::protected_resource_at))
+        .route("/.well-known/oauth-authorization-server", get(wellknown::authorization_server))
+        .route("/.well-known/oauth-authorization-server/{*path}", get(wellknown::authorization_server_at))
+        .route("/.well-known/openid-configuration", get(wellknown::openid))
+        .route("/.well-known/openid-configuration/{*path}", get(wellknown::openid_at))
+        .route("/.well-known/jwks.json", get(wellknown::jwks))
+        .route("/.well-known/security.txt", get(wellknown::security_txt))
+        .route("/.well-known/{*path}", get(wellknown::unknown))
+        .route("/register", post(register::post))
+        .route("/authorize", get(authorize::get).post(authorize::post))
+        .route("/token", post(token::post))
+        .route("/login", get(login::get).post(login::post))
+        .route("/consent", get(consent::get).post(consent::post))
+        .route("/setup", get(setup::get).post(setup::post))
+        .route("/logout", post(home::logout))
+        .route("/", get(home::get))
+        .route("/assets/style.css", get(assets::style))
+        .route("/assets/mark.svg", get(assets::mark))
+        .route("/favicon.ico", get(assets::mark))
+        .fallback(async || Problem::NotFound)
+        .with_state(app)
+}

@@ -1,0 +1,142 @@
+//! What the operator decides about the authorization server.
+
+use std::time::Duration;
+
+use sallyport_core::{Resource, Scope, ScopeSet};
+use sallyport_oauth::Resources;
+use sallyport_oauth::metadata::Server;
+use sallyport_oauth::rate::Rate;
+use sallyport_oauth::redirect::DEFAULT_PRIVATE_SCHEMES;
+
+/// The settings in force. They may be swapped while requests run; each request sees one state of them.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `public_url` without a trailing slash: `iss`, and the start of every URL that is told.
+    pub issuer: String,
+    /// The protected resources, the default one among them.
+    pub resources: Vec<ResourceInfo>,
+    /// The resource of requests that name none.
+    pub default_resource: Resource,
+    /// How long an access token lives; default 15 minutes.
+    pub access_ttl: Duration,
+    /// How long a refresh token lives unused; default 30 days.
+    pub refresh_ttl: Duration,
+    /// How long a grant lives however often it is refreshed; default 180 days.
+    pub refresh_absolute: Duration,
+    /// How long an authorization code lives; default 60 s.
+    pub code_ttl: Duration,
+    /// How long a rotated refresh token still gets its successor; default 30 s.
+    pub reuse_grace: Duration,
+    /// How long the setup link is good; default 24 hours.
+    pub setup_ttl: Duration,
+    /// How long a browser stays logged in without being seen; default 24 hours.
+    pub browser_idle: Duration,
+    /// How long a browser stays logged in at most; default 7 days.
+    pub browser_absolute: Duration,
+    /// Private-use redirect schemes that may be registered, in lower case.
+    pub private_schemes: Vec<String>,
+    /// Whether clients may register themselves (RFC 7591); default yes.
+    pub dynamic_registration: bool,
+    /// The most registered clients; default 10 000.
+    pub max_clients: u64,
+    /// After what time a client that never got a token is forgotten; default 24 hours.
+    pub unused_client_ttl: Duration,
+    /// Whom to tell about a security problem: a `mailto:` or `https:` URI (RFC 9116 §2.5.3).
+    pub security_contact: Option<String>,
+    /// How often things may be tried. Read once, at start.
+    pub throttle: Throttle,
+}
+
+/// One protected resource.
+#[derive(Clone, Debug)]
+pub struct ResourceInfo {
+    /// Its identifier: the public URL of the endpoint.
+    pub resource: Resource,
+    /// The path of the endpoint, such as `/mcp/team`, without a trailing slash.
+    pub path: String,
+    /// What a person reads.
+    pub label: String,
+}
+
+/// How often things may be tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Throttle {
+    /// Registrations of one peer; default 10 a minute, 20 at once.
+    pub registrations: Rate,
+    /// Log-ins of one person from one peer; default 4 a minute, 6 at once.
+    pub logins_per_user_and_peer: Rate,
+    /// Log-ins of one person from anywhere; default 10 a minute, 60 at once, so that many peers gain little and
+    /// nobody is locked out for longer than seconds.
+    pub logins_per_user: Rate,
+    /// Log-ins of one peer; default 20 a minute, 40 at once.
+    pub logins_per_peer: Rate,
+    /// Failed client authentications and grants of one peer; default 60 a minute, 120 at once.
+    pub token_failures: Rate,
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        Self {
+            registrations: Rate::per_minute(10, 20),
+            logins_per_user_and_peer: Rate::per_minute(4, 6),
+            logins_per_user: Rate::per_minute(10, 60),
+            logins_per_peer: Rate::per_minute(20, 40),
+            token_failures: Rate::per_minute(60, 120),
+        }
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl Settings {
+    /// The defaults for an issuer and its resources; `default_resource` has to be among them.
+    #[must_use]
+    pub fn new(
+        issuer: impl Into<String>,
+        resources: Vec<ResourceInfo>,
+        default_resource: Resource,
+    ) -> Self {
+        Self {
+            issuer: issuer.into().trim_end_matches('/').to_owned(),
+            resources,
+            default_resource,
+            access_ttl: Duration::from_secs(15 * 60),
+            refresh_ttl: DAY * 30,
+            refresh_absolute: DAY * 180,
+            code_ttl: Duration::from_secs(60),
+            reuse_grace: Duration::from_secs(30),
+            setup_ttl: DAY,
+            browser_idle: DAY,
+            browser_absolute: DAY * 7,
+            private_schemes: DEFAULT_PRIVATE_SCHEMES.iter().map(|s| (*s).to_owned()).collect(),
+            dynamic_registration: true,
+            max_clients: 10_000,
+            unused_client_ttl: DAY,
+            security_contact: None,
+            throttle: Throttle::default(),
+        }
+    }
+
+    /// Every scope that there is.
+    #[must_use]
+    pub fn scopes() -> ScopeSet {
+        Scope::parse(Scope::MCP).into_iter().collect()
+    }
+
+    pub(crate) fn targets(&self) -> Resources {
+        Resources::new(self.default_resource.clone(), self.resources.iter().map(|r| r.resource.clone()))
+    }
+
+    pub(crate) fn server<'a>(&'a self, scopes: &'a ScopeSet) -> Server<'a> {
+        Server { issuer: &self.issuer, scopes, registration: self.dynamic_registration }
+    }
+
+    pub(crate) fn info(&self, resource: &Resource) -> Option<&ResourceInfo> {
+        self.resources.iter().find(|info| info.resource == *resource)
+    }
+
+    /// Whether browsers reach the gateway by https: only then can cookies be `Secure`.
+    pub(crate) fn is_https(&self) -> bool {
+        self.issuer.starts_with("https://")
+    }
+}

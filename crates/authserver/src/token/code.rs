@@ -1,0 +1,75 @@
+//! A code becomes tokens (OAuth 2.1 §4.1.3).
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use sallyport_core::TokenId;
+use sallyport_core::audit::{Action, Event, Outcome};
+use sallyport_oauth::client_auth::AuthenticatedClient;
+use sallyport_oauth::model::{Grant, RefreshToken, TakenCode};
+use sallyport_oauth::redeem::redeem;
+use sallyport_oauth::token_request::CodeRequest;
+use sallyport_oauth::{ErrorCode, Params, registration, token_set};
+
+use super::answer::{ApiError, internal, json};
+use super::{end_grant, refuse_grant};
+use crate::app::App;
+use crate::context::Context;
+use crate::credentials::Kind;
+
+pub(super) async fn exchange(
+    app: &App,
+    context: &Context,
+    client: AuthenticatedClient<'_>,
+    (request, params): (&CodeRequest, &Params),
+) -> Result<Response, ApiError> {
+    let digest = app.parts.digest(Kind::Code, request.code.expose().as_bytes());
+    let invalid = "the code is not valid".to_owned();
+    match app.parts.store.take_code(&digest).await.map_err(internal("take the code"))? {
+        TakenCode::Unknown => {
+            Err(refuse_grant(app, context, client, (None, ErrorCode::InvalidGrant, invalid)))
+        }
+        TakenCode::Replayed(grant) => {
+            end_grant(app, context, grant, &client.client().id).await?;
+            Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidGrant, invalid))
+        }
+        TakenCode::Fresh(code, grant) => {
+            if let Err(error) = redeem((&code, &grant), client, request, params, context.now) {
+                // The code is used up, so nothing can come of the grant any more.
+                let ended = app.parts.store.revoke_grant(&grant.id, context.now).await;
+                ended.map_err(internal("end the grant"))?;
+                let refusal = (Some(grant.id), error.code(), error.to_string());
+                return Err(refuse_grant(app, context, client, refusal));
+            }
+            issue(app, context, client, &grant).await
+        }
+    }
+}
+
+async fn issue(
+    app: &App,
+    context: &Context,
+    client: AuthenticatedClient<'_>,
+    grant: &Grant,
+) -> Result<Response, ApiError> {
+    let (settings, parts, now) = (&context.settings, &app.parts, context.now);
+    let token = TokenId::generate(parts.random.as_ref());
+    let claims = token_set::access_claims(grant, grant.scopes.clone(), token, now, settings.access_ttl);
+    let access = parts.signer.sign(&claims).map_err(super::answer::unsigned)?;
+    let refresh = registration::allows_grant(client.client(), "refresh_token")
+        .then(|| parts.new_secret(Kind::Refresh));
+    let event = Event {
+        user: Some(grant.user.clone()),
+        client: Some(grant.client.clone()),
+        grant: Some(grant.id.clone()),
+        ..context.event(Action::TokenIssue, Outcome::Ok)
+    };
+    app.record(event.on(grant.resource.as_str())).await?;
+    if let Some((_, digest)) = &refresh {
+        let expires = now.plus(settings.refresh_ttl).min(grant.expires);
+        let first = RefreshToken { digest: *digest, grant: grant.id.clone(), issued: now, expires };
+        parts.store.begin_refresh_family(&first).await.map_err(internal("keep the refresh token"))?;
+    }
+    parts.store.touch_client(&grant.client, now).await.map_err(internal("mark the client as used"))?;
+    let body = token_set::body(&claims, &access, refresh.as_ref().map(|(secret, _)| secret));
+    Ok(json(StatusCode::OK, body))
+}

@@ -1,0 +1,92 @@
+//! A refresh token becomes tokens (OAuth 2.1 §4.3). The access tokens before stay alive: some clients cannot recover
+//! from losing one early.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use sallyport_core::audit::{Action, Event, Outcome};
+use sallyport_core::{ScopeSet, TokenId};
+use sallyport_oauth::client_auth::AuthenticatedClient;
+use sallyport_oauth::model::{Grant, RefreshToken};
+use sallyport_oauth::refresh::{Decision, decide};
+use sallyport_oauth::token_request::RefreshRequest;
+use sallyport_oauth::{ErrorCode, Params, token_set};
+use sallyport_store::Rotation;
+
+use super::answer::{ApiError, internal, json};
+use super::{end_grant, refuse_grant};
+use crate::app::App;
+use crate::context::Context;
+use crate::credentials::Kind;
+
+pub(super) async fn exchange(
+    app: &App,
+    context: &Context,
+    client: AuthenticatedClient<'_>,
+    (request, params): (&RefreshRequest, &Params),
+) -> Result<Response, ApiError> {
+    let digest = app.parts.digest(Kind::Refresh, request.token.expose().as_bytes());
+    let state = app.parts.store.refresh_state(&digest).await.map_err(internal("find the refresh token"))?;
+    let Some(state) = state else {
+        let refusal = (None, ErrorCode::InvalidGrant, invalid());
+        return Err(refuse_grant(app, context, client, refusal));
+    };
+    let grace = context.settings.reuse_grace;
+    let scopes = match decide(&state, client, request, params, (context.now, grace)) {
+        Ok(Decision::Rotate(scopes) | Decision::Repeat(scopes)) => scopes,
+        Ok(Decision::Reuse) => return Err(reused(app, context, &state.grant).await),
+        Err(error) => {
+            // Another client learns nothing about the grant.
+            let refusal = (Some(state.grant.id), error.code(), error.to_string());
+            return Err(refuse_grant(app, context, client, refusal));
+        }
+    };
+    issue(app, context, (&state.grant, scopes), request).await
+}
+
+/// Signs, records, rotates, in this order: if the record cannot be written, the old token is still good. A request that
+/// repeats an earlier one finds the rotation done and gives the same successor.
+async fn issue(
+    app: &App,
+    context: &Context,
+    (grant, scopes): (&Grant, ScopeSet),
+    request: &RefreshRequest,
+) -> Result<Response, ApiError> {
+    let (settings, parts, now) = (&context.settings, &app.parts, context.now);
+    let token = TokenId::generate(parts.random.as_ref());
+    let claims = token_set::access_claims(grant, scopes, token, now, settings.access_ttl);
+    let access = parts.signer.sign(&claims).map_err(super::answer::unsigned)?;
+    let event = Event {
+        user: Some(grant.user.clone()),
+        client: Some(grant.client.clone()),
+        grant: Some(grant.id.clone()),
+        ..context.event(Action::TokenRefresh, Outcome::Ok)
+    };
+    app.record(event.on(grant.resource.as_str())).await?;
+    let old = parts.digest(Kind::Refresh, request.token.expose().as_bytes());
+    let (secret, digest) = parts.successor(&request.token);
+    let expires = now.plus(settings.refresh_ttl).min(grant.expires);
+    let successor = RefreshToken { digest, grant: grant.id.clone(), issued: now, expires };
+    match parts.store.rotate_refresh(&old, &successor, now).await.map_err(internal("rotate the refresh token"))? {
+        Rotation::Rotated => {}
+        Rotation::AlreadyRotated(at) if now.since(at) <= settings.reuse_grace => {}
+        Rotation::AlreadyRotated(_) => return Err(reused(app, context, grant).await),
+        Rotation::Gone => return Err(refused()),
+    }
+    parts.store.touch_client(&grant.client, now).await.map_err(internal("mark the client as used"))?;
+    Ok(json(StatusCode::OK, token_set::body(&claims, &access, Some(&secret))))
+}
+
+async fn reused(app: &App, context: &Context, grant: &Grant) -> ApiError {
+    match end_grant(app, context, grant.id.clone(), &grant.client).await {
+        Ok(()) => refused(),
+        Err(error) => error,
+    }
+}
+
+fn refused() -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidGrant, invalid())
+}
+
+fn invalid() -> String {
+    "the refresh token is not valid".to_owned()
+}

@@ -28,7 +28,10 @@ impl Answered {
         }
         known.retain(|_, (first, _)| now.since(*first) <= MAX_AGE);
         if known.len() >= CAPACITY {
-            let oldest = known.iter().min_by_key(|(_, (first, _))| *first).map(|(nonce, _)| nonce.clone());
+            let oldest = known
+                .iter()
+                .min_by_key(|(_, (first, _))| *first)
+                .map(|(nonce, _)| nonce.clone());
             oldest.and_then(|nonce| known.remove(&nonce));
         }
         let answer = Answer::default();

@@ -60,7 +60,13 @@ impl App {
     pub(crate) fn new(parts: Parts) -> Self {
         let limits = Limits::new(parts.settings.load().throttle);
         let hashing = Hashing::new(Arc::clone(&parts.passwords));
-        Self { parts, limits, hashing, answered: Answered::default(), reaped: AtomicI64::new(0) }
+        Self {
+            parts,
+            limits,
+            hashing,
+            answered: Answered::default(),
+            reaped: AtomicI64::new(0),
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

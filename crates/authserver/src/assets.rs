@@ -1,8 +1,8 @@
 //! The style sheet and the mark. Everything that a page loads is here.
 
+use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS};
-use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 
 const STYLE: &str = include_str!("../assets/style.css");
@@ -21,7 +21,10 @@ pub(crate) async fn mark(headers: HeaderMap) -> Response {
 /// Browsers ask each time whether it is still the same, so that a new version of the program looks new at once.
 fn asset(headers: &HeaderMap, media_type: &'static str, text: &'static str) -> Response {
     let tag = format!("\"{:016x}\"", fingerprint(text));
-    let same = headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok()).is_some_and(|known| known == tag);
+    let same = headers
+        .get(IF_NONE_MATCH)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|known| known == tag);
     let common = [(CACHE_CONTROL, "no-cache".to_owned()), (ETAG, tag)];
     if same {
         return (StatusCode::NOT_MODIFIED, common).into_response();
@@ -32,5 +35,7 @@ fn asset(headers: &HeaderMap, media_type: &'static str, text: &'static str) -> R
 
 /// FNV-1a: tells versions apart, protects nothing.
 fn fingerprint(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

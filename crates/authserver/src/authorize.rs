@@ -12,11 +12,11 @@ use sallyport_oauth::authorize::{AnchorError, AuthorizeError, Refusal, ValidRequ
 use sallyport_oauth::consent::is_covered;
 
 use crate::app::{App, Shared};
+use crate::body;
 use crate::browser::{self, LoggedIn};
 use crate::context::Context;
 use crate::flow::{self, Checked};
 use crate::problem::{Problem, internal};
-use crate::body;
 
 /// `GET /authorize`.
 pub(crate) async fn get(State(app): State<Shared>, context: Context) -> Result<Response, Problem> {
@@ -43,7 +43,9 @@ async fn answer(app: &App, context: &Context, params: Params) -> Result<Response
         Ok(request) => request,
         Err(refusal) => return flow::refuse(app, context, &refusal),
     };
-    let person = browser::current(app, context).await.map_err(internal("find the browser session"))?;
+    let person = browser::current(app, context)
+        .await
+        .map_err(internal("find the browser session"))?;
     match person.filter(|_| !request.prompt.login) {
         None if request.prompt.none => refuse(app, context, request, AuthorizeError::LoginRequired),
         None => flow::see_other(&flow::login_location(params, context.navigation())),
@@ -58,7 +60,11 @@ async fn ask(
     (request, person): (ValidRequest, LoggedIn),
 ) -> Result<Response, Problem> {
     let user = &person.user.id;
-    let known = app.parts.store.consent(user, &request.client, &request.resource).await;
+    let known = app
+        .parts
+        .store
+        .consent(user, &request.client, &request.resource)
+        .await;
     let known = known.map_err(internal("find the consent"))?;
     if is_covered(known.as_ref(), &request, context.navigation()) {
         let nonce = token::<16>(app.parts.random.as_ref());
@@ -71,6 +77,18 @@ async fn ask(
     flow::see_other(&format!("/consent?{}", params.encode()))
 }
 
-fn refuse(app: &App, context: &Context, request: ValidRequest, error: AuthorizeError) -> Result<Response, Problem> {
-    flow::refuse(app, context, &Refusal { target: request.target, error })
+fn refuse(
+    app: &App,
+    context: &Context,
+    request: ValidRequest,
+    error: AuthorizeError,
+) -> Result<Response, Problem> {
+    flow::refuse(
+        app,
+        context,
+        &Refusal {
+            target: request.target,
+            error,
+        },
+    )
 }

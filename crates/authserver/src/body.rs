@@ -29,6 +29,8 @@ pub(crate) async fn form(context: &Context, body: Body) -> Result<Params, FormEr
     if context.media_type() != "application/x-www-form-urlencoded" {
         return Err(FormError::MediaType);
     }
-    let bytes = bytes(body, params::MAX_BYTES).await.ok_or(ParamsError::TooLarge)?;
+    let bytes = bytes(body, params::MAX_BYTES)
+        .await
+        .ok_or(ParamsError::TooLarge)?;
     Ok(Params::parse(&bytes)?)
 }

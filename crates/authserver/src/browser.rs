@@ -23,16 +23,23 @@ pub(crate) struct LoggedIn {
 /// Who is logged in, if anybody is. An ended session is nobody's, whatever the cookie says (LG-05).
 pub(crate) async fn current(app: &App, context: &Context) -> Result<Option<LoggedIn>, StoreError> {
     const MINUTE: Duration = Duration::from_secs(60);
-    let Some(secret) = context.session.clone() else { return Ok(None) };
+    let Some(secret) = context.session.clone() else {
+        return Ok(None);
+    };
     let digest = app.parts.digest(Kind::Session, secret.as_bytes());
-    let Some((session, user)) = app.parts.store.browser_session(&digest).await? else { return Ok(None) };
+    let Some((session, user)) = app.parts.store.browser_session(&digest).await? else {
+        return Ok(None);
+    };
     let unseen = context.now.since(session.seen);
     if context.now >= session.expires || unseen > context.settings.browser_idle {
         app.parts.store.delete_browser_session(&digest).await?;
         return Ok(None);
     }
     if unseen >= MINUTE {
-        app.parts.store.touch_browser_session(&digest, context.now).await?;
+        app.parts
+            .store
+            .touch_browser_session(&digest, context.now)
+            .await?;
     }
     Ok(Some(LoggedIn { user, secret }))
 }
@@ -56,7 +63,10 @@ pub(crate) async fn begin(app: &App, context: &Context, user: &User) -> Result<S
 /// Ends the session of the request, if it has one.
 pub(crate) async fn end(app: &App, context: &Context) -> Result<(), StoreError> {
     if let Some(old) = &context.session {
-        app.parts.store.delete_browser_session(&app.parts.digest(Kind::Session, old.as_bytes())).await?;
+        app.parts
+            .store
+            .delete_browser_session(&app.parts.digest(Kind::Session, old.as_bytes()))
+            .await?;
     }
     Ok(())
 }

@@ -27,7 +27,9 @@ pub(crate) async fn get(State(app): State<Shared>, context: Context) -> Result<R
         Ok(request) => request,
         Err(refusal) => return flow::refuse(&app, &context, &refusal),
     };
-    let person = browser::current(&app, &context).await.map_err(internal("find the browser session"))?;
+    let person = browser::current(&app, &context)
+        .await
+        .map_err(internal("find the browser session"))?;
     match person {
         Some(person) => Ok(show(&app, &context, (&client, request, &person), params)),
         None => flow::see_other(&flow::login_location(params, context.navigation())),
@@ -41,7 +43,10 @@ pub(crate) async fn post(
     request: Body,
 ) -> Result<Response, Problem> {
     let params = body::form(&context, request).await?;
-    if params.names().any(|name| !matches!(name, "transaction" | "decision")) {
+    if params
+        .names()
+        .any(|name| !matches!(name, "transaction" | "decision"))
+    {
         return Err(Problem::BadForm);
     }
     let field = |name| params.one(name).ok().flatten().ok_or(Problem::BadForm);
@@ -51,9 +56,13 @@ pub(crate) async fn post(
         _ => return Err(Problem::BadForm),
     };
     let (transaction, person) = open(&app, &context, params.one("transaction").ok().flatten()).await?;
-    let answer = app.answered.of(&transaction.nonce, context.now, context.settings.code_ttl);
+    let answer = app
+        .answered
+        .of(&transaction.nonce, context.now, context.settings.code_ttl);
     let answer = answer.ok_or(Problem::Answered)?;
-    let location = answer.get_or_try_init(|| decide(&app, &context, (&transaction, &person), allowed)).await?;
+    let location = answer
+        .get_or_try_init(|| decide(&app, &context, (&transaction, &person), allowed))
+        .await?;
     flow::see_other(location)
 }
 
@@ -63,8 +72,12 @@ async fn open(
     context: &Context,
     sealed: Option<&str>,
 ) -> Result<(Transaction, LoggedIn), Problem> {
-    let person = browser::current(app, context).await.map_err(internal("find the browser session"))?;
-    let person = person.filter(|_| !context.is_foreign_post()).ok_or(Problem::ForeignForm)?;
+    let person = browser::current(app, context)
+        .await
+        .map_err(internal("find the browser session"))?;
+    let person = person
+        .filter(|_| !context.is_foreign_post())
+        .ok_or(Problem::ForeignForm)?;
     let sealed = sealed.ok_or(Problem::ForeignForm)?;
     let transaction: Option<Transaction> = form::open(app.parts.sealer.as_ref(), &person.secret, sealed);
     let transaction = transaction.ok_or(Problem::ForeignForm)?;
@@ -81,8 +94,15 @@ async fn decide(
     allowed: bool,
 ) -> Result<String, Problem> {
     let (request, user) = (&transaction.request, &person.user.id);
-    let client = app.parts.store.client(&request.client).await.map_err(internal("find the client"))?;
-    let Some(client) = client else { return Err(AnchorError::UnknownClient.into()) };
+    let client = app
+        .parts
+        .store
+        .client(&request.client)
+        .await
+        .map_err(internal("find the client"))?;
+    let Some(client) = client else {
+        return Err(AnchorError::UnknownClient.into());
+    };
     if !redirect::is_registered(&request.target.redirect_uri, &client.redirect_uris) {
         return Err(AnchorError::UnknownRedirect.into());
     }
@@ -92,13 +112,27 @@ async fn decide(
             client: Some(request.client.clone()),
             ..context.event(Action::Consent, Outcome::Denied)
         };
-        app.record(event.on(request.resource.as_str()).because("the person said no")).await?;
-        return Ok(request.target.failure(&context.settings.issuer, AuthorizeError::Denied));
+        app.record(event.on(request.resource.as_str()).because("the person said no"))
+            .await?;
+        return Ok(request
+            .target
+            .failure(&context.settings.issuer, AuthorizeError::Denied));
     }
-    let location = flow::approve(app, context, user, request, (&transaction.nonce, "the person said yes")).await?;
+    let location = flow::approve(
+        app,
+        context,
+        user,
+        request,
+        (&transaction.nonce, "the person said yes"),
+    )
+    .await?;
     if can_be_remembered(request.kind) {
         let consent = remembered(request, user.clone(), context.now);
-        app.parts.store.put_consent(&consent).await.map_err(internal("remember the consent"))?;
+        app.parts
+            .store
+            .put_consent(&consent)
+            .await
+            .map_err(internal("remember the consent"))?;
     }
     Ok(location)
 }
@@ -119,16 +153,24 @@ fn show(
     };
     let permissions: Vec<String> = request.scopes.iter().map(display::scope).collect();
     let lifetime = if registration::allows_grant(client, "refresh_token") {
-        let (idle, most) = (display::duration(settings.refresh_ttl), display::duration(settings.refresh_absolute));
+        let (idle, most) = (
+            display::duration(settings.refresh_ttl),
+            display::duration(settings.refresh_absolute),
+        );
         format!("Until it has been unused for {idle}, and for {most} at most.")
     } else {
         format!("For {}, once.", display::duration(settings.access_ttl))
     };
     let resource = request.resource.clone();
     let nonce = token::<16>(app.parts.random.as_ref());
-    let transaction = Transaction { request, nonce, opened: context.now };
+    let transaction = Transaction {
+        request,
+        nonce,
+        opened: context.now,
+    };
+    let name = display::client_name(client);
     let page = pages::Consent {
-        client: display::client_name(client).as_deref(),
+        client: name.as_deref(),
         user: &person.user.name,
         destination: &destination,
         kind,

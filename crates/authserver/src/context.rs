@@ -40,7 +40,8 @@ impl Context {
     /// Whether a form that changes something was sent by a page of another origin. A browser that does not tell is
     /// caught by the seal of the form.
     pub(crate) fn is_foreign_post(&self) -> bool {
-        self.header("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none"))
+        self.header("sec-fetch-site")
+            .is_some_and(|site| !matches!(site, "same-origin" | "none"))
     }
 
     /// The `Authorization` header; an error if it is there more than once or is no text.
@@ -56,7 +57,12 @@ impl Context {
     /// The media type of the body, in lower case, without parameters.
     pub(crate) fn media_type(&self) -> String {
         let value = self.header("content-type").unwrap_or_default();
-        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+        value
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase()
     }
 
     pub(crate) fn https(&self) -> bool {
@@ -65,7 +71,11 @@ impl Context {
 
     /// An audit event of this request.
     pub(crate) fn event(&self, action: Action, outcome: Outcome) -> Event {
-        Event { request: self.request, peer: Some(self.peer), ..Event::new(action, outcome) }
+        Event {
+            request: self.request,
+            peer: Some(self.peer),
+            ..Event::new(action, outcome)
+        }
     }
 
     fn header(&self, name: &str) -> Option<&str> {
@@ -82,7 +92,10 @@ impl FromRequestParts<Shared> for Context {
         Ok(Self {
             now: app.now(),
             // Requests without a peer share one bucket, which is the strict side.
-            peer: parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0),
+            peer: parts
+                .extensions
+                .get::<Peer>()
+                .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0),
             request: parts.extensions.get::<RequestId>().copied(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             session: Cookie::Session.read(&parts.headers, https),

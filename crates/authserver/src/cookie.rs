@@ -25,10 +25,19 @@ impl Cookie {
 
     /// The value that the browser sent, if it is one of ours by its form: 32 bytes in base64url.
     pub(crate) fn read(self, headers: &HeaderMap, https: bool) -> Option<String> {
-        let pairs = headers.get_all(COOKIE).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';'));
-        let mut values = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(n, _)| *n == self.name(https));
+        let pairs = headers
+            .get_all(COOKIE)
+            .iter()
+            .filter_map(|v| v.to_str().ok())
+            .flat_map(|v| v.split(';'));
+        let mut values = pairs
+            .filter_map(|pair| pair.trim().split_once('='))
+            .filter(|(n, _)| *n == self.name(https));
         let (_, value) = values.next()?;
-        let good = value.len() == 43 && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        let good = value.len() == 43
+            && value
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
         good.then(|| value.to_owned())
     }
 
@@ -45,7 +54,11 @@ impl Cookie {
 
 /// Lax, not Strict: a person comes to the authorization endpoint from a page of the client and is logged in there.
 fn attributes(https: bool) -> &'static str {
-    if https { "; Path=/; Secure; HttpOnly; SameSite=Lax" } else { "; Path=/; HttpOnly; SameSite=Lax" }
+    if https {
+        "; Path=/; Secure; HttpOnly; SameSite=Lax"
+    } else {
+        "; Path=/; HttpOnly; SameSite=Lax"
+    }
 }
 
 #[cfg(test)]
@@ -61,8 +74,18 @@ mod tests {
             format!("__Host-sallyport-session={value}; Path=/; Secure; HttpOnly; SameSite=Lax")
         );
         let plain = Cookie::Browser.set(&value, false).unwrap();
-        assert_eq!(plain.to_str().unwrap(), format!("sallyport-browser={value}; Path=/; HttpOnly; SameSite=Lax"));
-        assert!(Cookie::Session.clear(true).unwrap().to_str().unwrap().ends_with("Max-Age=0"));
+        assert_eq!(
+            plain.to_str().unwrap(),
+            format!("sallyport-browser={value}; Path=/; HttpOnly; SameSite=Lax")
+        );
+        assert!(
+            Cookie::Session
+                .clear(true)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .ends_with("Max-Age=0")
+        );
     }
 
     #[test]
@@ -73,7 +96,10 @@ mod tests {
             headers.insert(COOKIE, HeaderValue::from_str(&text).unwrap());
             Cookie::Session.read(&headers, https)
         };
-        assert_eq!(read(format!("x=1; sallyport-session={value}; y=2"), false), Some(value.clone()));
+        assert_eq!(
+            read(format!("x=1; sallyport-session={value}; y=2"), false),
+            Some(value.clone())
+        );
         assert_eq!(read(format!("sallyport-session={value}"), true), None);
         assert_eq!(read("sallyport-session=short".into(), false), None);
         assert_eq!(read(format!("sallyport-session={}", "*".repeat(43)), false), None);

@@ -46,7 +46,9 @@ impl Parts {
 
     /// The successor of a refresh token: the same one whenever it is asked for.
     pub(crate) fn successor(&self, refresh: &Secret<String>) -> (Secret<String>, Digest) {
-        let bytes = self.derive.derive("refresh-successor", refresh.expose().as_bytes());
+        let bytes = self
+            .derive
+            .derive("refresh-successor", refresh.expose().as_bytes());
         let secret = Secret::new(URL_SAFE_NO_PAD.encode(bytes));
         let digest = self.digest(Kind::Refresh, secret.expose().as_bytes());
         (secret, digest)

@@ -26,10 +26,17 @@ pub(crate) struct Checked {
 /// Finds the client and applies the rules.
 pub(crate) async fn check(app: &App, context: &Context, params: Params) -> Result<Checked, Problem> {
     let request = AuthorizeRequest::read(params)?;
-    let client = app.parts.store.client(request.client_id()).await.map_err(internal("find the client"))?;
+    let client = app
+        .parts
+        .store
+        .client(request.client_id())
+        .await
+        .map_err(internal("find the client"))?;
     let settings = &context.settings;
     let anchored = request.anchor(client.as_ref(), &settings.private_schemes)?;
-    let Some(client) = client else { return Err(Problem::Internal) };
+    let Some(client) = client else {
+        return Err(Problem::Internal);
+    };
     let outcome = anchored.validate(&client, &settings.targets());
     Ok(Checked { client, outcome })
 }
@@ -37,14 +44,18 @@ pub(crate) async fn check(app: &App, context: &Context, params: Params) -> Resul
 /// Where a person logs in before this request is looked at again.
 pub(crate) fn login_location(params: Params, navigation: Navigation) -> String {
     let next = format!("/authorize?{}", after_login(params, navigation).encode());
-    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", &next).finish();
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("next", &next)
+        .finish();
     format!("/login?{query}")
 }
 
 /// The request as it comes back from the log-in.
 pub(crate) fn after_login(params: Params, navigation: Navigation) -> Params {
     // A repeated `prompt` stays as it is: the rules refuse it.
-    let Ok(prompt) = params.one("prompt") else { return params };
+    let Ok(prompt) = params.one("prompt") else {
+        return params;
+    };
     let prompt = Prompt::after_login(prompt, navigation == Navigation::Elsewhere);
     params.with("prompt", prompt)
 }
@@ -78,7 +89,10 @@ pub(crate) async fn approve(
 ) -> Result<String, Problem> {
     let settings = &context.settings;
     let (code, digest, grant_id) = app.parts.code_of(nonce);
-    let lifetimes = Lifetimes { code: settings.code_ttl, grant: settings.refresh_absolute };
+    let lifetimes = Lifetimes {
+        code: settings.code_ttl,
+        grant: settings.refresh_absolute,
+    };
     let (grant, kept) = consent::approve(request, user.clone(), (grant_id, digest), context.now, lifetimes);
     let event = Event {
         user: Some(user.clone()),
@@ -86,7 +100,12 @@ pub(crate) async fn approve(
         grant: Some(grant.id.clone()),
         ..context.event(Action::Consent, Outcome::Ok)
     };
-    app.record(event.on(request.resource.as_str()).because(reason)).await?;
-    app.parts.store.insert_grant_with_code(&grant, &kept).await.map_err(internal("keep the grant"))?;
+    app.record(event.on(request.resource.as_str()).because(reason))
+        .await?;
+    app.parts
+        .store
+        .insert_grant_with_code(&grant, &kept)
+        .await
+        .map_err(internal("keep the grant"))?;
     Ok(request.target.success(&settings.issuer, code.expose()))
 }

@@ -44,19 +44,27 @@ impl Hashing {
         password: Secret<String>,
         hash: Option<Secret<String>>,
     ) -> Result<bool, HashingError> {
-        self.run(move |passwords| passwords.verify(&password, hash.as_ref())).await
+        self.run(move |passwords| passwords.verify(&password, hash.as_ref()))
+            .await
     }
 
     pub(crate) async fn hash(&self, password: Secret<String>) -> Result<Secret<String>, HashingError> {
-        self.run(move |passwords| passwords.hash(&password)).await?.map_err(|_| HashingError::Failed)
+        self.run(move |passwords| passwords.hash(&password))
+            .await?
+            .map_err(|_| HashingError::Failed)
     }
 
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Passwords) -> T + Send + 'static,
     ) -> Result<T, HashingError> {
-        let place = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| HashingError::Busy)?;
-        let turn = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| HashingError::Failed)?;
+        let place = Arc::clone(&self.queue)
+            .try_acquire_owned()
+            .map_err(|_| HashingError::Busy)?;
+        let turn = Arc::clone(&self.workers)
+            .acquire_owned()
+            .await
+            .map_err(|_| HashingError::Failed)?;
         let passwords = Arc::clone(&self.passwords);
         // The permits go along: a caller that leaves does not free a worker that still computes.
         let job = tokio::task::spawn_blocking(move || {

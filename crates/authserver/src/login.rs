@@ -47,10 +47,17 @@ pub(crate) async fn post(
     request: Body,
 ) -> Result<Response, Problem> {
     let params = body::form(&context, request).await?;
-    let field = |name| params.one(name).map(Option::unwrap_or_default).map_err(|_| Problem::BadForm);
+    let field = |name| {
+        params
+            .one(name)
+            .map(Option::unwrap_or_default)
+            .map_err(|_| Problem::BadForm)
+    };
     let binding = context.browser.as_deref().ok_or(Problem::ForeignForm)?;
     let form: Option<LoginForm> = form::open(app.parts.sealer.as_ref(), binding, field("transaction")?);
-    let form = form.filter(|_| !context.is_foreign_post()).ok_or(Problem::ForeignForm)?;
+    let form = form
+        .filter(|_| !context.is_foreign_post())
+        .ok_or(Problem::ForeignForm)?;
     if context.now.since(form.opened) > LOGIN_MAX_AGE {
         return Err(Problem::StaleForm);
     }
@@ -74,10 +81,19 @@ async fn check(
     }
     if let Err(wait) = app.limits.login(name, context.peer, context.now) {
         app.count("login_throttled");
-        app.note(context.event(Action::Login, Outcome::Denied).because("too many tries"))?;
+        app.note(
+            context
+                .event(Action::Login, Outcome::Denied)
+                .because("too many tries"),
+        )?;
         return Ok(Err(Again::Throttled(wait)));
     }
-    let user = app.parts.store.user_by_name(name).await.map_err(internal("find the user"))?;
+    let user = app
+        .parts
+        .store
+        .user_by_name(name)
+        .await
+        .map_err(internal("find the user"))?;
     let hash = user.as_ref().map(|user| user.password.clone());
     let good = app.hashing.verify(Secret::from(password), hash).await?;
     match user {
@@ -89,35 +105,64 @@ async fn check(
             app.count("login_failed");
             let known = user.map(|user| user.id);
             // A name that nobody has is not recorded: people type passwords into the wrong field.
-            let reason = if known.is_some() { "wrong password" } else { "no such user" };
-            app.note(Event { user: known, ..context.event(Action::Login, Outcome::Denied) }.because(reason))?;
+            let reason = if known.is_some() {
+                "wrong password"
+            } else {
+                "no such user"
+            };
+            app.note(
+                Event {
+                    user: known,
+                    ..context.event(Action::Login, Outcome::Denied)
+                }
+                .because(reason),
+            )?;
             Ok(Err(Again::Wrong))
         }
     }
 }
 
 /// Begins the browser session and goes on.
-pub(crate) async fn enter(app: &App, context: &Context, user: &User, next: &str) -> Result<Response, Problem> {
-    let event = Event { user: Some(user.id.clone()), ..context.event(Action::Login, Outcome::Ok) };
+pub(crate) async fn enter(
+    app: &App,
+    context: &Context,
+    user: &User,
+    next: &str,
+) -> Result<Response, Problem> {
+    let event = Event {
+        user: Some(user.id.clone()),
+        ..context.event(Action::Login, Outcome::Ok)
+    };
     app.record(event).await?;
-    let secret = browser::begin(app, context, user).await.map_err(internal("begin a browser session"))?;
+    let secret = browser::begin(app, context, user)
+        .await
+        .map_err(internal("begin a browser session"))?;
     let mut response = flow::see_other(next)?;
     browser::set_cookie(&mut response, context, Cookie::Session, Some(secret.expose()));
     Ok(response)
 }
 
 async fn logged_in(app: &App, context: &Context) -> Result<bool, Problem> {
-    let person = browser::current(app, context).await.map_err(internal("find the browser session"))?;
+    let person = browser::current(app, context)
+        .await
+        .map_err(internal("find the browser session"))?;
     Ok(person.is_some())
 }
 
 /// Where to go afterwards: a path of ours, and an authorization request in the form that it has after a log-in.
 fn destination(next: &str, context: &Context) -> String {
-    let Some(next) = return_path::checked(next) else { return "/".to_owned() };
+    let Some(next) = return_path::checked(next) else {
+        return "/".to_owned();
+    };
     let query = return_path::authorize_query(next).and_then(|query| Params::parse(query.as_bytes()).ok());
     query.map_or_else(
         || next.to_owned(),
-        |params| format!("/authorize?{}", flow::after_login(params, context.navigation()).encode()),
+        |params| {
+            format!(
+                "/authorize?{}",
+                flow::after_login(params, context.navigation()).encode()
+            )
+        },
     )
 }
 
@@ -129,13 +174,27 @@ async fn show(
 ) -> Result<Response, Problem> {
     let (client, leads_to) = waiting_client(app, context, next).await?;
     let (binding, fresh) = browser::form_binding(app, context);
-    let form = LoginForm { next: next.to_owned(), opened: context.now };
+    let form = LoginForm {
+        next: next.to_owned(),
+        opened: context.now,
+    };
     let transaction = form::seal(app.parts.sealer.as_ref(), &binding, &form);
-    let unset = !app.parts.store.has_admin().await.map_err(internal("look for an administrator"))?;
+    let unset = !app
+        .parts
+        .store
+        .has_admin()
+        .await
+        .map_err(internal("look for an administrator"))?;
     let (status, message) = match &again {
         None => (StatusCode::OK, None),
-        Some(Again::Wrong) => (StatusCode::FORBIDDEN, Some("That name and password do not belong together.".to_owned())),
-        Some(Again::Long) => (StatusCode::BAD_REQUEST, Some("That name or password is longer than any can be.".to_owned())),
+        Some(Again::Wrong) => (
+            StatusCode::FORBIDDEN,
+            Some("That name and password do not belong together.".to_owned()),
+        ),
+        Some(Again::Long) => (
+            StatusCode::BAD_REQUEST,
+            Some("That name or password is longer than any can be.".to_owned()),
+        ),
         Some(Again::Throttled(wait)) => {
             let text = format!("Too many tries. Wait {} s, then try again.", wait.seconds());
             (StatusCode::TOO_MANY_REQUESTS, Some(text))
@@ -166,14 +225,19 @@ async fn waiting_client(
     next: &str,
 ) -> Result<(Option<String>, Option<String>), Problem> {
     let params = return_path::authorize_query(next).and_then(|query| Params::parse(query.as_bytes()).ok());
-    let Some(params) = params else { return Ok((None, None)) };
+    let Some(params) = params else {
+        return Ok((None, None));
+    };
     match flow::check(app, context, params).await {
         Ok(checked) => {
             let target = match &checked.outcome {
                 Ok(request) => &request.target,
                 Err(refusal) => &refusal.target,
             };
-            Ok((display::client_name(&checked.client), redirect::csp_source(&target.redirect_uri)))
+            Ok((
+                display::client_name(&checked.client),
+                redirect::csp_source(&target.redirect_uri),
+            ))
         }
         // Said by the authorization endpoint, in its own words.
         Err(Problem::Anchor(_)) => Ok((None, None)),

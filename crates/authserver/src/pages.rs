@@ -1,10 +1,14 @@
 //! The pages, and the headers that every one of them carries.
 
 use askama::Template;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
+};
 use axum::http::header::{X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+
+use crate::pages;
 
 /// The log-in page.
 #[derive(Template)]
@@ -62,6 +66,8 @@ pub(crate) struct Home<'a> {
     pub(crate) user: Option<&'a str>,
     pub(crate) admin: bool,
     pub(crate) logout: &'a str,
+    /// Whom to tell about a security problem.
+    pub(crate) contact: Option<&'a str>,
     pub(crate) unset: bool,
 }
 
@@ -76,7 +82,16 @@ struct ProblemPage<'a> {
 
 /// An error page.
 pub(crate) fn problem(status: StatusCode, title: &str, why: &str, mend: &str) -> Response {
-    page(status, &ProblemPage { status: status.as_u16(), title, why, mend }, None)
+    page(
+        status,
+        &ProblemPage {
+            status: status.as_u16(),
+            title,
+            why,
+            mend,
+        },
+        None,
+    )
 }
 
 /// A page. `leads_to` is the place outside that the answer to the page's form can redirect to, as a CSP source: browsers
@@ -124,7 +139,13 @@ mod tests {
     #[test]
     fn co_04_co_10_every_page_refuses_frames_scripts_and_strangers() {
         let response = problem(StatusCode::BAD_REQUEST, "<script>", "\"'&", "mend");
-        let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let header = |name: &str| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or_default()
+        };
         assert_eq!(
             header("content-security-policy"),
             "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; \
@@ -137,11 +158,24 @@ mod tests {
 
     #[test]
     fn az_12_pages_load_nothing_from_elsewhere() {
-        let page = ProblemPage { status: 400, title: "<b>", why: "&", mend: "'" }.render().unwrap();
+        let page = ProblemPage {
+            status: 400,
+            title: "<b>",
+            why: "&",
+            mend: "'",
+        }
+        .render()
+        .unwrap();
         assert!(!page.contains("<b>") && !page.contains("<script"));
         for attribute in ["src=\"", "href=\"", "action=\""] {
-            for (_, rest) in page.match_indices(attribute).map(|(at, _)| page.split_at(at + attribute.len())) {
-                assert!(rest.starts_with('/') && !rest.starts_with("//"), "{attribute}{rest}");
+            for (_, rest) in page
+                .match_indices(attribute)
+                .map(|(at, _)| page.split_at(at + attribute.len()))
+            {
+                assert!(
+                    rest.starts_with('/') && !rest.starts_with("//"),
+                    "{attribute}{rest}"
+                );
             }
         }
     }

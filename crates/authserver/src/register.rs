@@ -27,7 +27,11 @@ pub(crate) async fn post(
     let settings = &context.settings;
     if !settings.dynamic_registration {
         let text = "clients cannot register themselves here; ask the operator";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, ErrorCode::AccessDenied, text));
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            ErrorCode::AccessDenied,
+            text,
+        ));
     }
     if let Err(wait) = app.limits.registration(context.peer, context.now) {
         app.count("registration_throttled");
@@ -38,38 +42,67 @@ pub(crate) async fn post(
         ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidClientMetadata, text)
     })?;
     let scopes = Settings::scopes();
-    let policy = Policy { private_schemes: &settings.private_schemes, scopes: &scopes };
+    let policy = Policy {
+        private_schemes: &settings.private_schemes,
+        scopes: &scopes,
+    };
     let accepted = Registration::read(&bytes, policy).map_err(|error| {
         tracing::info!(error = error.code().as_str(), "registration refused");
-        ApiError::new(StatusCode::BAD_REQUEST, error.code(), Cow::Owned(error.to_string()))
+        ApiError::new(
+            StatusCode::BAD_REQUEST,
+            error.code(),
+            Cow::Owned(error.to_string()),
+        )
     })?;
     make_room(&app, &context).await?;
-    let secret = accepted.needs_secret().then(|| app.parts.new_secret(Kind::ClientSecret));
+    let secret = accepted
+        .needs_secret()
+        .then(|| app.parts.new_secret(Kind::ClientSecret));
     let id = ClientId::generate(app.parts.random.as_ref());
     let client = accepted.into_client(id, secret.as_ref().map(|(_, digest)| *digest), context.now);
     let event = Event {
         client: Some(client.id.clone()),
         ..context.event(Action::ClientRegister, Outcome::Ok)
     };
-    app.record(event.on(&display::client_name(&client).unwrap_or_default())).await?;
-    app.parts.store.insert_client(&client).await.map_err(internal("keep the client"))?;
+    app.record(event.on(&display::client_name(&client).unwrap_or_default()))
+        .await?;
+    app.parts
+        .store
+        .insert_client(&client)
+        .await
+        .map_err(internal("keep the client"))?;
     let answer = registration::answer(&client, secret.as_ref().map(|(secret, _)| secret));
-    Ok(json(StatusCode::CREATED, serde_json::Value::Object(answer).to_string()))
+    Ok(json(
+        StatusCode::CREATED,
+        serde_json::Value::Object(answer).to_string(),
+    ))
 }
 
 /// Forgets clients that never got a token, now and then and when there are too many; what is left is bounded (DC-01).
 async fn make_room(app: &App, context: &Context) -> Result<(), ApiError> {
     let settings = &context.settings;
-    let count = app.parts.store.count_clients().await.map_err(internal("count the clients"))?;
+    let count = app
+        .parts
+        .store
+        .count_clients()
+        .await
+        .map_err(internal("count the clients"))?;
     let full = count >= settings.max_clients;
     if full || app.reaping_is_due(context.now) {
         // Where there is no room, an hour has to be enough for a person to log in.
-        let age = if full { settings.unused_client_ttl / 24 } else { settings.unused_client_ttl };
+        let age = if full {
+            settings.unused_client_ttl / 24
+        } else {
+            settings.unused_client_ttl
+        };
         let gone = app.parts.store.reap_clients(context.now.minus(age)).await;
         let gone = gone.map_err(internal("forget unused clients"))?;
         if full && gone == 0 {
             tracing::warn!(count, "registration refused: there are too many clients");
-            return Err(ApiError::unavailable("there are too many registered clients", 600));
+            return Err(ApiError::unavailable(
+                "there are too many registered clients",
+                600,
+            ));
         }
     }
     Ok(())

@@ -14,12 +14,27 @@ use crate::{assets, authorize, consent, home, login, register, setup, token, wel
 pub fn router(parts: Parts) -> Router {
     let app = Arc::new(App::new(parts));
     Router::new()
-        .route("/.well-known/oauth-protected-resource", get(wellknown::protected_resource))
-        .route("/.well-known/oauth-protected-resource/{*path}", get(wellknown::protected_resource_at))
-        .route("/.well-known/oauth-authorization-server", get(wellknown::authorization_server))
-        .route("/.well-known/oauth-authorization-server/{*path}", get(wellknown::authorization_server_at))
+        .route(
+            "/.well-known/oauth-protected-resource",
+            get(wellknown::protected_resource),
+        )
+        .route(
+            "/.well-known/oauth-protected-resource/{*path}",
+            get(wellknown::protected_resource_at),
+        )
+        .route(
+            "/.well-known/oauth-authorization-server",
+            get(wellknown::authorization_server),
+        )
+        .route(
+            "/.well-known/oauth-authorization-server/{*path}",
+            get(wellknown::authorization_server_at),
+        )
         .route("/.well-known/openid-configuration", get(wellknown::openid))
-        .route("/.well-known/openid-configuration/{*path}", get(wellknown::openid_at))
+        .route(
+            "/.well-known/openid-configuration/{*path}",
+            get(wellknown::openid_at),
+        )
         .route("/.well-known/jwks.json", get(wellknown::jwks))
         .route("/.well-known/security.txt", get(wellknown::security_txt))
         .route("/.well-known/{*path}", get(wellknown::unknown))

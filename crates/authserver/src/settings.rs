@@ -41,7 +41,7 @@ pub struct Settings {
     pub max_clients: u64,
     /// After what time a client that never got a token is forgotten; default 24 hours.
     pub unused_client_ttl: Duration,
-    /// Whom to tell about a security problem: a `mailto:` or `https:` URI (RFC 9116 §2.5.3).
+    /// Whom to tell about a security problem: a `mailto:` or `https:` URI (RFC 9116 §2.5.3); the front page otherwise.
     pub security_contact: Option<String>,
     /// How often things may be tried. Read once, at start.
     pub throttle: Throttle,
@@ -91,11 +91,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 impl Settings {
     /// The defaults for an issuer and its resources; `default_resource` has to be among them.
     #[must_use]
-    pub fn new(
-        issuer: impl Into<String>,
-        resources: Vec<ResourceInfo>,
-        default_resource: Resource,
-    ) -> Self {
+    pub fn new(issuer: impl Into<String>, resources: Vec<ResourceInfo>, default_resource: Resource) -> Self {
         Self {
             issuer: issuer.into().trim_end_matches('/').to_owned(),
             resources,
@@ -124,11 +120,18 @@ impl Settings {
     }
 
     pub(crate) fn targets(&self) -> Resources {
-        Resources::new(self.default_resource.clone(), self.resources.iter().map(|r| r.resource.clone()))
+        Resources::new(
+            self.default_resource.clone(),
+            self.resources.iter().map(|r| r.resource.clone()),
+        )
     }
 
     pub(crate) fn server<'a>(&'a self, scopes: &'a ScopeSet) -> Server<'a> {
-        Server { issuer: &self.issuer, scopes, registration: self.dynamic_registration }
+        Server {
+            issuer: &self.issuer,
+            scopes,
+            registration: self.dynamic_registration,
+        }
     }
 
     pub(crate) fn info(&self, resource: &Resource) -> Option<&ResourceInfo> {

@@ -29,15 +29,28 @@ pub async fn setup_link(parts: &Parts) -> Result<Option<Secret<String>>, StoreEr
     }
     let settings = parts.settings.load_full();
     let (secret, digest) = parts.new_secret(Kind::Setup);
-    parts.store.put_setup(&digest, parts.clock.now().plus(settings.setup_ttl)).await?;
-    Ok(Some(Secret::new(format!("{}/setup?link={}", settings.issuer, secret.expose()))))
+    parts
+        .store
+        .put_setup(&digest, parts.clock.now().plus(settings.setup_ttl))
+        .await?;
+    Ok(Some(Secret::new(format!(
+        "{}/setup?link={}",
+        settings.issuer,
+        secret.expose()
+    ))))
 }
 
 /// `GET /setup?link=SECRET`. It uses nothing up, and does not tell a wrong link from a right one.
 pub(crate) async fn get(State(app): State<Shared>, context: Context) -> Result<Response, Problem> {
     let params = Params::parse(context.query.as_bytes()).map_err(|_| Problem::SetupOver)?;
     let link = params.one("link").ok().flatten().ok_or(Problem::SetupOver)?;
-    if app.parts.store.has_admin().await.map_err(internal("look for an administrator"))? {
+    if app
+        .parts
+        .store
+        .has_admin()
+        .await
+        .map_err(internal("look for an administrator"))?
+    {
         return Err(Problem::SetupOver);
     }
     Ok(show(&app, &context, (link, ""), None))
@@ -50,17 +63,37 @@ pub(crate) async fn post(
     request: Body,
 ) -> Result<Response, Problem> {
     let params = body::form(&context, request).await?;
-    let field = |name| params.one(name).map(Option::unwrap_or_default).map_err(|_| Problem::BadForm);
+    let field = |name| {
+        params
+            .one(name)
+            .map(Option::unwrap_or_default)
+            .map_err(|_| Problem::BadForm)
+    };
     let binding = context.browser.as_deref().ok_or(Problem::ForeignForm)?;
     let form: Option<SetupForm> = form::open(app.parts.sealer.as_ref(), binding, field("transaction")?);
-    let form = form.filter(|_| !context.is_foreign_post()).ok_or(Problem::ForeignForm)?;
+    let form = form
+        .filter(|_| !context.is_foreign_post())
+        .ok_or(Problem::ForeignForm)?;
     let (name, password) = (field("username")?.trim(), field("password")?);
     if let Err(error) = account::check_name(name).and_then(|()| account::check_password(password)) {
         let shown = if name.len() <= MAX_NAME { name } else { "" };
-        return Ok(show(&app, &context, (&form.link, shown), Some(&error.to_string())));
+        return Ok(show(
+            &app,
+            &context,
+            (&form.link, shown),
+            Some(&error.to_string()),
+        ));
     }
-    app.limits.anonymous(context.peer, context.now).map_err(Problem::Throttled)?;
-    if app.parts.store.has_admin().await.map_err(internal("look for an administrator"))? {
+    app.limits
+        .anonymous(context.peer, context.now)
+        .map_err(Problem::Throttled)?;
+    if app
+        .parts
+        .store
+        .has_admin()
+        .await
+        .map_err(internal("look for an administrator"))?
+    {
         return Err(Problem::SetupOver);
     }
     match create(&app, &context, (&form.link, name, password)).await? {
@@ -94,23 +127,53 @@ async fn create(
         password: app.hashing.hash(Secret::from(password)).await?,
         created: context.now,
     };
-    let event = |outcome| Event { user: Some(user.id.clone()), ..context.event(Action::Setup, outcome) }.on(name);
+    let event = |outcome| {
+        Event {
+            user: Some(user.id.clone()),
+            ..context.event(Action::Setup, outcome)
+        }
+        .on(name)
+    };
     app.record(event(Outcome::Started)).await?;
     let digest = app.parts.digest(Kind::Setup, link.as_bytes());
-    let made = match app.parts.store.create_first_admin(&digest, &user, context.now).await {
+    let made = match app
+        .parts
+        .store
+        .create_first_admin(&digest, &user, context.now)
+        .await
+    {
         Ok(made) => made,
         Err(CreateUserError::NameTaken) => return Ok(Created::NameTaken),
         Err(CreateUserError::Store(error)) => return Err(internal("create the administrator")(error)),
     };
-    app.record(event(if made { Outcome::Ok } else { Outcome::Denied })).await?;
-    Ok(if made { Created::Yes(user) } else { Created::LinkOver })
+    app.record(event(if made { Outcome::Ok } else { Outcome::Denied }))
+        .await?;
+    Ok(if made {
+        Created::Yes(user)
+    } else {
+        Created::LinkOver
+    })
 }
 
 fn show(app: &App, context: &Context, (link, username): (&str, &str), message: Option<&str>) -> Response {
     let (binding, fresh) = browser::form_binding(app, context);
-    let transaction = form::seal(app.parts.sealer.as_ref(), &binding, &SetupForm { link: link.to_owned() });
-    let status = if message.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    let page = pages::Setup { username, transaction: &transaction, message };
+    let transaction = form::seal(
+        app.parts.sealer.as_ref(),
+        &binding,
+        &SetupForm {
+            link: link.to_owned(),
+        },
+    );
+    let status = if message.is_some() {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::OK
+    };
+    let page = pages::Setup {
+        username,
+        transaction: &transaction,
+        message,
+    };
     let mut response = pages::page(status, &page, None);
     if let Some(fresh) = fresh {
         browser::set_cookie(&mut response, context, Cookie::Browser, Some(&fresh));

@@ -1,9 +1,11 @@
 //! `/.well-known/…`: the documents by which clients find everything else. They depend on the configuration alone, never
 //! on a header; what does not exist is a plain 404 at once, because clients try many spellings in turn.
 
+use std::time::Duration;
+
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use sallyport_oauth::metadata;
 use serde_json::Value;
@@ -20,7 +22,9 @@ const SHORT: &str = "public, max-age=60";
 /// RFC 9728 §3.1 without a path: the default resource, for clients that look there first or only.
 pub(crate) async fn protected_resource(context: Context) -> Response {
     let settings = &context.settings;
-    settings.info(&settings.default_resource).map_or_else(missing, |info| resource_document(settings, info))
+    settings
+        .info(&settings.default_resource)
+        .map_or_else(missing, |info| resource_document(settings, info))
 }
 
 /// RFC 9728 §3.1: the path of the resource behind the well-known one.
@@ -58,22 +62,34 @@ pub(crate) async fn openid_at(context: Context, Path(path): Path<String>) -> Res
 
 /// The keys that verify our tokens (RFC 7517 §5).
 pub(crate) async fn jwks(State(app): State<Shared>) -> Response {
-    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "public, max-age=300")];
+    let headers = [
+        (CONTENT_TYPE, "application/json"),
+        (CACHE_CONTROL, "public, max-age=300"),
+    ];
     (StatusCode::OK, headers, app.parts.signer.jwks()).into_response()
 }
 
-/// Whom to tell about a security problem (RFC 9116). Without a contact there is nothing to say.
+/// Whom to tell about a security problem (RFC 9116). Where the operator names nobody, it is the front page.
 pub(crate) async fn security_txt(context: Context) -> Response {
-    const HALF_A_YEAR: std::time::Duration = std::time::Duration::from_secs(180 * 24 * 3600);
+    const HALF_A_YEAR: Duration = Duration::from_secs(180 * 24 * 3600);
     let settings = &context.settings;
     let expires = OffsetDateTime::from_unix_timestamp(context.now.plus(HALF_A_YEAR).as_secs());
-    let expires = expires.ok().and_then(|at| at.format(&Rfc3339).ok());
-    let (Some(contact), Some(expires)) = (&settings.security_contact, expires) else { return missing() };
-    let text = format!(
-        "Contact: {contact}\nExpires: {expires}\nCanonical: {}/.well-known/security.txt\n",
-        settings.issuer
-    );
-    (StatusCode::OK, [(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+    let Some(expires) = expires.ok().and_then(|at| at.format(&Rfc3339).ok()) else {
+        return missing();
+    };
+    let issuer = &settings.issuer;
+    let contact = settings
+        .security_contact
+        .clone()
+        .unwrap_or_else(|| format!("{issuer}/"));
+    let text =
+        format!("Contact: {contact}\nExpires: {expires}\nCanonical: {issuer}/.well-known/security.txt\n");
+    (
+        StatusCode::OK,
+        [(CONTENT_TYPE, "text/plain; charset=utf-8")],
+        text,
+    )
+        .into_response()
 }
 
 /// Everything else below `/.well-known`.
@@ -83,12 +99,19 @@ pub(crate) async fn unknown() -> Response {
 
 fn resource_document(settings: &Settings, info: &ResourceInfo) -> Response {
     let scopes = Settings::scopes();
-    document(&metadata::protected_resource(&info.resource, &info.label, settings.server(&scopes)))
+    document(&metadata::protected_resource(
+        &info.resource,
+        &info.label,
+        settings.server(&scopes),
+    ))
 }
 
 fn at<'a>(settings: &'a Settings, path: &str) -> Option<&'a ResourceInfo> {
     let path = path.trim_end_matches('/');
-    settings.resources.iter().find(|info| info.path.strip_prefix('/') == Some(path))
+    settings
+        .resources
+        .iter()
+        .find(|info| info.path.strip_prefix('/') == Some(path))
 }
 
 fn document(value: &Value) -> Response {
@@ -97,5 +120,10 @@ fn document(value: &Value) -> Response {
 }
 
 fn missing() -> Response {
-    (StatusCode::NOT_FOUND, [(CONTENT_TYPE, "text/plain; charset=utf-8")], "not found\n").into_response()
+    (
+        StatusCode::NOT_FOUND,
+        [(CONTENT_TYPE, "text/plain; charset=utf-8")],
+        "not found\n",
+    )
+        .into_response()
 }

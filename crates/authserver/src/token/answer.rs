@@ -22,8 +22,18 @@ pub(crate) struct ApiError {
 }
 
 impl ApiError {
-    pub(crate) fn new(status: StatusCode, code: ErrorCode, description: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, description: description.into(), retry_after: None, challenge: false }
+    pub(crate) fn new(
+        status: StatusCode,
+        code: ErrorCode,
+        description: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            status,
+            code,
+            description: description.into(),
+            retry_after: None,
+            challenge: false,
+        }
     }
 
     pub(crate) fn invalid_request(description: String) -> Self {
@@ -38,14 +48,28 @@ impl ApiError {
     /// The peer has to wait.
     pub(crate) fn too_many(wait: Wait) -> Self {
         let text = "too many requests; wait as long as Retry-After says";
-        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TemporarilyUnavailable, text);
-        Self { retry_after: Some(wait.seconds()), ..error }
+        let error = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            ErrorCode::TemporarilyUnavailable,
+            text,
+        );
+        Self {
+            retry_after: Some(wait.seconds()),
+            ..error
+        }
     }
 
     /// Not now, and not because of the caller.
     pub(crate) fn unavailable(description: &'static str, seconds: u64) -> Self {
-        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::TemporarilyUnavailable, description);
-        Self { retry_after: Some(seconds), ..error }
+        let error = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::TemporarilyUnavailable,
+            description,
+        );
+        Self {
+            retry_after: Some(seconds),
+            ..error
+        }
     }
 
     /// Whether somebody may have been guessing.
@@ -58,7 +82,11 @@ impl ApiError {
 pub(crate) fn internal(operation: &'static str) -> impl Fn(StoreError) -> ApiError {
     move |error| {
         tracing::error!(operation, %error, "the store failed");
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::ServerError, "the gateway failed; see its log")
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorCode::ServerError,
+            "the gateway failed; see its log",
+        )
     }
 }
 
@@ -97,5 +125,9 @@ pub(crate) fn json(status: StatusCode, body: String) -> Response {
 /// Logs that a token could not be signed.
 pub(crate) fn unsigned(error: sallyport_core::capability::SignError) -> ApiError {
     tracing::error!(%error, "a token request failed");
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::ServerError, "the gateway failed; see its log")
+    ApiError::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorCode::ServerError,
+        "the gateway failed; see its log",
+    )
 }

@@ -24,13 +24,26 @@ pub(super) async fn exchange(
 ) -> Result<Response, ApiError> {
     let digest = app.parts.digest(Kind::Code, request.code.expose().as_bytes());
     let invalid = "the code is not valid".to_owned();
-    match app.parts.store.take_code(&digest).await.map_err(internal("take the code"))? {
-        TakenCode::Unknown => {
-            Err(refuse_grant(app, context, client, (None, ErrorCode::InvalidGrant, invalid)))
-        }
+    match app
+        .parts
+        .store
+        .take_code(&digest)
+        .await
+        .map_err(internal("take the code"))?
+    {
+        TakenCode::Unknown => Err(refuse_grant(
+            app,
+            context,
+            client,
+            (None, ErrorCode::InvalidGrant, invalid),
+        )),
         TakenCode::Replayed(grant) => {
             end_grant(app, context, grant, &client.client().id).await?;
-            Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidGrant, invalid))
+            Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                ErrorCode::InvalidGrant,
+                invalid,
+            ))
         }
         TakenCode::Fresh(code, grant) => {
             if let Err(error) = redeem((&code, &grant), client, request, params, context.now) {
@@ -55,8 +68,8 @@ async fn issue(
     let token = TokenId::generate(parts.random.as_ref());
     let claims = token_set::access_claims(grant, grant.scopes.clone(), token, now, settings.access_ttl);
     let access = parts.signer.sign(&claims).map_err(super::answer::unsigned)?;
-    let refresh = registration::allows_grant(client.client(), "refresh_token")
-        .then(|| parts.new_secret(Kind::Refresh));
+    let refresh =
+        registration::allows_grant(client.client(), "refresh_token").then(|| parts.new_secret(Kind::Refresh));
     let event = Event {
         user: Some(grant.user.clone()),
         client: Some(grant.client.clone()),
@@ -66,10 +79,23 @@ async fn issue(
     app.record(event.on(grant.resource.as_str())).await?;
     if let Some((_, digest)) = &refresh {
         let expires = now.plus(settings.refresh_ttl).min(grant.expires);
-        let first = RefreshToken { digest: *digest, grant: grant.id.clone(), issued: now, expires };
-        parts.store.begin_refresh_family(&first).await.map_err(internal("keep the refresh token"))?;
+        let first = RefreshToken {
+            digest: *digest,
+            grant: grant.id.clone(),
+            issued: now,
+            expires,
+        };
+        parts
+            .store
+            .begin_refresh_family(&first)
+            .await
+            .map_err(internal("keep the refresh token"))?;
     }
-    parts.store.touch_client(&grant.client, now).await.map_err(internal("mark the client as used"))?;
+    parts
+        .store
+        .touch_client(&grant.client, now)
+        .await
+        .map_err(internal("mark the client as used"))?;
     let body = token_set::body(&claims, &access, refresh.as_ref().map(|(secret, _)| secret));
     Ok(json(StatusCode::OK, body))
 }

@@ -22,12 +22,18 @@ use crate::context::Context;
 use crate::credentials::Kind;
 
 /// `POST /token`. Parameters in the query are not looked at.
-pub(crate) async fn post(State(app): State<Shared>, context: Context, request: Body) -> Result<Response, ApiError> {
+pub(crate) async fn post(
+    State(app): State<Shared>,
+    context: Context,
+    request: Body,
+) -> Result<Response, ApiError> {
     if let Err(wait) = app.limits.token(context.peer, context.now) {
         app.count("token_throttled");
         return Err(ApiError::too_many(wait));
     }
-    let params = body::form(&context, request).await.map_err(|error| ApiError::invalid_request(error.to_string()))?;
+    let params = body::form(&context, request)
+        .await
+        .map_err(|error| ApiError::invalid_request(error.to_string()))?;
     let answer = exchange(&app, &context, &params).await;
     if answer.as_ref().is_err_and(ApiError::is_guess) {
         app.limits.token_failed(context.peer, context.now);
@@ -38,15 +44,24 @@ pub(crate) async fn post(State(app): State<Shared>, context: Context, request: B
 async fn exchange(app: &App, context: &Context, params: &Params) -> Result<Response, ApiError> {
     let request = TokenRequest::read(params)
         .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error.code(), error.to_string()))?;
-    let authorization = context.authorization().map_err(|()| client_error(ClientAuthError::Header, true))?;
+    let authorization = context
+        .authorization()
+        .map_err(|()| client_error(ClientAuthError::Header, true))?;
     let presented = client_auth::read(authorization, params)
         .map_err(|error| client_error(error, authorization.is_some()))?;
-    let client = app.parts.store.client(&presented.client).await.map_err(internal("find the client"))?;
+    let client = app
+        .parts
+        .store
+        .client(&presented.client)
+        .await
+        .map_err(internal("find the client"))?;
     let hash = |secret: &[u8]| app.parts.digest(Kind::ClientSecret, secret);
     match client_auth::verify(&presented, client.as_ref(), hash) {
         Ok(client) => match request {
             TokenRequest::Code(request) => code::exchange(app, context, client, (&request, params)).await,
-            TokenRequest::Refresh(request) => refresh::exchange(app, context, client, (&request, params)).await,
+            TokenRequest::Refresh(request) => {
+                refresh::exchange(app, context, client, (&request, params)).await
+            }
         },
         Err(error) => Err(refuse_client(app, context, &presented, error)),
     }
@@ -55,7 +70,9 @@ async fn exchange(app: &App, context: &Context, params: &Params) -> Result<Respo
 fn refuse_client(app: &App, context: &Context, presented: &Presented, error: ClientAuthError) -> ApiError {
     tracing::info!(reason = %error, "token request refused");
     app.count("invalid_client");
-    let event = context.event(Action::Denied, Outcome::Denied).because("client authentication failed");
+    let event = context
+        .event(Action::Denied, Outcome::Denied)
+        .because("client authentication failed");
     match app.note(event) {
         Ok(()) => client_error(error, presented.by_header),
         Err(unavailable) => unavailable.into(),
@@ -68,7 +85,9 @@ fn client_error(error: ClientAuthError, by_header: bool) -> ApiError {
         ClientAuthError::Repeated(_) | ClientAuthError::Missing | ClientAuthError::Conflict => {
             ApiError::invalid_request(error.to_string())
         }
-        ClientAuthError::Header | ClientAuthError::Refused => ApiError::invalid_client(error.to_string(), by_header),
+        ClientAuthError::Header | ClientAuthError::Refused => {
+            ApiError::invalid_client(error.to_string(), by_header)
+        }
     }
 }
 
@@ -95,7 +114,11 @@ fn refuse_grant(
 /// A code or refresh token was used again by whoever: the whole grant ends, its access tokens too. It ends even if it
 /// cannot be recorded, because that is the safe side.
 async fn end_grant(app: &App, context: &Context, grant: GrantId, client: &ClientId) -> Result<(), ApiError> {
-    app.parts.store.revoke_grant(&grant, context.now).await.map_err(internal("revoke the grant"))?;
+    app.parts
+        .store
+        .revoke_grant(&grant, context.now)
+        .await
+        .map_err(internal("revoke the grant"))?;
     app.parts.revoke.revoke_grant(&grant);
     app.count("reuse_detected");
     tracing::warn!(%grant, "a code or refresh token was used again: the grant was revoked");

@@ -25,7 +25,12 @@ pub(super) async fn exchange(
     (request, params): (&RefreshRequest, &Params),
 ) -> Result<Response, ApiError> {
     let digest = app.parts.digest(Kind::Refresh, request.token.expose().as_bytes());
-    let state = app.parts.store.refresh_state(&digest).await.map_err(internal("find the refresh token"))?;
+    let state = app
+        .parts
+        .store
+        .refresh_state(&digest)
+        .await
+        .map_err(internal("find the refresh token"))?;
     let Some(state) = state else {
         let refusal = (None, ErrorCode::InvalidGrant, invalid());
         return Err(refuse_grant(app, context, client, refusal));
@@ -65,15 +70,32 @@ async fn issue(
     let old = parts.digest(Kind::Refresh, request.token.expose().as_bytes());
     let (secret, digest) = parts.successor(&request.token);
     let expires = now.plus(settings.refresh_ttl).min(grant.expires);
-    let successor = RefreshToken { digest, grant: grant.id.clone(), issued: now, expires };
-    match parts.store.rotate_refresh(&old, &successor, now).await.map_err(internal("rotate the refresh token"))? {
+    let successor = RefreshToken {
+        digest,
+        grant: grant.id.clone(),
+        issued: now,
+        expires,
+    };
+    match parts
+        .store
+        .rotate_refresh(&old, &successor, now)
+        .await
+        .map_err(internal("rotate the refresh token"))?
+    {
         Rotation::Rotated => {}
         Rotation::AlreadyRotated(at) if now.since(at) <= settings.reuse_grace => {}
         Rotation::AlreadyRotated(_) => return Err(reused(app, context, grant).await),
         Rotation::Gone => return Err(refused()),
     }
-    parts.store.touch_client(&grant.client, now).await.map_err(internal("mark the client as used"))?;
-    Ok(json(StatusCode::OK, token_set::body(&claims, &access, Some(&secret))))
+    parts
+        .store
+        .touch_client(&grant.client, now)
+        .await
+        .map_err(internal("mark the client as used"))?;
+    Ok(json(
+        StatusCode::OK,
+        token_set::body(&claims, &access, Some(&secret)),
+    ))
 }
 
 async fn reused(app: &App, context: &Context, grant: &Grant) -> ApiError {

@@ -1,4 +1,10 @@
 //! Sallyport, put together: configuration, command line, telemetry and the wiring of all parts.
 #![forbid(unsafe_code)]
 
+pub mod base;
+pub mod child;
+pub mod cli;
 pub mod config;
+pub mod environment;
+pub mod keys;
+pub mod telemetry;

@@ -8,8 +8,8 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, getppid, kill_process_group, pidfd_open, set_child_subreaper,
-    setsid, wait,
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, getppid, kill_process_group, pidfd_open,
+    set_child_subreaper, setsid, wait,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
@@ -57,8 +57,13 @@ pub(super) fn run(request: &Request) -> ExitCode {
 async fn supervise(request: &Request, parent: Option<Pid>) -> io::Result<u8> {
     // Before the program starts, so that its end is not missed.
     let mut ended = signal(SignalKind::child())?;
-    let mut stop = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-    let mut gateway = Gateway::new(parent);
+    let mut stop = [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+    ]
+    .map(signal);
+    let gateway = Gateway::new(parent);
     let program = start(request)?;
     let_go_of_standard_streams()?;
     let mut code = None;
@@ -90,7 +95,11 @@ fn start(request: &Request) -> io::Result<u32> {
         "--".as_ref(),
     ];
     let mut command = Command::new(SELF);
-    let child = command.args(options).arg(&request.command).args(&request.args).spawn()?;
+    let child = command
+        .args(options)
+        .arg(&request.command)
+        .args(&request.args)
+        .spawn()?;
     Ok(child.id())
 }
 
@@ -104,7 +113,7 @@ async fn end_all(grace: Duration, ended: &mut SignalStream, program: u32, code: 
             () = sleep(LOOK) => {}
         }
         reap(program, code);
-        // Existence is looked at without a signal.
+        // A stopped process sees SIGTERM only once it goes on.
         left = signal_all(Signal::CONT);
     }
     let patience = Instant::now() + KILLING;
@@ -130,8 +139,11 @@ fn reap(program: u32, code: &mut Option<u8>) {
 
 /// As a shell says it: the code, or 128 and the signal.
 fn exit_code(status: WaitStatus) -> u8 {
-    let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(CANNOT_START)
+    let code = status
+        .exit_status()
+        .or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(CANNOT_START)
 }
 
 async fn any(streams: &mut [io::Result<SignalStream>; 3]) {
@@ -156,20 +168,28 @@ struct Gateway {
 }
 
 impl Gateway {
+    #[expect(
+        deprecated,
+        reason = "sound for a handle that it owns; what replaces it is an unsafe function"
+    )]
     fn new(pid: Option<Pid>) -> Self {
         let handle = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        Self { pid, handle: handle.and_then(|handle| AsyncFd::new(handle).ok()) }
+        Self {
+            pid,
+            handle: handle.and_then(|handle| AsyncFd::new(handle).ok()),
+        }
     }
 
-    async fn gone(&mut self) {
-        // The handle may be that of another process if the gateway ended before it was opened.
-        while getppid() == self.pid {
-            match &self.handle {
-                Some(handle) => drop(handle.readable().await),
-                None => sleep(LOOK_AT_PARENT).await,
-            }
-            if self.handle.is_some() {
-                return;
+    /// Returns when it has ended, at once if it already had when this process started.
+    async fn gone(&self) {
+        match &self.handle {
+            // Another process may have got its number before the handle was opened.
+            Some(handle) if getppid() == self.pid => drop(handle.readable().await),
+            Some(_) => {}
+            None => {
+                while getppid() == self.pid {
+                    sleep(LOOK_AT_PARENT).await;
+                }
             }
         }
     }

@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn everything_after_the_dashes_is_the_programs() {
-        let request = parsed(&["--parent", "7", "--cwd", "/x", "--", "npx", "--exec", "--", "-y"]).expect("valid");
+        let request =
+            parsed(&["--parent", "7", "--cwd", "/x", "--", "npx", "--exec", "--", "-y"]).expect("valid");
         assert!(!request.last_stage);
         assert_eq!(request.parent.map(|pid| pid.as_raw_nonzero().get()), Some(7));
         assert_eq!(request.command, "npx");

@@ -3,7 +3,9 @@
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
-use rustix::process::{Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit,
+};
 
 use super::{CANNOT_START, Request, complain};
 
@@ -19,9 +21,15 @@ pub(super) fn become_program(request: &Request) -> ExitCode {
         return ExitCode::from(CANNOT_START);
     }
     let limit = getrlimit(Resource::Nofile);
-    let lower = Rlimit { current: limit.current.map(|now| now.min(OPEN_FILES)), ..limit };
+    let lower = Rlimit {
+        current: limit.current.map(|now| now.min(OPEN_FILES)),
+        ..limit
+    };
     let _ = setrlimit(Resource::Nofile, lower);
-    let error = Command::new(&request.command).args(&request.args).current_dir(&request.cwd).exec();
+    let error = Command::new(&request.command)
+        .args(&request.args)
+        .current_dir(&request.cwd)
+        .exec();
     complain(&format!("cannot start `{}`: {error}", request.command.display()));
     ExitCode::from(CANNOT_START)
 }

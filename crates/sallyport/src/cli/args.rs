@@ -1,0 +1,293 @@
+//! The grammar.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sallyport_core::{ProfileSlug, ServerName};
+
+use crate::config::value::{Address, Period, WebUrl};
+
+/// The secure front door for MCP servers.
+#[derive(Parser, Debug)]
+#[command(
+    name = "sallyport",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// The configuration file [default: $SALLYPORT_CONFIG, else ./sallyport.yaml if there is one]
+    #[arg(short = 'c', long = "config", value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// How data is printed
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_enum,
+        default_value = "text",
+        global = true
+    )]
+    pub output: Format,
+    /// Store, keys and audit trail, instead of the configured directory
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON document, or one a line where there is no end.
+    Json,
+}
+
+/// What every verb may need of the command line.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) config: Option<PathBuf>,
+    pub(super) format: Format,
+    pub(super) data_dir: Option<PathBuf>,
+}
+
+impl Cli {
+    pub(super) fn shared(&self) -> Shared {
+        Shared {
+            config: self.config.clone(),
+            format: self.output,
+            data_dir: self.data_dir.clone(),
+        }
+    }
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Run the gateway
+    Serve(ServeArgs),
+    /// Add an MCP server: `add NAME URL`, or `add NAME -- COMMAND ARG…`
+    Add(AddArgs),
+    /// List the servers
+    List,
+    /// Show one server
+    Get {
+        /// The server's name
+        #[arg(value_parser = ServerName::parse)]
+        name: ServerName,
+    },
+    /// Remove a server that was added by command
+    Remove {
+        /// The server's name
+        #[arg(value_parser = ServerName::parse)]
+        name: ServerName,
+    },
+    /// Look at and call tools
+    #[command(subcommand)]
+    Tools(ToolsVerb),
+    /// Local users
+    #[command(subcommand)]
+    User(UserVerb),
+    /// Access tokens
+    #[command(subcommand)]
+    Token(TokenVerb),
+    /// The configuration
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// The audit trail
+    #[command(subcommand)]
+    Audit(AuditVerb),
+}
+
+/// `serve`.
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    /// Where clients connect, instead of the configured address
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub listen: Option<Address>,
+    /// The origin that clients use, instead of the configured one
+    #[arg(long, value_name = "URL", value_parser = WebUrl::parse)]
+    pub public_url: Option<WebUrl>,
+}
+
+/// `add`.
+#[derive(Args, Debug)]
+pub struct AddArgs {
+    /// The name that the server gets here
+    #[arg(value_parser = ServerName::parse)]
+    pub name: ServerName,
+    /// The endpoint of a remote server
+    #[arg(required_unless_present = "command")]
+    pub url: Option<String>,
+    /// How the endpoint is spoken to
+    #[arg(long, short = 't', value_parser = ["http"], conflicts_with = "command")]
+    pub transport: Option<String>,
+    /// A header that is sent with every request: `Name: value`
+    #[arg(long, short = 'H', value_name = "K:V", conflicts_with = "command")]
+    pub header: Vec<String>,
+    /// An environment variable for the program: `NAME=value`
+    #[arg(long, short = 'e', value_name = "K=V", conflicts_with = "url")]
+    pub env: Vec<String>,
+    /// The program and its arguments
+    #[arg(last = true, value_name = "COMMAND", conflicts_with = "url")]
+    pub command: Vec<String>,
+}
+
+/// `tools`.
+#[derive(Subcommand, Debug)]
+pub enum ToolsVerb {
+    /// List the tools that a profile shows
+    List {
+        /// The profile
+        #[arg(long, default_value = "default", value_parser = ProfileSlug::parse)]
+        profile: ProfileSlug,
+    },
+    /// Call a tool
+    Call {
+        /// The tool's name, as the profile shows it
+        tool: String,
+        /// Its arguments: a JSON object
+        #[arg(default_value = "{}")]
+        arguments: String,
+        /// The profile
+        #[arg(long, default_value = "default", value_parser = ProfileSlug::parse)]
+        profile: ProfileSlug,
+    },
+}
+
+/// `user`.
+#[derive(Subcommand, Debug)]
+pub enum UserVerb {
+    /// Add a local user; the password is the first line of standard input
+    Add {
+        /// What the person types to log in
+        name: String,
+        /// With the right to administer the gateway
+        #[arg(long)]
+        admin: bool,
+        /// Read the password from standard input
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+    /// List the local users
+    List,
+    /// Remove a local user, with everything that was granted in the person's name
+    Remove {
+        /// The user's name
+        name: String,
+    },
+}
+
+/// `token`.
+#[derive(Subcommand, Debug)]
+pub enum TokenVerb {
+    /// Print an access token, and nothing else
+    Issue {
+        /// In whose name
+        #[arg(long)]
+        user: String,
+        /// For which profile
+        #[arg(long, default_value = "default", value_parser = ProfileSlug::parse)]
+        profile: ProfileSlug,
+        /// With which scopes, separated by spaces
+        #[arg(long, default_value = "mcp")]
+        scope: String,
+        /// For how long
+        #[arg(long, default_value = "1h", value_parser = period)]
+        ttl: Period,
+    },
+}
+
+/// `config`.
+#[derive(Subcommand, Debug)]
+pub enum ConfigVerb {
+    /// Check the configuration: exit 78 and every problem with its line, or 0
+    Check,
+    /// Print the JSON Schema of the configuration file
+    Schema,
+    /// Print what is in force, with secrets hidden
+    Show,
+}
+
+/// `audit`.
+#[derive(Subcommand, Debug)]
+pub enum AuditVerb {
+    /// Print the last records
+    Tail {
+        /// How many
+        #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+        lines: u32,
+        /// Go on with new records as they are written
+        #[arg(short = 'f', long)]
+        follow: bool,
+    },
+    /// Write the whole trail as lines of JSON
+    Export {
+        /// The file; standard output if not given
+        file: Option<PathBuf>,
+    },
+    /// Check the chain of the trail, or of an exported file
+    Verify {
+        /// An exported file; `-` is standard input
+        file: Option<PathBuf>,
+    },
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    Address::parse(text).ok_or_else(|| "write an IP address and a port, as in 127.0.0.1:8717".to_owned())
+}
+
+fn period(text: &str) -> Result<Period, String> {
+    Period::parse(text).ok_or_else(|| "write a number and a unit, as in 90s, 15m, 1h, 30d".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("sallyport").chain(line.split(' ')))
+    }
+
+    #[test]
+    fn lines_that_work_and_lines_that_do_not() {
+        for line in [
+            "serve",
+            "-c f.yaml serve --listen 127.0.0.1:0 --public-url https://h --data-dir /d",
+            "add docs https://h/mcp --header A:B --transport http",
+            "add --transport http docs https://h/mcp",
+            "add everything -e K=V -- npx -y server -o x",
+            "list -o json",
+            "tools call echo {}",
+            "user add ada --admin --password-stdin",
+            "token issue --user ada --profile default --scope mcp --ttl 1h",
+            "audit tail -n 5 -f",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
+        }
+        for line in [
+            "",
+            "serve --listen nowhere",
+            "add docs",
+            "add a/b https://h",
+            "add docs https://h -- npx",
+            "add docs https://h -e K=V",
+            "add x --header A:B -- npx",
+            "user add ada",
+            "token issue",
+            "list -o yaml",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

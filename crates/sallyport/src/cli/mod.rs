@@ -1,0 +1,50 @@
+//! The command line: what there is to type, and what each verb's exit code means.
+//!
+//! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage, 78 the
+//! configuration is wrong (then every problem was printed and nothing was started).
+
+mod args;
+mod audit;
+mod configuration;
+mod failure;
+mod output;
+mod servers;
+mod token;
+mod users;
+mod verb;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+pub use args::{Cli, Format, Verb};
+pub use failure::Failure;
+
+use verb::Run;
+
+use crate::environment::Environment;
+use crate::telemetry::{self, Voice};
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are data; everything else is wrong usage. clap knows which.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Failure::USAGE } else { 0 });
+        }
+    };
+    let environment = Environment::of_process();
+    let voice = match cli.verb {
+        Verb::Serve(_) => Voice::Gateway,
+        _ => Voice::Command,
+    };
+    telemetry::start(voice, environment.get("SALLYPORT_LOG"));
+    let format = cli.output;
+    match Run::new(cli.shared(), environment).verb(cli.verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(format),
+    }
+}

@@ -57,6 +57,9 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
+        if !self.lives() {
+            return;
+        }
         // First politely, so that it can stop its own children.
         let asked = Command::new("kill").arg(self.child.id().to_string()).status();
         let deadline = Instant::now() + Duration::from_secs(5);

@@ -23,7 +23,7 @@ impl Store {
         .bind(session.expires.as_millis())
         .execute(&mut *tx)
         .await?;
-        self.commit(tx).await
+        tx.commit().await
     }
 
     /// The session and its person. Whether it has ended is for the rules to say.
@@ -64,7 +64,7 @@ impl Store {
             .bind(digest.as_slice())
             .execute(&mut *tx)
             .await?;
-        self.commit(tx).await
+        tx.commit().await
     }
 
     /// Ends a session; says whether there was one.
@@ -75,7 +75,7 @@ impl Store {
         let mut tx = self.begin().await?;
         let done = sqlx::query("DELETE FROM browser_sessions WHERE digest = ?").bind(digest.as_slice());
         let done = done.execute(&mut *tx).await?;
-        self.commit(tx).await?;
+        tx.commit().await?;
         Ok(done.rows_affected() > 0)
     }
 }

@@ -33,7 +33,7 @@ impl Store {
         .bind(client.last_used.map(Timestamp::as_millis))
         .execute(&mut *tx)
         .await?;
-        self.commit(tx).await
+        tx.commit().await
     }
 
     /// The client with that id.
@@ -65,7 +65,7 @@ impl Store {
             .bind(id.as_str())
             .execute(&mut *tx)
             .await?;
-        self.commit(tx).await
+        tx.commit().await
     }
 
     /// Removes clients that were registered before `registered_before` and never got a token or a grant; says how many.
@@ -81,7 +81,7 @@ impl Store {
         .bind(registered_before.as_millis())
         .execute(&mut *tx)
         .await?;
-        self.commit(tx).await?;
+        tx.commit().await?;
         Ok(done.rows_affected())
     }
 

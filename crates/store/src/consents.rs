@@ -52,6 +52,6 @@ impl Store {
         .bind(consent.given.as_millis())
         .execute(&mut *tx)
         .await?;
-        self.commit(tx).await
+        tx.commit().await
     }
 }

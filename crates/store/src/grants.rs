@@ -16,7 +16,7 @@ impl Store {
     pub async fn insert_grant(&self, grant: &Grant) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         insert(&mut tx, grant).await?;
-        self.commit(tx).await
+        tx.commit().await
     }
 
     /// Keeps a grant and the code that opens it, at once.
@@ -40,7 +40,7 @@ impl Store {
         .bind(code.expires.as_millis())
         .execute(&mut *tx)
         .await?;
-        self.commit(tx).await
+        tx.commit().await
     }
 
     /// Takes a code: the first caller gets it, every later one learns which grant to revoke (RFC 6749 §4.1.2). Whether it
@@ -63,10 +63,12 @@ impl Store {
         .fetch_optional(&mut *tx)
         .await?;
         let Some(row) = row else {
+            tx.rollback().await?;
             return Ok(TakenCode::Unknown);
         };
         let grant = read(&row)?;
         if taken.is_none() {
+            tx.rollback().await?;
             return Ok(TakenCode::Replayed(grant.id));
         }
         let code = AuthorizationCode {
@@ -76,7 +78,7 @@ impl Store {
             challenge: row.text("challenge")?,
             expires: row.time("code_expires")?,
         };
-        self.commit(tx).await?;
+        tx.commit().await?;
         Ok(TakenCode::Fresh(code, grant))
     }
 
@@ -114,7 +116,7 @@ impl Store {
             .bind(id.as_str())
             .execute(&mut *tx)
             .await?;
-        self.commit(tx).await?;
+        tx.commit().await?;
         Ok(done.rows_affected() > 0)
     }
 

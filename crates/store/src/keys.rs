@@ -44,7 +44,7 @@ impl Store {
     pub async fn insert_signing_key(&self, key: &StoredKey) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         insert(&mut tx, key).await?;
-        self.commit(tx).await
+        tx.commit().await
     }
 
     /// Keeps the first signing key; `false`, and nothing done, if there is one already: of two processes that start
@@ -58,10 +58,11 @@ impl Store {
             .fetch_optional(&mut *tx)
             .await?;
         if any.is_some() {
+            tx.rollback().await?;
             return Ok(false);
         }
         insert(&mut tx, key).await?;
-        self.commit(tx).await?;
+        tx.commit().await?;
         Ok(true)
     }
 
@@ -76,7 +77,7 @@ impl Store {
             .bind(kid)
             .execute(&mut *tx)
             .await?;
-        self.commit(tx).await?;
+        tx.commit().await?;
         Ok(done.rows_affected() > 0)
     }
 }

@@ -23,9 +23,12 @@ mod setup;
 mod store;
 mod sweep;
 mod users;
+mod write;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use audit::AuditTrail;
 pub use directory::DirectoryError;

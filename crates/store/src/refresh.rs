@@ -26,7 +26,7 @@ impl Store {
     pub async fn begin_refresh_family(&self, first: &RefreshToken) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         insert(&mut tx, first, &first.grant).await?;
-        self.commit(tx).await
+        tx.commit().await
     }
 
     /// All that the rules have to know about a token that was presented.
@@ -76,8 +76,12 @@ impl Store {
         .bind(old.as_slice())
         .fetch_optional(&mut *tx)
         .await?;
-        let Some(row) = row else { return Ok(Rotation::Gone) };
+        let Some(row) = row else {
+            tx.rollback().await?;
+            return Ok(Rotation::Gone);
+        };
         if let Some(at) = row.maybe_time("rotated")? {
+            tx.rollback().await?;
             return Ok(Rotation::AlreadyRotated(at));
         }
         let grant = GrantId::new(row.text("grant_id")?);
@@ -90,7 +94,7 @@ impl Store {
         .bind(old.as_slice())
         .execute(&mut *tx)
         .await?;
-        self.commit(tx).await?;
+        tx.commit().await?;
         Ok(Rotation::Rotated)
     }
 }

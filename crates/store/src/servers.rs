@@ -29,7 +29,7 @@ impl Store {
         .bind(sealed)
         .execute(&mut *tx)
         .await?;
-        self.commit(tx).await
+        tx.commit().await
     }
 
     /// All servers, by name.
@@ -59,7 +59,7 @@ impl Store {
         let mut tx = self.begin().await?;
         let done = sqlx::query("DELETE FROM servers WHERE name = ?").bind(name.as_str());
         let done = done.execute(&mut *tx).await?;
-        self.commit(tx).await?;
+        tx.commit().await?;
         Ok(done.rows_affected() > 0)
     }
 }

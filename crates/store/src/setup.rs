@@ -18,7 +18,7 @@ impl Store {
             .bind(expires.as_millis())
             .execute(&mut *tx)
             .await?;
-        self.commit(tx).await
+        tx.commit().await
     }
 
     /// Whether there is an administrator.
@@ -52,10 +52,11 @@ impl Store {
         .await
         .map_err(StoreError::from)?;
         if used.rows_affected() == 0 {
+            tx.rollback().await?;
             return Ok(false);
         }
         insert(&mut tx, user).await?;
-        self.commit(tx).await?;
+        tx.commit().await?;
         Ok(true)
     }
 }

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, Sqlite, SqlitePool, Transaction};
+use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
 
-use crate::error::is_unsound;
+use crate::write::Write;
 use crate::{DirectoryError, StoreError, directory, migrate};
 
 /// Held while the store is opened, so that two processes that start together migrate one after the other.
@@ -137,20 +137,15 @@ impl Store {
         Ok(())
     }
 
-    /// Begins a write. The lock is taken at once, so that what is read inside cannot change before the commit.
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        self.sound()?;
-        Ok(self.inner.writer.begin_with("BEGIN IMMEDIATE").await?)
+    /// Takes no more writes until a restart.
+    pub(crate) fn distrust(&self) {
+        self.inner.suspect.store(true, Ordering::Release);
     }
 
-    /// Returns when the write is on the disk.
-    pub(crate) async fn commit(&self, transaction: Transaction<'static, Sqlite>) -> Result<(), StoreError> {
-        transaction.commit().await.map_err(|error| {
-            if is_unsound(&error) {
-                self.inner.suspect.store(true, Ordering::Release);
-            }
-            StoreError::from(error)
-        })
+    /// Begins a write. The lock is taken at once, so that what is read inside cannot change before the commit.
+    pub(crate) async fn begin(&self) -> Result<Write, StoreError> {
+        self.sound()?;
+        Write::begin(self.clone(), &self.inner.writer).await
     }
 }
 

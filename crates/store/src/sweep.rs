@@ -47,7 +47,7 @@ impl Store {
             let mut tx = self.begin().await?;
             let ended = sqlx::query(sql).bind(now.minus(kept).as_millis());
             removed += ended.execute(&mut *tx).await?.rows_affected();
-            self.commit(tx).await?;
+            tx.commit().await?;
         }
         Ok(removed)
     }

@@ -37,7 +37,7 @@ impl Store {
     pub async fn create_user(&self, user: &User) -> Result<(), CreateUserError> {
         let mut tx = self.begin().await?;
         insert(&mut tx, user).await?;
-        Ok(self.commit(tx).await?)
+        Ok(tx.commit().await?)
     }
 
     /// The user of that name, without regard to case.
@@ -86,6 +86,7 @@ impl Store {
         // Sessions and consents go by reference.
         let removed = sqlx::query("DELETE FROM users WHERE name_key = ? RETURNING *").bind(key(name));
         let Some(row) = removed.fetch_optional(&mut *tx).await? else {
+            tx.rollback().await?;
             return Ok(None);
         };
         let user = read(&row)?;
@@ -97,7 +98,7 @@ impl Store {
                 .await?;
         let grants = revoked.iter().map(|row| Ok(GrantId::new(row.text("id")?)));
         let grants = grants.collect::<Result<_, StoreError>>()?;
-        self.commit(tx).await?;
+        tx.commit().await?;
         Ok(Some(RemovedUser { user, grants }))
     }
 }

@@ -64,7 +64,7 @@ pub(super) async fn append(
     for row in rest {
         insert(&mut tx, INSERT_ONE, std::slice::from_ref(row)).await?;
     }
-    store.commit(tx).await?;
+    tx.commit().await?;
     Ok(head)
 }
 

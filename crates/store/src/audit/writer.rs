@@ -101,7 +101,7 @@ impl Writer {
                 });
             }
         }
-        drop(tx);
+        tx.rollback().await?;
         let writer = Self {
             witnessed: (0, Instant::now()),
             known: head,
@@ -201,6 +201,8 @@ impl Writer {
                 }
                 Err(AppendError::Broken(found)) => {
                     tracing::error!(%found, "the audit trail was changed by somebody else: nothing more is recorded");
+                    // What we have seen outlives this process, so that verifying finds what we have found.
+                    let _ = self.advance().await;
                     return Err(Tampered);
                 }
                 Err(AppendError::Store(error)) => {

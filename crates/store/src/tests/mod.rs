@@ -1,0 +1,5 @@
+//! The aggregates against a real database; what must be atomic, against two processes' views of one.
+
+mod accounts;
+mod opening;
+mod tokens;

@@ -45,10 +45,8 @@ pub struct CursorSeal {
 pub struct RequestStateSeal {
     /// The server that asked.
     pub server: ServerName,
-    /// The method of the call.
+    /// The method of the call. Its target and arguments are in what the seal is bound to: they need not be carried.
     pub method: String,
-    /// A digest of the endpoint, the target and the arguments: the state is good for the same call only.
-    pub call: [u8; 32],
     /// What goes on.
     pub resume: Resume,
     /// From when on it is no longer good.
@@ -150,7 +148,6 @@ impl RequestStateSeal {
         let mut out = Writer::new(Self::FORM);
         out.bytes(self.server.as_str().as_bytes());
         out.bytes(self.method.as_bytes());
-        out.fixed(&self.call);
         match &self.resume {
             Resume::Parked { process, call } => {
                 out.fixed(b"P");
@@ -174,7 +171,6 @@ impl RequestStateSeal {
         let seal = Self {
             server: ServerName::parse(&input.text()?).ok()?,
             method: input.text()?,
-            call: input.fixed()?,
             resume: match &input.fixed::<1>()? {
                 b"P" => Resume::Parked {
                     process: input.fixed()?,

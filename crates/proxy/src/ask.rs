@@ -1,0 +1,109 @@
+//! Questions that have been put to a legacy client: requests from the gateway, answered by a POST of the same session.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use sallyport_core::Random;
+use sallyport_core::random::token;
+use sallyport_mcp::{error, json};
+use tokio::sync::oneshot;
+
+use crate::exchange::{Answered, Question};
+use crate::sync::lock;
+
+/// How many questions one session may have open.
+const MAX_OPEN: usize = 64;
+
+/// The open questions of one session. Their ids are random: who did not see the question cannot answer it.
+#[derive(Debug, Default)]
+pub(crate) struct Questions {
+    open: Mutex<HashMap<Box<str>, oneshot::Sender<Answered>>>,
+}
+
+/// A question that has been put. Dropping it withdraws the question; whoever waits for its answer is told.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    questions: Arc<Questions>,
+    id: Option<Box<str>>,
+}
+
+impl Questions {
+    /// Opens a question. Returns what keeps it open and the JSON-RPC request for the client; `None` when too many are
+    /// open.
+    pub(crate) fn ask(self: &Arc<Self>, random: &dyn Random, question: Question) -> Option<(Asked, Bytes)> {
+        let id: Box<str> = token::<16>(random).into();
+        let message = error::request(&json::quote(&id), &question.method, question.params.as_deref());
+        let mut open = lock(&self.open);
+        open.retain(|_, answer| !answer.is_closed());
+        if open.len() >= MAX_OPEN {
+            return None;
+        }
+        open.insert(id.clone(), question.answer);
+        let asked = Asked {
+            questions: Arc::clone(self),
+            id: Some(id),
+        };
+        Some((asked, message))
+    }
+
+    /// Hands over the client's answer. False when there is no such question, or not any more.
+    pub(crate) fn answer(&self, id: &str, answered: Answered) -> bool {
+        let waiting = lock(&self.open).remove(id);
+        waiting.is_some_and(|waiting| waiting.send(answered).is_ok())
+    }
+}
+
+impl Asked {
+    /// Lets the question stay open until it is answered or nobody waits for it any more.
+    pub(crate) fn leave_open(mut self) {
+        self.id = None;
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let Some(id) = &self.id {
+            lock(&self.questions.open).remove(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests_support::Counting;
+
+    fn question() -> (Question, oneshot::Receiver<Answered>) {
+        let (answer, answered) = oneshot::channel();
+        let question = Question {
+            method: "roots/list".into(),
+            params: None,
+            answer,
+        };
+        (question, answered)
+    }
+
+    #[tokio::test]
+    async fn p_83_an_answer_reaches_its_question_once() {
+        let questions = Arc::new(Questions::default());
+        let (question, answered) = question();
+        let (asked, message) = questions.ask(&Counting::default(), question).expect("room");
+        let id = asked.id.clone().expect("an id");
+        assert!(message.starts_with(br#"{"jsonrpc":"2.0","id":""#));
+        assert!(message.ends_with(br#","method":"roots/list"}"#));
+        assert!(!questions.answer("1", Answered::Result("{}".into())));
+        assert!(questions.answer(&id, Answered::Result("{}".into())));
+        assert!(!questions.answer(&id, Answered::Result("{}".into())));
+        assert!(matches!(answered.await, Ok(Answered::Result(_))));
+    }
+
+    #[tokio::test]
+    async fn a_withdrawn_question_tells_who_waits() {
+        let questions = Arc::new(Questions::default());
+        let (question, answered) = question();
+        let asked = questions.ask(&Counting::default(), question);
+        drop(asked);
+        assert!(answered.await.is_err());
+    }
+}

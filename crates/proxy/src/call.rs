@@ -1,0 +1,210 @@
+//! One request on its way through the gateway. Read this first: it is the list of the steps.
+//!
+//! | step | from → to | where |
+//! | --- | --- | --- |
+//! | receive | a request's head, its body bounded | [`serve`], [`crate::front`] |
+//! | authenticate | bearer token → [`Caller`] | [`crate::door`] |
+//! | parse | bytes → envelope, borrowed | [`crate::front`] |
+//! | route | the client's name → [`Route`], within what the endpoint shows | [`prepare`] |
+//! | decide | → a permit, or a refusal that looks like an unknown name | [`Call::send`] |
+//! | open | the audit record's start | [`prepare`] |
+//! | credential | → the link of this principal to the server | [`Call::send`] |
+//! | build | permit by value, names the server's own → `OutboundCall` | [`Call::send`] |
+//! | send | by value, once → a whole answer or a stream | [`Call::send`] |
+//! | answer | → the client's era, bounded | [`crate::relay`], [`crate::deliver`] |
+//! | close | the record's end, also on drop | [`crate::record`] |
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sallyport_core::audit::{Action, Outcome};
+use sallyport_core::fault::Fault;
+use sallyport_mcp::revision::Era;
+use sallyport_net::{Inbound, Response, Worker};
+
+use crate::Proxy;
+use crate::caller::{Caller, Client, unknown};
+use crate::exchange::{CallParts, Control, Reply};
+use crate::limits::{Kind, Slot};
+use crate::record::{Record, at};
+use crate::refusal::Refusal;
+use crate::route::{Route, What};
+use crate::session::RunningCall;
+use crate::{door, front, stream_get};
+
+/// Serves one HTTP request to an MCP endpoint.
+pub(crate) async fn serve(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: Inbound) -> Response {
+    let world = proxy.world.load();
+    let path = door::path_of(&inbound.parts);
+    let Some(place) = world.at(path) else {
+        return door::no_such_place();
+    };
+    if door::is_preflight(&inbound.parts) {
+        return door::preflight(&inbound.parts);
+    }
+    let origin = door::origin(&inbound.parts);
+    let response = match door::admit(proxy, &world, place, worker, &inbound) {
+        Err(turned) => turned.answer(place),
+        Ok(caller) => match inbound.parts.method {
+            http::Method::POST => front::post(caller, inbound).await,
+            http::Method::GET => stream_get::get(&caller, &inbound.parts),
+            http::Method::DELETE => front::delete(&caller, &inbound.parts),
+            _ => door::method_not_allowed(),
+        },
+    };
+    door::expose(response, origin.as_ref())
+}
+
+/// One permitted request, ready to be sent, and sent again when the server asked for more.
+pub(crate) struct Call {
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) client: Client,
+    pub(crate) route: Route,
+    /// The raw `params`, names the server's own.
+    pub(crate) params: Bytes,
+    /// The raw id that the client waits for.
+    pub(crate) id: Bytes,
+    /// The raw progress token, if the client wants progress.
+    pub(crate) progress_token: Option<Bytes>,
+    /// The modern `logLevel`.
+    pub(crate) log_level: Option<Box<str>>,
+    /// The raw arguments, which sealed state is bound to.
+    pub(crate) arguments: Bytes,
+    pub(crate) record: Record,
+    /// The principal's place for a running call; given back while the call is parked.
+    pub(crate) slot: Option<Slot>,
+    /// Its place among the running requests of a legacy session.
+    pub(crate) running: Option<RunningCall>,
+}
+
+/// What a front has understood of a request.
+pub(crate) struct Asked {
+    pub(crate) what: What,
+    pub(crate) visible: Box<str>,
+    pub(crate) params: Bytes,
+    pub(crate) id: Bytes,
+    pub(crate) progress_token: Option<Bytes>,
+    pub(crate) log_level: Option<Box<str>>,
+    /// The raw arguments, which sealed state is bound to.
+    pub(crate) arguments: Bytes,
+}
+
+/// Routes, decides for the first time, and opens the record.
+///
+/// # Errors
+/// The answer for an unknown or forbidden name, one and the same; for too many calls; for a trail that cannot be written.
+pub(crate) fn prepare(caller: Arc<Caller>, client: Client, asked: Asked) -> Result<Call, Refusal> {
+    let era = client.era();
+    let Some(route) = Route::find(&caller.endpoint, asked.what, &asked.visible) else {
+        return Err(refuse(&caller, asked.what, &asked.visible, "unknown", era));
+    };
+    if let Err(denied) = route.decide(&caller.endpoint.rules, &caller.principal) {
+        let reason = match denied {
+            sallyport_core::policy::Denied::User => "user",
+            sallyport_core::policy::Denied::Scope => "scope",
+            sallyport_core::policy::Denied::Rule => "rule",
+        };
+        return Err(refuse(&caller, asked.what, &asked.visible, reason, era));
+    }
+    let limit = caller.limits.calls_per_principal;
+    let slot = caller.proxy.usage.take(&caller.key, Kind::Calls, limit);
+    let slot = slot.ok_or_else(|| Refusal::too_many("calls"))?;
+    let event = action_of(route.what).map(|action| {
+        let event = caller.origin().event(action, Outcome::Started);
+        at(event.on(&route.visible), &route.server)
+    });
+    let record =
+        Record::open(&caller.proxy.books, caller.worker.index(), event).map_err(|_| Refusal::unrecorded())?;
+    Ok(Call {
+        params: route.rename(&asked.visible, asked.params),
+        arguments: asked.arguments,
+        id: asked.id,
+        progress_token: asked.progress_token,
+        log_level: asked.log_level.or_else(|| client.level()),
+        client,
+        route,
+        record,
+        slot: Some(slot),
+        running: None,
+        caller,
+    })
+}
+
+impl Call {
+    /// Sends the call with these parameters, under this id: decides anew, takes the principal's link, builds, sends.
+    ///
+    /// # Errors
+    /// A refusal for the client; its cause is in the log.
+    pub(crate) async fn send(&self, params: Bytes, id: Bytes) -> Result<(Reply, Era), Refusal> {
+        let caller = &*self.caller;
+        let gone = || unknown(self.route.what, &self.route.visible, self.client.era());
+        let allowed = self
+            .route
+            .decide(&caller.endpoint.rules, &caller.principal)
+            .map_err(|_| gone())?;
+        let upstream = caller.proxy.upstreams.get(&self.route.server).ok_or_else(gone)?;
+        let ears = self.client.ears(caller, &self.route);
+        let link = upstream
+            .link(&caller.worker, self.client.view(), ears)
+            .await
+            .map_err(|fault| self.failed(&fault))?;
+        let era = link.era();
+        if let Client::Legacy(session) = &self.client {
+            session.note_link(&self.route.server);
+        }
+        if let (Client::Legacy(session), Era::Legacy) = (&self.client, era)
+            && let Some(level) = session.level_to_tell(&self.route.server)
+        {
+            let told = link.control(&caller.worker, Control::LogLevel(level)).await;
+            told.map_err(|fault| self.failed(&fault))?;
+        }
+        let outbound = allowed.into_call(CallParts {
+            params,
+            id,
+            progress_token: self.progress_token.clone(),
+            log_level: self.log_level.clone(),
+        });
+        let reply = link.call(&caller.worker, outbound).await;
+        reply
+            .map(|reply| (reply, era))
+            .map_err(|fault| self.failed(&fault))
+    }
+
+    /// What sealed state is good for: this endpoint, this method, this name, these arguments, for this principal.
+    pub(crate) fn binding(&self) -> String {
+        let Route { what, visible, .. } = &self.route;
+        let Caller { endpoint, key, .. } = &*self.caller;
+        let arguments = String::from_utf8_lossy(&self.arguments);
+        format!("{} {key} {what:?} {visible}\n{arguments}", endpoint.key)
+    }
+
+    /// Closes the record of a call that is refused before it was sent.
+    pub(crate) fn refused(&mut self, reason: &'static str) {
+        self.record.close(Outcome::Denied, Some(reason));
+    }
+
+    /// Logs a failure, once, and makes the client's error of it.
+    pub(crate) fn failed(&self, fault: &Fault) -> Refusal {
+        tracing::warn!(
+            server = %self.route.server,
+            request = %self.caller.request,
+            blame = ?fault.blame,
+            "a call failed: {fault}"
+        );
+        Refusal::fault(fault)
+    }
+}
+
+fn refuse(caller: &Caller, what: What, visible: &str, reason: &'static str, era: Era) -> Refusal {
+    caller.denied(action_of(what).unwrap_or(Action::Denied), visible, reason);
+    unknown(what, visible, era)
+}
+
+fn action_of(what: What) -> Option<Action> {
+    match what {
+        What::Tool => Some(Action::ToolCall),
+        What::Prompt => Some(Action::PromptGet),
+        What::Resource => Some(Action::ResourceRead),
+        What::PromptArgument | What::TemplateVariable => None,
+    }
+}

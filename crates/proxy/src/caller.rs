@@ -1,0 +1,190 @@
+//! Who makes one request, through which endpoint, and on which side of the eras: handed along the whole path.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sallyport_core::audit::{Action, Outcome};
+use sallyport_core::{Principal, PrincipalKey, RequestId};
+use sallyport_mcp::capabilities::ClientCapabilities;
+use sallyport_mcp::revision::Era;
+use sallyport_net::Worker;
+
+use crate::Proxy;
+use crate::call::Asked;
+use crate::exchange::{ClientView, Downstream};
+use crate::head::Accept;
+use crate::hub::{ModernEars, SharedEars};
+use crate::record::Origin;
+use crate::refusal::Refusal;
+use crate::route::Route;
+use crate::session::Session;
+use crate::spec::ProxyLimits;
+use crate::world::{self, Endpoint};
+
+/// Who makes a request, and where.
+pub(crate) struct Caller {
+    /// The whole.
+    pub(crate) proxy: Arc<Proxy>,
+    /// The endpoint as it was when the request came.
+    pub(crate) endpoint: Arc<Endpoint>,
+    /// The bounds as they were.
+    pub(crate) limits: ProxyLimits,
+    /// The thread that serves it.
+    pub(crate) worker: Arc<Worker>,
+    /// Who calls.
+    pub(crate) principal: Arc<Principal>,
+    /// What state is bound to.
+    pub(crate) key: PrincipalKey,
+    /// The peer's address.
+    pub(crate) peer: IpAddr,
+    /// The request's number.
+    pub(crate) request: RequestId,
+    /// The forms of answer that the client takes.
+    pub(crate) accept: Accept,
+}
+
+impl Caller {
+    /// What the records of this request have in common.
+    pub(crate) fn origin(&self) -> Origin<'_> {
+        Origin {
+            principal: &self.principal,
+            profile: self.endpoint.profile(),
+            request: &self.request,
+            peer: self.peer,
+        }
+    }
+
+    /// The same, at the endpoint as it is once servers that are just starting have had their time.
+    pub(crate) async fn settled(self: &Arc<Self>) -> Arc<Self> {
+        if self.endpoint.settles.is_none() {
+            return Arc::clone(self);
+        }
+        let endpoint = world::settle(&self.proxy, &self.endpoint).await;
+        Arc::new(Self {
+            endpoint,
+            proxy: Arc::clone(&self.proxy),
+            worker: Arc::clone(&self.worker),
+            principal: Arc::clone(&self.principal),
+            key: self.key.clone(),
+            request: self.request,
+            ..*self.as_ref()
+        })
+    }
+
+    /// Waits only if what is asked for is not known yet.
+    pub(crate) async fn settled_for(self: &Arc<Self>, asked: &Asked) -> Arc<Self> {
+        if self.endpoint.settles.is_none()
+            || Route::find(&self.endpoint, asked.what, &asked.visible).is_some()
+        {
+            return Arc::clone(self);
+        }
+        self.settled().await
+    }
+
+    /// Records that something was refused.
+    pub(crate) fn denied(&self, action: Action, target: &str, reason: &'static str) {
+        let event = self.origin().event(action, Outcome::Denied);
+        // The refusal stands whether or not it can be written down.
+        if self
+            .proxy
+            .books
+            .audit
+            .record(event.on(target).because(reason))
+            .is_err()
+        {
+            tracing::error!("a refusal could not be recorded: the audit trail cannot be written");
+        }
+    }
+}
+
+/// The client's side of a request.
+#[derive(Clone)]
+pub(crate) enum Client {
+    /// In a session.
+    Legacy(Arc<Session>),
+    /// On its own.
+    Modern(Arc<Modern>),
+}
+
+/// What a modern request says of its client.
+pub(crate) struct Modern {
+    /// What servers may know of it.
+    pub(crate) view: ClientView,
+    /// What it can do.
+    pub(crate) can: ClientCapabilities,
+}
+
+impl Client {
+    /// What servers may know of the client.
+    pub(crate) fn view(&self) -> &ClientView {
+        match self {
+            Self::Legacy(session) => &session.view,
+            Self::Modern(modern) => &modern.view,
+        }
+    }
+
+    /// The era it speaks.
+    pub(crate) fn era(&self) -> Era {
+        match self {
+            Self::Legacy(_) => Era::Legacy,
+            Self::Modern(_) => Era::Modern,
+        }
+    }
+
+    /// What it can do.
+    pub(crate) fn can(&self) -> &ClientCapabilities {
+        match self {
+            Self::Legacy(session) => &session.ears.can,
+            Self::Modern(modern) => &modern.can,
+        }
+    }
+
+    /// Where a server's words outside of calls go.
+    pub(crate) fn ears(&self, caller: &Caller, route: &Route) -> Arc<dyn Downstream> {
+        let hub = Arc::clone(&caller.proxy.hub);
+        if caller.endpoint.is_shared(&route.server) {
+            let sessions = Arc::downgrade(&caller.proxy.sessions);
+            return Arc::new(SharedEars { hub, sessions });
+        }
+        match self {
+            Self::Legacy(session) => Arc::clone(&session.ears) as Arc<dyn Downstream>,
+            Self::Modern(_) => Arc::new(ModernEars {
+                hub,
+                owner: caller.key.clone(),
+            }),
+        }
+    }
+
+    /// The level of the log messages that a request of this client brings, apart from what the request itself says.
+    pub(crate) fn level(&self) -> Option<Box<str>> {
+        match self {
+            Self::Legacy(session) => session.level(),
+            Self::Modern(_) => None,
+        }
+    }
+}
+
+/// The error for a name that is unknown here, forbidden, or gone: always the same (IS-11).
+pub(crate) fn unknown(what: crate::route::What, visible: &str, era: Era) -> Refusal {
+    use crate::route::What;
+    use sallyport_mcp::{error, json};
+    match what {
+        What::Tool => Refusal::params(format!("Unknown tool: {visible}")),
+        What::Prompt | What::PromptArgument => Refusal::params(format!("Unknown prompt: {visible}")),
+        What::Resource | What::TemplateVariable => {
+            let code = match (what, era) {
+                (What::Resource, Era::Legacy) => error::LEGACY_RESOURCE_NOT_FOUND,
+                _ => error::INVALID_PARAMS,
+            };
+            let uri = String::from_utf8(json::quote(visible)).unwrap_or_default();
+            Refusal::new(200, code, format!("Resource not found: {visible}"))
+                .with(format!("{{\"uri\":{uri}}}"))
+        }
+    }
+}
+
+/// The raw token as bytes of its own.
+pub(crate) fn own(raw: Option<&[u8]>) -> Option<Bytes> {
+    raw.map(Bytes::copy_from_slice)
+}

@@ -1,0 +1,167 @@
+//! The form of an answer: one JSON document while nothing has to be said before it, else a stream of events.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue};
+use sallyport_core::fault::Fault;
+use sallyport_mcp::sse;
+use sallyport_net::{Body, Response};
+
+use crate::caller::Caller;
+use crate::door;
+use crate::refusal::Refusal;
+use crate::relay::{Out, Outgoing};
+use crate::session::Session;
+
+static X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// What a request is answered with.
+pub(crate) enum Said {
+    /// One message, there already.
+    Message {
+        /// The HTTP status.
+        status: u16,
+        /// The message.
+        message: Bytes,
+    },
+    /// A running call.
+    Running(Outgoing),
+}
+
+impl Said {
+    /// A message of a successful exchange.
+    pub(crate) fn message(message: Bytes) -> Self {
+        Self::Message { status: 200, message }
+    }
+
+    /// An error response.
+    pub(crate) fn refusal(id: &[u8], refusal: &Refusal) -> Self {
+        Self::Message {
+            status: refusal.status,
+            message: refusal.message(Some(id)),
+        }
+    }
+}
+
+/// Makes an answer of what was said, in a form that the client takes.
+pub(crate) async fn say(caller: &Arc<Caller>, session: Option<&Arc<Session>>, said: Said) -> Response {
+    match said {
+        Said::Running(outgoing) => deliver(caller, session, outgoing).await,
+        Said::Message { status, message } if caller.accept.json || status != 200 => {
+            door::message(status, message)
+        }
+        Said::Message { message, .. } => events(Body::full(sse::frame(&message))),
+    }
+}
+
+/// Turns what a call says into an answer. `session` is where a legacy client that takes no events may hear questions.
+async fn deliver(caller: &Arc<Caller>, session: Option<&Arc<Session>>, mut outgoing: Outgoing) -> Response {
+    if !caller.accept.events {
+        return whole(session, outgoing).await;
+    }
+    let first = match until_quiet(caller, &mut outgoing).await {
+        Waited::Said(Some(Out::Last { status, message })) if caller.accept.json => {
+            return door::message(status, message);
+        }
+        Waited::Said(Some(out)) => Some(out),
+        // Cancelled: there is no response, and the stream ends without one.
+        Waited::Said(None) => return events(Body::empty()),
+        Waited::TooLong => None,
+    };
+    live(caller, outgoing, first)
+}
+
+/// All that is said, as events, from the beginning.
+pub(crate) fn stream(caller: &Arc<Caller>, outgoing: Outgoing) -> Response {
+    live(caller, outgoing, None)
+}
+
+fn live(caller: &Arc<Caller>, outgoing: Outgoing, first: Option<Out>) -> Response {
+    events(Body::stream(stream::unfold(
+        Live {
+            caller: Arc::clone(caller),
+            outgoing,
+            first,
+        },
+        next,
+    )))
+}
+
+enum Waited {
+    Said(Option<Out>),
+    TooLong,
+}
+
+/// Waits for the first message, but not longer than proxies in between put up with silence.
+async fn until_quiet(caller: &Caller, outgoing: &mut Outgoing) -> Waited {
+    let beats = async {
+        let pulse = &caller.proxy.pulse;
+        let worker = caller.worker.index();
+        pulse.next(worker).await;
+        pulse.next(worker).await;
+    };
+    tokio::select! {
+        biased;
+        out = outgoing.next() => Waited::Said(out),
+        () = beats => Waited::TooLong,
+    }
+}
+
+/// The response alone, for a client that takes nothing else.
+async fn whole(session: Option<&Arc<Session>>, mut outgoing: Outgoing) -> Response {
+    while let Some(out) = outgoing.next().await {
+        match out {
+            Out::Notification(_) => {}
+            Out::Request(message) => {
+                if let Some(session) = session {
+                    session.ears.outbox.send(message);
+                }
+            }
+            Out::Last { status, message } => return door::message(status, message),
+        }
+    }
+    // Cancelled: nobody waits for this.
+    door::accepted()
+}
+
+struct Live {
+    caller: Arc<Caller>,
+    outgoing: Outgoing,
+    first: Option<Out>,
+}
+
+/// The next event. The stream of a call ends after its response; one of several calls after the last.
+async fn next(mut live: Live) -> Option<(Result<Bytes, Fault>, Live)> {
+    let out = match live.first.take() {
+        Some(out) => Some(out),
+        None => {
+            let beat = live.caller.proxy.pulse.next(live.caller.worker.index());
+            tokio::select! {
+                biased;
+                out = live.outgoing.next() => Some(out?),
+                () = beat => None,
+            }
+        }
+    };
+    let frame = match &out {
+        None => sse::comment(),
+        Some(Out::Notification(message) | Out::Request(message) | Out::Last { message, .. }) => {
+            sse::frame(message)
+        }
+    };
+    Some((Ok(frame), live))
+}
+
+/// An answer that is a stream of events: not kept, not held back by proxies.
+pub(crate) fn events(body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_ACCEL_BUFFERING.clone(), HeaderValue::from_static("no"));
+    response
+}

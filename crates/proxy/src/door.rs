@@ -1,0 +1,320 @@
+//! The door of an MCP endpoint: who comes in, and what everyone else is told.
+//!
+//! A request without a good token gets its challenge before anything else is looked at, whatever its method, body,
+//! `Accept`, version or session (real clients decide by it); only `Host` and `Origin` are earlier.
+
+use std::sync::Arc;
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HeaderName, ORIGIN, VARY,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use sallyport_core::audit::{Action, Event, Outcome};
+use sallyport_core::capability::VerifyToken;
+use sallyport_core::{Principal, Scope, Secret, Timestamp};
+use sallyport_net::respond::{self, Challenge};
+use sallyport_net::{Body, Inbound, Response, Worker};
+
+use crate::Proxy;
+use crate::caller::Caller;
+use crate::head::Accept;
+use crate::world::{Endpoint, Place, World};
+
+/// The longest bearer token that is looked at, in bytes.
+const MAX_TOKEN: usize = 8 << 10;
+
+/// The methods of an endpoint.
+const METHODS: [Method; 3] = [Method::POST, Method::GET, Method::DELETE];
+
+/// The request headers that pages may send, apart from `Mcp-Param-*`.
+const PAGE_HEADERS: [&str; 9] = [
+    "authorization",
+    "content-type",
+    "accept",
+    "mcp-session-id",
+    "mcp-protocol-version",
+    "mcp-method",
+    "mcp-name",
+    "last-event-id",
+    "cache-control",
+];
+
+/// The path without the slash that some clients put after it.
+pub(crate) fn path_of(parts: &Parts) -> &str {
+    let path = parts.uri.path();
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+/// No endpoint under this path.
+pub(crate) fn no_such_place() -> Response {
+    respond::not_found()
+}
+
+/// 405, naming what is allowed.
+pub(crate) fn method_not_allowed() -> Response {
+    respond::method_not_allowed(&METHODS)
+}
+
+/// What a long stream holds to see that its caller may still be here: the token is verified again and again, because
+/// its time may end and its grant may be revoked.
+pub(crate) struct Pass {
+    verifier: Arc<dyn VerifyToken>,
+    endpoint: Arc<Endpoint>,
+    /// `None` where everyone is the local user.
+    token: Option<Secret<String>>,
+}
+
+impl Pass {
+    /// The pass of an admitted request.
+    pub(crate) fn of(caller: &Caller, parts: &Parts) -> Self {
+        let is_local = caller.proxy.world.load().local.is_some();
+        let token = bearer(&parts.headers).ok().filter(|_| !is_local);
+        Self {
+            verifier: Arc::clone(&caller.proxy.verifier),
+            endpoint: Arc::clone(&caller.endpoint),
+            token: token.map(Secret::from),
+        }
+    }
+
+    /// Whether the caller may still be here.
+    pub(crate) fn is_good(&self, now: Timestamp) -> bool {
+        let audiences = &self.endpoint.resources;
+        let verify = |token: &Secret<String>| self.verifier.verify(token.expose(), audiences, now);
+        self.token.as_ref().is_none_or(|token| verify(token).is_ok())
+    }
+}
+
+/// Why a request is not let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TurnedAway {
+    /// With a challenge: 401, 400 or 403.
+    Challenged(Challenge),
+    /// The profile does not admit the person, whatever the token: 403.
+    NotAdmitted,
+}
+
+impl TurnedAway {
+    /// The answer. The challenge names where to get a token, and every scope that a person may need here.
+    pub(crate) fn answer(self, place: Place<'_>) -> Response {
+        let Self::Challenged(kind) = self else {
+            return respond::text(StatusCode::FORBIDDEN, "this user may not use this profile\n");
+        };
+        respond::challenge(kind, place.metadata, Scope::MCP).unwrap_or_else(|error| {
+            tracing::error!("the challenge cannot be written: {error}");
+            respond::empty(kind.status())
+        })
+    }
+}
+
+/// Lets a request in.
+///
+/// # Errors
+/// [`TurnedAway`] says with what answer not.
+pub(crate) fn admit(
+    proxy: &Arc<Proxy>,
+    world: &Arc<World>,
+    place: Place<'_>,
+    worker: &Arc<Worker>,
+    inbound: &Inbound,
+) -> Result<Arc<Caller>, TurnedAway> {
+    let principal = match &world.local {
+        Some(local) => Arc::clone(local),
+        None => authenticate(proxy, place, inbound)?,
+    };
+    if !principal.scopes.contains(Scope::MCP) {
+        turned_away(proxy, inbound, Some(&principal), "scope");
+        return Err(TurnedAway::Challenged(Challenge::InsufficientScope));
+    }
+    if !place.endpoint.rules.users.admits(principal.user.as_str()) {
+        turned_away(proxy, inbound, Some(&principal), "user");
+        return Err(TurnedAway::NotAdmitted);
+    }
+    Ok(Arc::new(Caller {
+        proxy: Arc::clone(proxy),
+        endpoint: Arc::clone(place.endpoint),
+        limits: world.limits,
+        worker: Arc::clone(worker),
+        key: principal.key(),
+        principal,
+        peer: inbound.peer.ip(),
+        request: inbound.id,
+        accept: Accept::of(&inbound.parts.headers),
+    }))
+}
+
+fn authenticate(proxy: &Proxy, place: Place<'_>, inbound: &Inbound) -> Result<Arc<Principal>, TurnedAway> {
+    let token = match bearer(&inbound.parts.headers) {
+        Ok(token) => token,
+        Err(kind) => {
+            proxy.books.metrics.auth_failure(if kind == Challenge::NoToken {
+                "missing"
+            } else {
+                "malformed"
+            });
+            return Err(TurnedAway::Challenged(kind));
+        }
+    };
+    let now = proxy.books.clock.now();
+    let verified = proxy.verifier.verify(token, &place.endpoint.resources, now);
+    verified.map_err(|error| {
+        tracing::info!(request = %inbound.id, peer = %inbound.peer.ip(), "token refused: {error}");
+        turned_away(proxy, inbound, None, error.label());
+        TurnedAway::Challenged(Challenge::InvalidToken)
+    })
+}
+
+/// The token of the one `Authorization` header. Tokens elsewhere are not looked for (AU-09).
+fn bearer(headers: &HeaderMap) -> Result<&str, Challenge> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (values.next().ok_or(Challenge::NoToken)?, values.next()) else {
+        return Err(Challenge::InvalidRequest);
+    };
+    let text = value.to_str().map_err(|_| Challenge::InvalidToken)?;
+    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Challenge::NoToken);
+    }
+    let token = token.trim();
+    // RFC 6750 §2.1, b64token.
+    let well_formed = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
+    if token.is_empty() || token.len() > MAX_TOKEN || !token.bytes().all(well_formed) {
+        return Err(Challenge::InvalidToken);
+    }
+    Ok(token)
+}
+
+/// Counts a refusal and records it, as far as strangers may fill the trail.
+fn turned_away(proxy: &Proxy, inbound: &Inbound, principal: Option<&Principal>, reason: &'static str) {
+    proxy.books.metrics.auth_failure(reason);
+    if principal.is_none() && !proxy.strangers.admit(proxy.books.clock.now()) {
+        return;
+    }
+    let mut event = Event::new(Action::Denied, Outcome::Denied).because(reason);
+    if let Some(principal) = principal {
+        event = event.by(principal);
+    }
+    event.request = Some(inbound.id);
+    event.peer = Some(inbound.peer.ip());
+    // The refusal stands whether or not it can be written down.
+    if proxy.books.audit.record(event).is_err() {
+        tracing::error!("a refusal could not be recorded: the audit trail cannot be written");
+    }
+}
+
+/// Whether a browser asks if a page may send a request (Fetch §3.2.2).
+pub(crate) fn is_preflight(parts: &Parts) -> bool {
+    parts.method == Method::OPTIONS
+        && parts.headers.contains_key(ORIGIN)
+        && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// The page's origin, which the doors have let in.
+pub(crate) fn origin(parts: &Parts) -> Option<HeaderValue> {
+    parts.headers.get(ORIGIN).cloned()
+}
+
+/// The answer to a preflight. It has no credentials: tokens are sent by the page, not by the browser.
+pub(crate) fn preflight(parts: &Parts) -> Response {
+    let asked = parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS);
+    let asked = asked.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let asked = asked.split(',').map(|name| name.trim().to_ascii_lowercase());
+    let known = |name: &String| PAGE_HEADERS.contains(&name.as_str()) || name.starts_with("mcp-param-");
+    let allowed: Vec<String> = asked.filter(known).collect();
+    let mut response = respond::empty(StatusCode::NO_CONTENT);
+    let headers = response.headers_mut();
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("POST, GET, DELETE"),
+    );
+    if let Ok(allowed) = HeaderValue::from_str(&allowed.join(", ")) {
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    }
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    expose(response, origin(parts).as_ref())
+}
+
+/// Lets the page of an allowed origin read the answer.
+pub(crate) fn expose(mut response: Response, origin: Option<&HeaderValue>) -> Response {
+    let Some(origin) = origin else { return response };
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("mcp-session-id, mcp-protocol-version, www-authenticate"),
+    );
+    headers.append(VARY, HeaderValue::from_name(ORIGIN));
+    response
+}
+
+/// A JSON-RPC message as the whole answer.
+pub(crate) fn message(status: u16, bytes: bytes::Bytes) -> Response {
+    respond::rpc(StatusCode::from_u16(status).unwrap_or(StatusCode::OK), bytes)
+}
+
+/// 202 without a body.
+pub(crate) fn accepted() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}
+
+/// Looks a header up for the mirror check.
+pub(crate) fn field<'h>(headers: &'h HeaderMap, name: &str) -> sallyport_mcp::mirror::HeaderField<'h> {
+    use sallyport_mcp::mirror::HeaderField;
+    let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
+        return HeaderField::Missing;
+    };
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => HeaderField::Missing,
+        (Some(value), None) => HeaderField::Single(value.as_bytes()),
+        (Some(_), Some(_)) => HeaderField::Repeated,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn authorization(values: &[&'static str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn au_09_a_token_comes_in_one_authorization_header() {
+        let table: [(&[&str], Result<&str, Challenge>); 9] = [
+            (&[], Err(Challenge::NoToken)),
+            (&["Bearer abc.d-e_f~+/="], Ok("abc.d-e_f~+/=")),
+            (&["bearer abc"], Ok("abc")),
+            (&["Bearer abc", "Bearer abc"], Err(Challenge::InvalidRequest)),
+            (&["Basic YWJj"], Err(Challenge::NoToken)),
+            (&["Bearer"], Err(Challenge::InvalidToken)),
+            (&["Bearer a b"], Err(Challenge::InvalidToken)),
+            (&["Bearer a,b"], Err(Challenge::InvalidToken)),
+            (&["abc"], Err(Challenge::NoToken)),
+        ];
+        for (values, expected) in table {
+            assert_eq!(bearer(&authorization(values)), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn over_long_tokens_are_not_looked_at() {
+        let at = format!("Bearer {}", "a".repeat(MAX_TOKEN));
+        let past = format!("{at}a");
+        let with = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, HeaderValue::from_str(value).expect("a header"));
+            bearer(&headers).map(str::len)
+        };
+        assert_eq!(with(&at), Ok(MAX_TOKEN));
+        assert_eq!(with(&past), Err(Challenge::InvalidToken));
+    }
+}

@@ -1,0 +1,189 @@
+//! The legacy era: sessions, `initialize`, and everything that is said within a session.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::HeaderValue;
+use http::request::Parts;
+use sallyport_core::audit::{Action, Outcome};
+use sallyport_mcp::catalogue::ListKind;
+use sallyport_mcp::error::{self, INVALID_REQUEST};
+use sallyport_mcp::json;
+use sallyport_mcp::jsonrpc::{Envelope, Key, Kind};
+use sallyport_mcp::log::LogLevel;
+use sallyport_mcp::method::Method;
+use sallyport_mcp::render;
+use sallyport_mcp::revision::{Era, Revision};
+use sallyport_net::Response;
+
+use super::{lists, notifications, refuse, refuse_to, session_of, share};
+use crate::asked;
+use crate::call::prepare;
+use crate::caller::{Caller, Client};
+use crate::deliver::{self, Said};
+use crate::follow;
+use crate::head::SESSION_ID;
+use crate::linger::Lingering;
+use crate::refusal::Refusal;
+use crate::relay::{self, Out};
+use crate::session::{Opening, Session};
+use crate::world;
+
+/// Answers one message.
+pub(super) async fn post(
+    caller: Arc<Caller>,
+    parts: &Parts,
+    envelope: &Envelope<'_>,
+    body: &Bytes,
+) -> Response {
+    let id = envelope.id_raw().unwrap_or_default();
+    if envelope.kind == Kind::Request && envelope.called() == Method::Initialize {
+        return initialize(caller, envelope).await;
+    }
+    let session = match session_of(&caller, &parts.headers) {
+        Ok(Some(session)) => session,
+        Ok(None) => {
+            let refusal = no_session();
+            return if envelope.kind == Kind::Request {
+                refuse_to(id, &refusal)
+            } else {
+                refuse(&refusal)
+            };
+        }
+        Err(refusal) if envelope.kind == Kind::Request => return refuse_to(id, &refusal),
+        Err(refusal) => return refuse(&refusal),
+    };
+    match envelope.kind {
+        Kind::Request => {
+            let said = request(&caller, &session, envelope, body).await;
+            deliver::say(&caller, Some(&session), said).await
+        }
+        Kind::Notification => notifications::legacy(&caller, &session, envelope).await,
+        Kind::Response => notifications::response(&session, envelope, body),
+    }
+}
+
+/// What a message without a session gets that needs one (P-73). It could be a modern client that forgot to say so.
+pub(super) fn no_session() -> Refusal {
+    Refusal::new(
+        400,
+        INVALID_REQUEST,
+        "Mcp-Session-Id is missing: send initialize first, or name a protocol version without sessions in _meta",
+    )
+}
+
+/// Opens a session. The answer is the gateway's own: servers are met when they are needed.
+async fn initialize(caller: Arc<Caller>, envelope: &Envelope<'_>) -> Response {
+    let id = envelope.id_raw().unwrap_or_default();
+    let Some(params) = &envelope.params else {
+        return refuse_to(id, &Refusal::params("initialize needs params"));
+    };
+    let Some(asked) = params.text(Key::ProtocolVersion) else {
+        return refuse_to(id, &Refusal::params("protocolVersion must be a string"));
+    };
+    let revision = Revision::negotiate_legacy(&asked.value);
+    let object = |key| {
+        params
+            .get(key)
+            .filter(|raw| json::is_object(raw))
+            .map(<[u8]>::to_vec)
+    };
+    let endpoint = world::settle(&caller.proxy, &caller.endpoint).await;
+    let event = caller.origin().event(Action::SessionOpen, Outcome::Ok);
+    if caller
+        .proxy
+        .books
+        .audit
+        .record(event.on(revision.as_str()))
+        .is_err()
+    {
+        return refuse_to(id, &Refusal::unrecorded());
+    }
+    let opening = Opening {
+        owner: &caller.key,
+        endpoint: &endpoint.key,
+        revision,
+        info: object(Key::ClientInfo),
+        capabilities: object(Key::Capabilities).unwrap_or_else(|| b"{}".to_vec()),
+    };
+    let Ok(session) = caller.proxy.sessions.open(opening, &caller.limits) else {
+        return refuse_to(id, &Refusal::too_many("sessions"));
+    };
+    let message = error::result(id, &endpoint.initialize(revision));
+    let mut response = deliver::say(&caller, None, Said::message(message)).await;
+    if let Ok(value) = HeaderValue::from_str(&session.id) {
+        response.headers_mut().insert(SESSION_ID, value);
+    }
+    response
+}
+
+/// Carries out one request of a session.
+pub(super) async fn request(
+    caller: &Arc<Caller>,
+    session: &Arc<Session>,
+    envelope: &Envelope<'_>,
+    body: &Bytes,
+) -> Said {
+    let id = share(body, envelope.id_raw().unwrap_or_default());
+    let called = envelope.called();
+    let result = match called {
+        Method::Ping => Ok(Bytes::from_static(b"{}")),
+        Method::SetLevel => set_level(session, envelope),
+        Method::ResourcesSubscribe => follow::subscribe(caller, session, envelope).await,
+        Method::ResourcesUnsubscribe => follow::unsubscribe(caller, session, envelope),
+        Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::Complete => {
+            match call(caller, session, envelope, body, &id).await {
+                Ok(said) => return said,
+                Err(refusal) => Err(refusal),
+            }
+        }
+        listing => match ListKind::of(listing) {
+            Some(kind) => {
+                let caller = caller.settled().await;
+                lists::list(&caller, kind, Era::Legacy, envelope.params.as_ref())
+            }
+            None => Err(Refusal::method(Era::Legacy)),
+        },
+    };
+    match result {
+        Ok(result) => Said::message(error::result(&id, &result)),
+        Err(refusal) => Said::refusal(&id, &refusal),
+    }
+}
+
+async fn call(
+    caller: &Arc<Caller>,
+    session: &Arc<Session>,
+    envelope: &Envelope<'_>,
+    body: &Bytes,
+    id: &Bytes,
+) -> Result<Said, Refusal> {
+    let asked = asked::read(envelope, body, id.clone())?;
+    let caller = caller.settled_for(&asked).await;
+    let client = Client::Legacy(Arc::clone(session));
+    let mut call = prepare(caller, client, asked)?;
+    let running = session.begin(id.clone());
+    let cancelled = running.token().clone().cancelled_owned();
+    call.running = Some(running);
+    let messages = Box::pin(relay::start(call).take_until(cancelled));
+    let listener = Arc::clone(session);
+    // Who left may still be asked, where it listens. The response has no other way to it.
+    let lingering = Lingering::new(messages, move |out| {
+        if let Out::Request(message) = out {
+            listener.ears.outbox.send(message);
+        }
+    });
+    Ok(Said::Running(Box::pin(lingering)))
+}
+
+fn set_level(session: &Session, envelope: &Envelope<'_>) -> Result<Bytes, Refusal> {
+    let level = envelope
+        .params
+        .as_ref()
+        .and_then(|params| params.text(Key::Level));
+    let level = level.and_then(|text| LogLevel::parse(&text.value));
+    let level = level.ok_or_else(|| Refusal::params("Unknown log level"))?;
+    session.set_level(level.as_str());
+    Ok(Bytes::from_static(render::empty_result(Era::Legacy)))
+}

@@ -1,0 +1,215 @@
+//! `subscriptions/listen` (2026-07-28, Subscriptions): one stream of list changes and resource updates.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::request::Parts;
+use sallyport_core::ServerName;
+use sallyport_mcp::error::{self, INVALID_REQUEST};
+use sallyport_mcp::json::{self, Object};
+use sallyport_mcp::jsonrpc::{Envelope, Key};
+use sallyport_mcp::meta::ModernMeta;
+use sallyport_mcp::method::Method;
+use sallyport_net::Response;
+use tokio_util::sync::CancellationToken;
+
+use super::{modern, refuse_to};
+use crate::caller::{Caller, Client};
+use crate::deliver;
+use crate::hub::{Listen, Remote};
+use crate::notice::{self, Changes};
+use crate::refusal::Refusal;
+use crate::route::{Route, What};
+use crate::stream;
+use crate::stream_get;
+use crate::upstream::{ListenFilter, Listening};
+
+/// How many resources one stream follows.
+const MAX_RESOURCES: usize = 256;
+
+/// How long servers are waited for before the stream is acknowledged without them.
+const ACKNOWLEDGE: Duration = Duration::from_secs(5);
+
+/// Opens a stream. Its first message says what it will bear.
+pub(super) async fn listen(
+    caller: &Arc<Caller>,
+    parts: &Parts,
+    envelope: &Envelope<'_>,
+    meta: &ModernMeta<'_>,
+    id: Bytes,
+) -> Response {
+    if !caller.accept.events {
+        let refusal = Refusal::new(406, INVALID_REQUEST, "This stream is text/event-stream");
+        return refuse_to(&id, &refusal);
+    }
+    let caller = caller.settled().await;
+    let wanted = envelope
+        .params
+        .as_ref()
+        .and_then(|params| params.get(Key::Notifications));
+    let (wants, routes) = match wanted.ok_or_else(malformed).and_then(|raw| read(&caller, raw)) {
+        Ok(read) => read,
+        Err(refusal) => return refuse_to(&id, &refusal),
+    };
+    let (feed, events) = stream::channel();
+    let open = match stream_get::open(&caller, parts, events, CancellationToken::new()) {
+        Ok(open) => open,
+        Err(refusal) => return refuse_to(&id, &refusal),
+    };
+    // Entered before the servers are asked: what they say from then on waits behind the acknowledgement.
+    let place = caller.proxy.hub.enter(Listen {
+        owner: caller.key.clone(),
+        endpoint: Arc::clone(&caller.endpoint.key),
+        wants,
+        follows: follows(&routes),
+        id: id.clone(),
+        feed,
+    });
+    let client = modern::client(&caller, meta);
+    let (accepted, listening) = follow(&caller, &client, routes).await;
+    let first = acknowledgement(wants, &accepted, &id);
+    let last = error::result(&id, &ended(&id));
+    deliver::events(open.body(Some(first), Some(last), (place, listening)))
+}
+
+fn malformed() -> Refusal {
+    Refusal::params("notifications must be an object that says what to listen for")
+}
+
+/// What is asked for, as far as this principal may know of it.
+fn read(caller: &Caller, raw: &[u8]) -> Result<(Changes, Vec<Route>), Refusal> {
+    let object = Object::read(raw).map_err(|_| malformed())?;
+    let can = caller.endpoint.capabilities();
+    let wants = Changes {
+        tools: object.is_true("toolsListChanged") && can.tools.is_some(),
+        prompts: object.is_true("promptsListChanged") && can.prompts.is_some(),
+        resources: object.is_true("resourcesListChanged") && can.resources.is_some(),
+    };
+    let Some(uris) = object.get("resourceSubscriptions") else {
+        return Ok((wants, Vec::new()));
+    };
+    let uris = json::elements(uris).map_err(|_| malformed())?;
+    if uris.len() > MAX_RESOURCES {
+        return Err(Refusal::params("Too many resourceSubscriptions"));
+    }
+    let mut routes: Vec<Route> = Vec::with_capacity(uris.len());
+    for uri in uris {
+        let uri = json::decode(uri.value).ok_or_else(malformed)?;
+        let route = Route::find(&caller.endpoint, What::Resource, &uri);
+        let allowed = |route: &Route| route.decide(&caller.endpoint.rules, &caller.principal).is_ok();
+        if let Some(route) = route.filter(allowed)
+            && !routes.contains(&route)
+        {
+            routes.push(route);
+        }
+    }
+    Ok((wants, routes))
+}
+
+fn follows(routes: &[Route]) -> HashMap<Remote, Box<str>> {
+    let remote = |route: &Route| (route.server.clone(), route.remote.clone());
+    routes
+        .iter()
+        .map(|route| (remote(route), route.visible.clone()))
+        .collect()
+}
+
+/// Asks each owner to tell of its resources; those that do not agree in time are left out.
+async fn follow(caller: &Arc<Caller>, client: &Client, routes: Vec<Route>) -> (Vec<Route>, Vec<Listening>) {
+    let mut owners: BTreeMap<ServerName, Vec<Route>> = BTreeMap::new();
+    for route in routes {
+        owners.entry(route.server.clone()).or_default().push(route);
+    }
+    let asked = owners.into_values().map(|routes| async {
+        let uris = routes.iter().map(|route| route.remote.to_string()).collect();
+        let route = routes.first()?;
+        let asking = crate::follow::listen(
+            caller,
+            client,
+            route,
+            ListenFilter {
+                uris,
+                ..ListenFilter::default()
+            },
+        );
+        let listening = tokio::time::timeout(ACKNOWLEDGE, asking).await.ok()?.ok()?;
+        let agreed = |route: &Route| listening.accepted.uris.iter().any(|uri| **uri == *route.remote);
+        let routes: Vec<Route> = routes.into_iter().filter(agreed).collect();
+        Some((routes, listening))
+    });
+    let agreed = join_all(asked).await.into_iter().flatten();
+    let (routes, listening): (Vec<Vec<Route>>, Vec<Listening>) = agreed.unzip();
+    (routes.into_iter().flatten().collect(), listening)
+}
+
+fn acknowledgement(wants: Changes, accepted: &[Route], id: &[u8]) -> Bytes {
+    let mut members = Vec::new();
+    for (wanted, name) in [
+        (wants.tools, "toolsListChanged"),
+        (wants.prompts, "promptsListChanged"),
+        (wants.resources, "resourcesListChanged"),
+    ] {
+        if wanted {
+            members.push(format!("\"{name}\":true").into_bytes());
+        }
+    }
+    if !accepted.is_empty() {
+        let uris: Vec<_> = accepted.iter().map(|route| json::quote(&route.visible)).collect();
+        let mut member = b"\"resourceSubscriptions\":[".to_vec();
+        member.extend_from_slice(&uris.join(&b','));
+        member.push(b']');
+        members.push(member);
+    }
+    let mut params = b"{\"notifications\":{".to_vec();
+    params.extend_from_slice(&members.join(&b','));
+    params.extend_from_slice(b"}}");
+    let message = error::notification(Method::SubscriptionsAcknowledged.as_str(), Some(&params));
+    notice::tagged(&message, id)
+}
+
+/// The result that ends the stream in good order (P-60).
+fn ended(id: &[u8]) -> Vec<u8> {
+    let mut out = br#"{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":"#.to_vec();
+    out.extend_from_slice(id);
+    out.extend_from_slice(b"}}");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p_56_the_acknowledgement_names_what_was_accepted() {
+        let wants = Changes {
+            tools: true,
+            ..Changes::default()
+        };
+        let route = Route {
+            what: What::Resource,
+            visible: "a:\"b\"".into(),
+            server: ServerName::parse("s").expect("a name"),
+            remote: "b".into(),
+        };
+        let message: serde_json::Value =
+            serde_json::from_slice(&acknowledgement(wants, &[route], b"9")).expect("JSON");
+        assert_eq!(message["method"], "notifications/subscriptions/acknowledged");
+        assert_eq!(
+            message["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"],
+            9
+        );
+        assert_eq!(
+            message["params"]["notifications"],
+            serde_json::json!({"toolsListChanged": true, "resourceSubscriptions": ["a:\"b\""]})
+        );
+    }
+
+    #[test]
+    fn p_60_the_end_bears_the_id() {
+        let result: serde_json::Value = serde_json::from_slice(&ended(b"\"x\"")).expect("JSON");
+        assert_eq!(result["_meta"]["io.modelcontextprotocol/subscriptionId"], "x");
+    }
+}

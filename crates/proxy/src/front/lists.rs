@@ -1,0 +1,65 @@
+//! Lists, answered from what was rendered when the world was built.
+
+use bytes::Bytes;
+use sallyport_core::capability::Purpose;
+use sallyport_mcp::catalogue::ListKind;
+use sallyport_mcp::jsonrpc::{Key, Params};
+use sallyport_mcp::revision::Era;
+use sallyport_mcp::session::CursorSeal;
+
+use crate::caller::Caller;
+use crate::refusal::Refusal;
+
+/// The raw result of a list request.
+///
+/// # Errors
+/// A cursor that is not this principal's, of another list, or of a list that has changed (P-70).
+pub(super) fn list(
+    caller: &Caller,
+    kind: ListKind,
+    era: Era,
+    params: Option<&Params<'_>>,
+) -> Result<Bytes, Refusal> {
+    let endpoint = &caller.endpoint;
+    let asked = params.and_then(|params| params.get(Key::Cursor));
+    let offset = match asked {
+        None | Some(b"null") => {
+            if let Some(whole) = endpoint.whole(kind, era) {
+                return Ok(whole);
+            }
+            0
+        }
+        Some(_) => {
+            let cursor = params.and_then(Params::cursor).ok_or_else(invalid)?;
+            open(caller, kind, &cursor.value).ok_or_else(invalid)?
+        }
+    };
+    let page = endpoint.page(kind, era, offset, |next| seal(caller, kind, next));
+    page.ok_or_else(invalid)
+}
+
+fn invalid() -> Refusal {
+    Refusal::params("Invalid cursor")
+}
+
+fn seal(caller: &Caller, kind: ListKind, offset: usize) -> String {
+    let seal = CursorSeal {
+        endpoint: caller.endpoint.key.to_string(),
+        kind,
+        snapshot: caller.endpoint.fingerprint(kind),
+        offset: u32::try_from(offset).unwrap_or(u32::MAX),
+        created: caller.proxy.books.clock.now(),
+    };
+    let sealer = &caller.proxy.sealer;
+    sealer.seal(Purpose::Cursor, caller.key.as_str(), &seal.encode())
+}
+
+fn open(caller: &Caller, kind: ListKind, cursor: &str) -> Option<usize> {
+    let sealer = &caller.proxy.sealer;
+    let plain = sealer.open(Purpose::Cursor, caller.key.as_str(), cursor)?;
+    let seal = CursorSeal::decode(&plain)?;
+    let fits = seal.endpoint == *caller.endpoint.key
+        && seal.kind == kind
+        && seal.snapshot == caller.endpoint.fingerprint(kind);
+    fits.then_some(usize::try_from(seal.offset).unwrap_or(usize::MAX))
+}

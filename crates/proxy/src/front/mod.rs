@@ -1,0 +1,188 @@
+//! The clients' side of the path: a body becomes a message, a message finds its era.
+
+mod batch;
+mod legacy;
+mod listen;
+mod lists;
+mod modern;
+mod notifications;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::request::Parts;
+use sallyport_mcp::error::INVALID_REQUEST;
+use sallyport_mcp::jsonrpc::{self, Envelope, Kind, Limits, ScanError};
+use sallyport_mcp::mirror::{self, HeaderField};
+use sallyport_mcp::revision::{Era, Revision};
+use sallyport_net::{BodyError, Inbound, Response};
+
+use crate::caller::Caller;
+use crate::door;
+use crate::head::{self, One, PROTOCOL_VERSION, SESSION_ID};
+use crate::refusal::Refusal;
+use crate::session::Session;
+
+/// Answers one POST of an admitted caller.
+pub(crate) async fn post(caller: Arc<Caller>, inbound: Inbound) -> Response {
+    let Inbound { parts, body, .. } = inbound;
+    if !head::is_json(&parts.headers) {
+        return refuse(&Refusal::new(
+            415,
+            INVALID_REQUEST,
+            "Content-Type must be application/json",
+        ));
+    }
+    if caller.accept.nothing() {
+        return refuse(&Refusal::new(
+            406,
+            INVALID_REQUEST,
+            "Accept must allow application/json or text/event-stream",
+        ));
+    }
+    let body = match body.collect(caller.limits.request_bytes).await {
+        Ok(body) => body,
+        Err(error) => return refuse(&bad_body(error)),
+    };
+    if jsonrpc::is_batch(&body) {
+        return batch::post(caller, &parts, body).await;
+    }
+    let limits = limits(&caller);
+    let envelope = match jsonrpc::scan(&body, &limits) {
+        Ok(envelope) => envelope,
+        Err(error) => return refuse(&unreadable(&error)),
+    };
+    let version = door::field(&parts.headers, PROTOCOL_VERSION);
+    let era = era_of(version, &envelope);
+    caller.proxy.books.metrics.request(caller.worker.index(), era);
+    match era {
+        Era::Legacy => legacy::post(caller, &parts, &envelope, &body).await,
+        Era::Modern => modern::post(caller, &parts, &envelope, &body).await,
+    }
+}
+
+/// The era of a message: the version in `_meta` or in the header decides. A version that nobody knows is answered like
+/// a modern one, with the list of those that are spoken here (P-12, P-75); `Mcp-Method` and its kin decide nothing.
+fn era_of(version: HeaderField<'_>, envelope: &Envelope<'_>) -> Era {
+    let unknown = match version {
+        HeaderField::Single(value) => std::str::from_utf8(value)
+            .ok()
+            .and_then(|value| Revision::parse(value.trim()))
+            .is_none(),
+        HeaderField::Missing => false,
+        HeaderField::Repeated => true,
+    };
+    let opens = envelope.kind == Kind::Response || envelope.called() == sallyport_mcp::Method::Initialize;
+    if unknown && !opens {
+        return Era::Modern;
+    }
+    mirror::classify(version, envelope)
+}
+
+/// Ends a legacy session (2025-06-18, Transports, Session Management). Without a session: 405.
+pub(crate) fn delete(caller: &Arc<Caller>, parts: &Parts) -> Response {
+    match session_of(caller, &parts.headers) {
+        Ok(Some(session)) => {
+            caller.proxy.sessions.end(&session);
+            let mut response = door::accepted();
+            *response.status_mut() = http::StatusCode::NO_CONTENT;
+            response
+        }
+        Ok(None) => door::method_not_allowed(),
+        Err(refusal) => refuse(&refusal),
+    }
+}
+
+/// The session that a request names, if it names one.
+///
+/// # Errors
+/// 404 for one that is unknown, ended, of another principal or endpoint: all alike (P-73, P-74).
+pub(crate) fn session_of(caller: &Caller, headers: &HeaderMap) -> Result<Option<Arc<Session>>, Refusal> {
+    let id = match head::one(headers, SESSION_ID) {
+        One::Missing => return Ok(None),
+        One::Value(id) => id,
+        One::Bad => {
+            return Err(Refusal::new(400, INVALID_REQUEST, "Mcp-Session-Id is malformed"));
+        }
+    };
+    let found = caller
+        .proxy
+        .sessions
+        .find(&caller.key, &caller.endpoint.key, id, &caller.limits);
+    let gone = || Refusal::new(404, INVALID_REQUEST, "Session not found: initialize again");
+    found.map(Some).ok_or_else(gone)
+}
+
+/// The bounds on what clients send.
+fn limits(caller: &Caller) -> Limits {
+    Limits {
+        depth: caller.limits.depth,
+        ..Limits::CLIENT
+    }
+}
+
+/// An answer without an id.
+fn refuse(refusal: &Refusal) -> Response {
+    door::message(refusal.status, refusal.message(None))
+}
+
+/// An answer to a request.
+fn refuse_to(id: &[u8], refusal: &Refusal) -> Response {
+    door::message(refusal.status, refusal.message(Some(id)))
+}
+
+fn unreadable(error: &ScanError) -> Refusal {
+    Refusal::new(ScanError::STATUS, error.code(), error.to_string())
+}
+
+fn bad_body(error: BodyError) -> Refusal {
+    Refusal::new(error.status().as_u16(), INVALID_REQUEST, error.to_string())
+}
+
+/// The part of a message as bytes that share its memory.
+fn share(body: &Bytes, part: &[u8]) -> Bytes {
+    if part.is_empty() {
+        return Bytes::new();
+    }
+    body.slice_ref(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
+
+    fn era(version: Option<&'static str>, message: &str) -> Era {
+        let field = version.map_or(HeaderField::Missing, |v| HeaderField::Single(v.as_bytes()));
+        let envelope = jsonrpc::scan(message.as_bytes(), &Limits::CLIENT).expect("a message");
+        era_of(field, &envelope)
+    }
+
+    #[test]
+    fn r24_the_version_decides_and_nothing_else() {
+        let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+        let modern = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{{META}}}}}"#);
+        let initialize =
+            r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2026-07-28"}}"#;
+        let response = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+        for (version, message, expected) in [
+            (None, list, Era::Legacy),
+            (Some("2025-06-18"), list, Era::Legacy),
+            (Some("2024-11-05"), list, Era::Legacy),
+            (Some("2026-07-28"), list, Era::Modern),
+            (Some("2099-01-01"), list, Era::Modern),
+            (Some("nonsense"), list, Era::Modern),
+            (None, modern.as_str(), Era::Modern),
+            (Some("2025-11-25"), modern.as_str(), Era::Modern),
+            (None, initialize, Era::Legacy),
+            (Some("2026-07-28"), initialize, Era::Legacy),
+            (Some("nonsense"), initialize, Era::Legacy),
+            (Some("2025-11-25"), response, Era::Legacy),
+            (None, response, Era::Legacy),
+        ] {
+            assert_eq!(era(version, message), expected, "{version:?} {message}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The modern era: every request stands for itself, and its headers say what its body says.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use sallyport_mcp::capabilities::ClientCapabilities;
+use sallyport_mcp::catalogue::ListKind;
+use sallyport_mcp::error;
+use sallyport_mcp::json;
+use sallyport_mcp::jsonrpc::{Envelope, Key, Kind, Params};
+use sallyport_mcp::meta::ModernMeta;
+use sallyport_mcp::method::Method;
+use sallyport_mcp::mirror::{self, MirrorError};
+use sallyport_mcp::revision::{Era, Revision};
+use sallyport_mcp::session::Resume;
+use sallyport_mcp::splice::ObjectEdit;
+use sallyport_net::Response;
+
+use super::{listen, lists, notifications, refuse_to, share};
+use crate::asked;
+use crate::call::{Call, prepare};
+use crate::caller::{Caller, Client, Modern};
+use crate::deliver::{self, Said};
+use crate::door;
+use crate::exchange::ClientView;
+use crate::park::{self, Resumed};
+use crate::refusal::Refusal;
+use crate::{relay, state};
+
+/// Answers one message.
+pub(super) async fn post(
+    caller: Arc<Caller>,
+    parts: &Parts,
+    envelope: &Envelope<'_>,
+    body: &Bytes,
+) -> Response {
+    let Some(id) = envelope.id_raw().filter(|_| envelope.kind == Kind::Request) else {
+        return notifications::modern(envelope);
+    };
+    let meta = match mirror::admit(|name| door::field(&parts.headers, name), envelope) {
+        Ok(meta) => meta,
+        Err(error) => return refuse_to(id, &mismatch(&error)),
+    };
+    let id = share(body, id);
+    let said = match envelope.called() {
+        Method::Listen => return listen::listen(&caller, parts, envelope, &meta, id).await,
+        called @ (Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::Complete) => {
+            let checked = mirrored(&caller, parts, called, envelope);
+            match checked.map_err(|error| mismatch(&error)) {
+                Ok(()) => call(&caller, envelope, &meta, body, &id).await,
+                Err(refusal) => Err(refusal),
+            }
+        }
+        Method::Discover => {
+            let caller = caller.settled().await;
+            Ok(Said::message(error::result(&id, &caller.endpoint.discover())))
+        }
+        listing => match ListKind::of(listing) {
+            Some(kind) => {
+                let caller = caller.settled().await;
+                let list = lists::list(&caller, kind, Era::Modern, envelope.params.as_ref());
+                list.map(|result| Said::message(error::result(&id, &result)))
+            }
+            None => Err(Refusal::method(Era::Modern)),
+        },
+    };
+    let said = said.unwrap_or_else(|refusal| Said::refusal(&id, &refusal));
+    deliver::say(&caller, None, said).await
+}
+
+fn mismatch(error: &MirrorError) -> Refusal {
+    let refusal = Refusal::new(error.status(), error.code(), error.to_string());
+    match error.data() {
+        Some(data) => refusal.with(data),
+        None => refusal,
+    }
+}
+
+/// Compares the headers of a tool's mirrored arguments with the body (2026-07-28, Custom Parameter Headers).
+fn mirrored(
+    caller: &Caller,
+    parts: &Parts,
+    called: Method,
+    envelope: &Envelope<'_>,
+) -> Result<(), MirrorError> {
+    if called != Method::ToolsCall {
+        return Ok(());
+    }
+    let params = envelope.params.as_ref();
+    let Some(name) = params.and_then(Params::name) else {
+        return Ok(());
+    };
+    let headers = caller.endpoint.mirrored(&name.value);
+    let arguments = params.and_then(Params::arguments);
+    mirror::check_params(|name| door::field(&parts.headers, name), arguments, headers)
+}
+
+/// The client as this request describes it.
+pub(super) fn client(caller: &Caller, meta: &ModernMeta<'_>) -> Client {
+    Client::Modern(Arc::new(Modern {
+        view: ClientView {
+            principal: caller.key.clone(),
+            session: None,
+            revision: Revision::NEWEST_MODERN,
+            info: crate::caller::own(meta.client_info),
+            capabilities: Bytes::copy_from_slice(meta.capabilities),
+        },
+        can: ClientCapabilities::parse(meta.capabilities),
+    }))
+}
+
+async fn call(
+    caller: &Arc<Caller>,
+    envelope: &Envelope<'_>,
+    meta: &ModernMeta<'_>,
+    body: &Bytes,
+    id: &Bytes,
+) -> Result<Said, Refusal> {
+    let mut asked = asked::read(envelope, body, id.clone())?;
+    asked.log_level = meta.log_level.map(|level| level.as_str().into());
+    let caller = caller.settled_for(&asked).await;
+    let call = prepare(Arc::clone(&caller), client(&caller, meta), asked)?;
+    let retry = envelope.params.as_ref().filter(|params| params.is_retry());
+    let Some(retry) = retry else {
+        return Ok(Said::Running(Box::pin(relay::start(call))));
+    };
+    resume(call, retry)
+}
+
+/// The second round of a call: it bears the state that the first one ended with.
+fn resume(mut call: Call, retry: &Params<'_>) -> Result<Said, Refusal> {
+    let Some(raw) = retry.get(Key::RequestState) else {
+        // Answers without a state: a server that gave none knows what to make of them.
+        return Ok(Said::Running(Box::pin(relay::start(call))));
+    };
+    let state = json::decode(raw).ok_or_else(state::expired)?;
+    let going_on = state::open(&call, &state).and_then(|resume| match resume {
+        Resume::Relayed { state, .. } => {
+            call.params = with_state(&call.params, state.as_deref()).ok_or_else(state::expired)?;
+            Ok(None)
+        }
+        parked @ Resume::Parked { .. } => Ok(Some(parked)),
+    });
+    let parked = match going_on {
+        Ok(None) => return Ok(Said::Running(Box::pin(relay::start(call)))),
+        Ok(Some(parked)) => parked,
+        Err(refusal) => {
+            call.refused("requestState");
+            return Err(refusal);
+        }
+    };
+    match park::resume(call, &parked, retry.get(Key::InputResponses))? {
+        Resumed::Running(relay) => Ok(Said::Running(Box::pin(relay::run(*relay)))),
+        Resumed::Again(out) => Ok(Said::Running(Box::pin(futures_util::stream::iter([out])))),
+    }
+}
+
+/// The parameters with the server's own state in the place of the sealed one (P-50).
+fn with_state(params: &[u8], state: Option<&str>) -> Option<Bytes> {
+    let mut edit = ObjectEdit::new(params).ok()?;
+    match state {
+        Some(state) => edit.set("requestState", json::quote(state)),
+        None => edit.remove("requestState"),
+    };
+    Some(edit.finish().into())
+}

@@ -1,0 +1,203 @@
+//! Who hears what outside of requests: listen streams of modern clients, and the ears that servers speak into.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use bytes::Bytes;
+use sallyport_core::{PrincipalKey, Random, ServerName};
+use sallyport_mcp::capabilities::ClientCapabilities;
+use sallyport_mcp::jsonrpc::{Limits, scan};
+use sallyport_mcp::method::Method;
+
+use crate::ask::Questions;
+use crate::exchange::{Downstream, Question};
+use crate::notice::{self, Changes};
+use crate::session::Sessions;
+use crate::stream::{Feed, Outbox};
+use crate::sync::lock;
+
+/// A resource of a server, by the server's own URI.
+pub(crate) type Remote = (ServerName, Box<str>);
+
+/// One `subscriptions/listen` stream.
+pub(crate) struct Listen {
+    /// Whose it is.
+    pub(crate) owner: PrincipalKey,
+    /// At which endpoint.
+    pub(crate) endpoint: Arc<str>,
+    /// Which list changes were asked for.
+    pub(crate) wants: Changes,
+    /// The resources that were asked for, with the URIs that the client knows.
+    pub(crate) follows: HashMap<Remote, Box<str>>,
+    /// The raw id of the request.
+    pub(crate) id: Bytes,
+    /// The stream.
+    pub(crate) feed: Feed,
+}
+
+impl Listen {
+    fn tell(&self, message: &[u8]) {
+        self.feed.send(notice::tagged(message, &self.id));
+    }
+
+    fn updated(&self, resource: &Remote, message: &[u8]) {
+        if let Some(visible) = self.follows.get(resource) {
+            self.tell(&notice::with_uri(message, visible));
+        }
+    }
+}
+
+/// All listen streams.
+#[derive(Default)]
+pub(crate) struct Hub {
+    listens: Mutex<HashMap<u64, Arc<Listen>>>,
+    next: AtomicU64,
+}
+
+/// A listen stream's place in the hub, left on drop.
+pub(crate) struct Place {
+    hub: Arc<Hub>,
+    number: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.hub.listens).remove(&self.number);
+    }
+}
+
+impl Hub {
+    /// Enters a stream.
+    pub(crate) fn enter(self: &Arc<Self>, listen: Listen) -> Place {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        lock(&self.listens).insert(number, Arc::new(listen));
+        Place {
+            hub: Arc::clone(self),
+            number,
+        }
+    }
+
+    /// Tells the listeners of an endpoint which of its lists have changed.
+    pub(crate) fn changed(&self, endpoint: &str, changes: Changes) {
+        for listen in self.those(|listen| *listen.endpoint == *endpoint) {
+            for message in changes.only(listen.wants).messages() {
+                listen.tell(&message);
+            }
+        }
+    }
+
+    fn those(&self, fits: impl Fn(&Listen) -> bool) -> Vec<Arc<Listen>> {
+        let listens = lock(&self.listens);
+        listens.values().filter(|listen| fits(listen)).cloned().collect()
+    }
+}
+
+/// What a server said outside of any call, as far as it concerns anyone.
+enum Said {
+    /// This resource has changed.
+    Updated(Remote),
+    /// For whoever has the session: log messages, the end of a URL elicitation.
+    Words,
+    /// Nothing that is passed on. List changes are seen by the catalogue, which compares before it tells.
+    Nothing,
+}
+
+fn understand(server: &ServerName, message: &[u8]) -> Said {
+    let Ok(envelope) = scan(message, &Limits::SERVER) else {
+        return Said::Nothing;
+    };
+    match envelope.called() {
+        Method::ResourceUpdated => {
+            let uri = envelope.params.as_ref().and_then(|p| p.uri());
+            uri.map_or(Said::Nothing, |uri| {
+                Said::Updated((server.clone(), uri.value.into()))
+            })
+        }
+        Method::LogMessage | Method::ElicitationComplete => Said::Words,
+        _ => Said::Nothing,
+    }
+}
+
+/// The ears of one legacy session.
+pub(crate) struct SessionEars {
+    pub(crate) outbox: Outbox,
+    pub(crate) questions: Arc<Questions>,
+    pub(crate) can: ClientCapabilities,
+    pub(crate) follows: Mutex<HashMap<Remote, Box<str>>>,
+    pub(crate) random: Arc<dyn Random>,
+}
+
+impl SessionEars {
+    fn updated(&self, resource: &Remote, message: &[u8]) {
+        let visible = lock(&self.follows).get(resource).cloned();
+        if let Some(visible) = visible {
+            self.outbox.send(notice::with_uri(message, &visible));
+        }
+    }
+}
+
+impl Downstream for SessionEars {
+    fn notify(&self, server: &ServerName, message: Bytes) {
+        match understand(server, &message) {
+            Said::Updated(resource) => self.updated(&resource, &message),
+            Said::Words => self.outbox.send(message),
+            Said::Nothing => {}
+        }
+    }
+
+    /// Put on the session's stream if the client can answer such a question and listens; else the server is told that
+    /// there is no answer.
+    fn ask(&self, _server: &ServerName, question: Question) {
+        let method = Method::parse(&question.method);
+        if !self.outbox.is_open() || !self.can.allow(method, question.params.as_deref()) {
+            return;
+        }
+        if let Some((asked, message)) = self.questions.ask(&*self.random, question) {
+            asked.leave_open();
+            self.outbox.send(message);
+        }
+    }
+}
+
+/// The ears of one principal's modern requests at all its endpoints.
+pub(crate) struct ModernEars {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) owner: PrincipalKey,
+}
+
+impl Downstream for ModernEars {
+    fn notify(&self, server: &ServerName, message: Bytes) {
+        if let Said::Updated(resource) = understand(server, &message) {
+            for listen in self.hub.those(|listen| listen.owner == self.owner) {
+                listen.updated(&resource, &message);
+            }
+        }
+    }
+
+    /// A modern client cannot be asked outside of a call.
+    fn ask(&self, _server: &ServerName, _question: Question) {}
+}
+
+/// The ears of a server that everyone shares: who follows a resource hears of it, whoever's request started that.
+pub(crate) struct SharedEars {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) sessions: Weak<Sessions>,
+}
+
+impl Downstream for SharedEars {
+    fn notify(&self, server: &ServerName, message: Bytes) {
+        let Said::Updated(resource) = understand(server, &message) else {
+            return;
+        };
+        for listen in self.hub.those(|_| true) {
+            listen.updated(&resource, &message);
+        }
+        if let Some(sessions) = self.sessions.upgrade() {
+            sessions.each(|session| session.ears.updated(&resource, &message));
+        }
+    }
+
+    /// Nobody in particular is there to answer.
+    fn ask(&self, _server: &ServerName, _question: Question) {}
+}

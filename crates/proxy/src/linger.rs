@@ -1,0 +1,90 @@
+//! A legacy client that leaves has not cancelled its request (2025-06-18 transports, "Disconnection"): the call goes
+//! on without it until its end.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::{Stream, StreamExt as _};
+use tokio::runtime::Handle;
+
+/// What goes on with a stream whose reader left.
+type Sink<T> = Box<dyn FnMut(T) + Send>;
+
+/// A stream that is read to its end even when its reader goes away.
+pub(crate) struct Lingering<S: Stream + Send + Unpin + 'static> {
+    inner: Option<(S, Sink<S::Item>)>,
+}
+
+impl<S: Stream + Send + Unpin + 'static> Lingering<S>
+where
+    S::Item: Send,
+{
+    /// Wraps a stream; items that come after the reader has left go to `sink`.
+    pub(crate) fn new(stream: S, sink: impl FnMut(S::Item) + Send + 'static) -> Self {
+        Self {
+            inner: Some((stream, Box::new(sink))),
+        }
+    }
+}
+
+impl<S: Stream + Send + Unpin + 'static> Stream for Lingering<S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let Some((stream, _)) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
+        let next = stream.poll_next_unpin(cx);
+        if matches!(next, Poll::Ready(None)) {
+            self.inner = None;
+        }
+        next
+    }
+}
+
+impl<S: Stream + Send + Unpin + 'static> Drop for Lingering<S> {
+    fn drop(&mut self) {
+        let Some((mut stream, mut sink)) = self.inner.take() else {
+            return;
+        };
+        // Outside of a runtime (at the end of the process) the call is dropped with its reader.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                while let Some(item) = stream.next().await {
+                    sink(item);
+                }
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+    use tokio::sync::mpsc;
+
+    #[tokio::test]
+    async fn an_abandoned_stream_is_read_to_its_end() {
+        let (seen, mut rest) = mpsc::unbounded_channel();
+        let mut reader = Lingering::new(stream::iter(1..=3), move |n| {
+            let _ = seen.send(n);
+        });
+        assert_eq!(reader.next().await, Some(1));
+        drop(reader);
+        assert_eq!((rest.recv().await, rest.recv().await), (Some(2), Some(3)));
+        assert_eq!(rest.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_finished_stream_leaves_nothing_behind() {
+        let (seen, mut rest) = mpsc::unbounded_channel::<i32>();
+        let mut reader = Lingering::new(stream::iter([1]), move |n| {
+            let _ = seen.send(n);
+        });
+        assert_eq!(reader.next().await, Some(1));
+        assert_eq!(reader.next().await, None);
+        drop(reader);
+        assert_eq!(rest.recv().await, None);
+    }
+}

@@ -1,0 +1,223 @@
+//! The proxy as a whole.
+
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use sallyport_core::audit::Audit;
+use sallyport_core::capability::{SealState, VerifyToken};
+use sallyport_core::{Clock, Random};
+use sallyport_net::{Inbound, Response, Worker};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::call;
+use crate::exchange::ClientView;
+use crate::hub::Hub;
+use crate::limits::Usage;
+use crate::metrics::Metrics;
+use crate::park::Lot;
+use crate::pulse::Pulse;
+use crate::record::Books;
+use crate::session::Sessions;
+use crate::spec::ProxyConfig;
+use crate::state::Used;
+use crate::strangers::Strangers;
+use crate::sync::lock;
+use crate::upstream::Upstreams;
+use crate::world::{self, Builder, World};
+
+/// How often what has grown too old is looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// What the proxy needs of the rest.
+#[derive(Clone)]
+pub struct ProxyDeps {
+    /// Turns tokens into principals.
+    pub verifier: Arc<dyn VerifyToken>,
+    /// Seals sessions, cursors and states.
+    pub sealer: Arc<dyn SealState>,
+    /// Where calls and refusals are recorded.
+    pub audit: Arc<dyn Audit>,
+    /// Wall-clock time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub random: Arc<dyn Random>,
+    /// The servers behind.
+    pub upstreams: Arc<Upstreams>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where the snapshot is rebuilt and old things are looked for: never a data thread.
+    pub control: Handle,
+}
+
+/// The MCP data path: every endpoint, every session, every running call.
+pub struct Proxy {
+    pub(crate) verifier: Arc<dyn VerifyToken>,
+    pub(crate) sealer: Arc<dyn SealState>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) upstreams: Arc<Upstreams>,
+    pub(crate) books: Books,
+    pub(crate) world: ArcSwap<World>,
+    pub(crate) builder: Mutex<Builder>,
+    pub(crate) rebuilt: watch::Sender<u64>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) lot: Lot,
+    pub(crate) used: Used,
+    pub(crate) usage: Usage,
+    pub(crate) strangers: Strangers,
+    pub(crate) pulse: Pulse,
+    /// Cancelled when streams are to end in good order.
+    pub(crate) closing: CancellationToken,
+}
+
+impl Proxy {
+    /// Starts with a configuration: the servers are told of it, the snapshot is built, its upkeep runs on the control
+    /// runtime until the proxy is dropped.
+    #[must_use]
+    pub fn new(deps: ProxyDeps, config: ProxyConfig) -> Arc<Self> {
+        let books = Books {
+            audit: deps.audit,
+            metrics: deps.metrics,
+            clock: deps.clock,
+        };
+        let (gone, left) = mpsc::unbounded_channel();
+        let sessions = Sessions::new(
+            Arc::clone(&deps.sealer),
+            Arc::clone(&deps.random),
+            books.clone(),
+            gone,
+        );
+        deps.upstreams.apply(config.servers.clone());
+        let fleet = deps.upstreams.watch();
+        let keep_alive = config.limits.keep_alive;
+        let mut builder = Builder::new(config);
+        let now = books.clock.now();
+        let built = builder.build(&Arc::clone(&fleet.borrow()), None, now);
+        let proxy = Arc::new(Self {
+            verifier: deps.verifier,
+            sealer: deps.sealer,
+            upstreams: deps.upstreams,
+            books,
+            world: ArcSwap::new(built.world),
+            builder: Mutex::new(builder),
+            rebuilt: watch::Sender::new(0),
+            sessions: Arc::new(sessions),
+            hub: Arc::default(),
+            lot: Lot::new(&*deps.random),
+            random: deps.random,
+            used: Used::default(),
+            usage: Usage::new(),
+            strangers: Strangers::default(),
+            pulse: Pulse::new(),
+            closing: CancellationToken::new(),
+        });
+        let weak = Arc::downgrade(&proxy);
+        deps.control.spawn(world::watch(Weak::clone(&weak), fleet));
+        deps.control.spawn(beat(Weak::clone(&weak), keep_alive));
+        deps.control.spawn(sweep(Weak::clone(&weak)));
+        deps.control.spawn(let_go(weak, left));
+        proxy
+    }
+
+    /// Goes on with another configuration. Servers that did not change are left alone, sessions stay; clients whose
+    /// lists change are told.
+    pub fn apply(&self, config: ProxyConfig) {
+        self.upstreams.apply(config.servers.clone());
+        lock(&self.builder).apply(config);
+        let fleet = Arc::clone(&self.upstreams.watch().borrow());
+        world::rebuild(self, &fleet);
+    }
+
+    /// Whether a path may be one of an MCP endpoint: `/mcp`, `/mcp/…` or `/servers/…/mcp`, with or without a slash at
+    /// its end.
+    #[must_use]
+    pub fn owns(path: &str) -> bool {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        path == "/mcp" || path.starts_with("/mcp/") || is_servers(path)
+    }
+
+    /// Answers one request to an MCP endpoint. `Host` and `Origin` have been checked by the caller. Dropping the future, or
+    /// the body of the answer, cancels a modern client's request and leaves a legacy client's running.
+    pub async fn handle(self: &Arc<Self>, worker: &Arc<Worker>, inbound: Inbound) -> Response {
+        call::serve(self, worker, inbound).await
+    }
+
+    /// Ends the streams that would stay open, in good order; running calls go on.
+    pub fn close_streams(&self) {
+        self.closing.cancel();
+    }
+
+    /// Whether every server of every endpoint has introduced itself, or had its time to.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.world.load().is_settled(self.books.clock.now())
+    }
+}
+
+fn is_servers(path: &str) -> bool {
+    let name = path
+        .strip_prefix("/servers/")
+        .and_then(|rest| rest.strip_suffix("/mcp"));
+    name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
+}
+
+async fn beat(proxy: Weak<Proxy>, every: Duration) {
+    loop {
+        tokio::time::sleep(every.max(Duration::from_millis(10))).await;
+        let Some(proxy) = proxy.upgrade() else { return };
+        proxy.pulse.beat();
+    }
+}
+
+async fn sweep(proxy: Weak<Proxy>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let Some(proxy) = proxy.upgrade() else { return };
+        let now = proxy.books.clock.now();
+        let limits = proxy.world.load().limits;
+        proxy.sessions.sweep(&limits);
+        proxy.lot.sweep(now);
+        proxy.used.sweep(now);
+        proxy.usage.sweep();
+    }
+}
+
+/// Lets go of what servers hold for sessions that have ended.
+async fn let_go(proxy: Weak<Proxy>, mut left: mpsc::UnboundedReceiver<ClientView>) {
+    while let Some(view) = left.recv().await {
+        let Some(proxy) = proxy.upgrade() else { return };
+        let servers: Vec<_> = proxy.upstreams.watch().borrow().servers.keys().cloned().collect();
+        for server in servers {
+            if let Some(upstream) = proxy.upstreams.get(&server) {
+                upstream.drop_session(&view).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_paths_of_the_endpoints() {
+        for (path, owned) in [
+            ("/mcp", true),
+            ("/mcp/", true),
+            ("/mcp/default", true),
+            ("/mcp/default/", true),
+            ("/servers/docs/mcp", true),
+            ("/servers/docs/mcp/", true),
+            ("/servers//mcp", false),
+            ("/servers/a/b/mcp", false),
+            ("/mcpx", false),
+            ("/", false),
+            ("", false),
+        ] {
+            assert_eq!(Proxy::owns(path), owned, "{path}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Why a request gets an error instead of its answer, and the one form in which it is told.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use sallyport_core::fault::{Blame, Fault};
+use sallyport_mcp::error;
+use sallyport_mcp::revision::Era;
+
+/// A request that gets an error.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Refusal {
+    /// The HTTP status, as long as nothing has been sent.
+    pub(crate) status: u16,
+    /// The JSON-RPC code.
+    pub(crate) code: i32,
+    /// In words for the client: nothing that it could not know already.
+    pub(crate) text: Cow<'static, str>,
+    /// A raw JSON value.
+    pub(crate) data: Option<String>,
+}
+
+impl Refusal {
+    /// An error in the parameters, told within a successful HTTP exchange.
+    pub(crate) fn params(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(200, error::INVALID_PARAMS, text)
+    }
+
+    pub(crate) fn new(status: u16, code: i32, text: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            code,
+            text: text.into(),
+            data: None,
+        }
+    }
+
+    /// A method that is not served: 404 in the modern era (2026-07-28, Transports); in the legacy era 404 would mean
+    /// that the session is gone.
+    pub(crate) fn method(era: Era) -> Self {
+        let status = if era == Era::Modern { 404 } else { 200 };
+        Self::new(status, error::METHOD_NOT_FOUND, "Method not found")
+    }
+
+    /// The audit trail cannot be written (AL-04).
+    pub(crate) fn unrecorded() -> Self {
+        Self::new(
+            503,
+            error::INTERNAL_ERROR,
+            "Not available: the call cannot be recorded",
+        )
+    }
+
+    /// More of something than one principal may have.
+    pub(crate) fn too_many(what: &'static str) -> Self {
+        Self::new(429, error::INTERNAL_ERROR, format!("Too many {what} at once"))
+    }
+
+    /// The server behind failed. The client learns that, and whether trying again is of use; the cause is for the log.
+    pub(crate) fn fault(fault: &Fault) -> Self {
+        let text = match fault.blame {
+            Blame::Upstream => "The server behind the gateway did not answer",
+            Blame::Client => "The request cannot be served",
+            Blame::Gateway => "The gateway failed",
+        };
+        Self::new(200, error::INTERNAL_ERROR, text)
+    }
+
+    /// With `data`, a raw JSON value.
+    pub(crate) fn with(mut self, data: String) -> Self {
+        self.data = Some(data);
+        self
+    }
+
+    /// The message.
+    pub(crate) fn message(&self, id: Option<&[u8]>) -> Bytes {
+        error::message(id, self.code, &self.text, self.data.as_deref())
+    }
+}

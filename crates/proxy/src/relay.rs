@@ -1,0 +1,266 @@
+//! A running call as the client hears it: what the server says, turned into the client's era, one message at a time.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{self, Stream, StreamExt as _};
+use sallyport_core::audit::Outcome;
+use sallyport_core::fault::Fault;
+use sallyport_mcp::method::Method;
+use sallyport_mcp::revision::Era;
+use tokio::time::{Instant, timeout_at};
+
+use crate::ask::Asked;
+use crate::call::Call;
+use crate::caller::Client;
+use crate::exchange::{Message, Question, Reply};
+use crate::refusal::Refusal;
+use crate::translate::{self, Terminal};
+use crate::unfold::Round;
+use crate::{notice, park, unfold};
+
+/// How long after a legacy server's first question others are waited for, so that the client is asked once.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// How often a server may ask again within one call (P-54).
+pub(crate) const MAX_ROUNDS: u8 = 10;
+
+/// One message to the client.
+#[derive(Debug)]
+pub(crate) enum Out {
+    /// A notification about the call.
+    Notification(Bytes),
+    /// A request of the gateway to a legacy client.
+    Request(Bytes),
+    /// The response. Nothing follows.
+    Last {
+        /// The HTTP status, as long as nothing has been sent.
+        status: u16,
+        /// The message.
+        message: Bytes,
+    },
+}
+
+/// What a client hears of one call.
+pub(crate) type Outgoing = Pin<Box<dyn Stream<Item = Out> + Send>>;
+
+/// A running call. Dropping it cancels the call.
+pub(crate) struct Relay {
+    pub(crate) call: Call,
+    pub(crate) stage: Stage,
+    /// Messages that go out before anything else is read.
+    pub(crate) queue: VecDeque<Out>,
+    /// Questions that the client has been asked; withdrawn with the call.
+    pub(crate) asked: Vec<Asked>,
+    /// A legacy server's questions for a modern client, gathered until then.
+    pub(crate) gathered: Vec<Question>,
+    gather_until: Option<Instant>,
+    /// The era spoken with the server.
+    pub(crate) era: Era,
+    pub(crate) rounds: u8,
+    /// Set when answers bear another id, or progress another token, than the client now waits for.
+    pub(crate) relabel: Option<Label>,
+}
+
+/// What the client now waits for.
+pub(crate) struct Label {
+    pub(crate) id: Bytes,
+    /// `None`: the client does not want progress any more.
+    pub(crate) progress_token: Option<Bytes>,
+}
+
+/// How far a call has come.
+pub(crate) enum Stage {
+    /// Not sent yet: with these parameters, under this id.
+    Ready(Bytes, Bytes),
+    /// The server is answering.
+    Answering(Pin<Box<dyn Stream<Item = Result<Message, Fault>> + Send>>),
+    /// The client has been asked on behalf of a modern server.
+    Waiting(Round),
+}
+
+/// Starts a call. Nothing is sent before the stream is read.
+pub(crate) fn start(call: Call) -> impl Stream<Item = Out> + Send {
+    let stage = Stage::Ready(call.params.clone(), call.id.clone());
+    run(Relay {
+        era: call.client.era(),
+        call,
+        stage,
+        queue: VecDeque::new(),
+        asked: Vec::new(),
+        gathered: Vec::new(),
+        gather_until: None,
+        rounds: 0,
+        relabel: None,
+    })
+}
+
+/// The messages of a call from where it stands.
+pub(crate) fn run(relay: Relay) -> impl Stream<Item = Out> + Send {
+    stream::unfold(Some(relay), |relay| async { Some(relay?.step().await) })
+}
+
+/// A call's step: what the client hears next, and the call unless that was the last.
+pub(crate) type Step = (Out, Option<Relay>);
+
+impl Relay {
+    async fn step(mut self) -> Step {
+        loop {
+            if let Some(out) = self.queue.pop_front() {
+                return (out, Some(self));
+            }
+            if self.gather_is_over() {
+                return park::park(self);
+            }
+            let message = match self.advance().await {
+                Ok(Some(message)) => message,
+                Ok(None) => continue,
+                Err(refusal) => return self.refused(&refusal),
+            };
+            match message {
+                Message::Notification(message) => {
+                    if let Some(out) = self.notification(message) {
+                        return (out, Some(self));
+                    }
+                }
+                Message::Question(question) => self.question(question),
+                Message::Terminal(message) => match self.terminal(message) {
+                    Some(last) => return (last, None),
+                    None => continue,
+                },
+            }
+        }
+    }
+
+    /// Goes on to the next message of the server. `None` when the call has come to another stage, or a time is over.
+    async fn advance(&mut self) -> Result<Option<Message>, Refusal> {
+        match &mut self.stage {
+            Stage::Ready(params, id) => {
+                let (params, id) = (std::mem::take(params), std::mem::take(id));
+                let (reply, era) = self.call.send(params, id).await?;
+                self.era = era;
+                match reply {
+                    Reply::Whole(message) => Ok(Some(Message::Terminal(message))),
+                    Reply::Stream(messages) => {
+                        self.stage = Stage::Answering(messages);
+                        Ok(None)
+                    }
+                }
+            }
+            Stage::Answering(messages) => {
+                let next = match self.gather_until {
+                    None => messages.next().await,
+                    Some(until) => match timeout_at(until, messages.next()).await {
+                        Ok(next) => next,
+                        Err(_) => return Ok(None),
+                    },
+                };
+                match next {
+                    Some(Ok(message)) => Ok(Some(message)),
+                    Some(Err(fault)) => Err(self.call.failed(&fault)),
+                    None => Err(self
+                        .call
+                        .failed(&Fault::upstream("read the answer", "it ended too early"))),
+                }
+            }
+            Stage::Waiting(round) => {
+                let round = std::mem::replace(round, Round::nothing());
+                let (params, id) = unfold::answered(&mut self.call, round).await?;
+                self.asked.clear();
+                self.stage = Stage::Ready(params, id);
+                Ok(None)
+            }
+        }
+    }
+
+    fn notification(&self, message: Bytes) -> Option<Out> {
+        let message = translate::notification(message, self.call.client.era(), &self.call)?;
+        let Some(label) = &self.relabel else {
+            return Some(Out::Notification(message));
+        };
+        if !translate::is_progress(&message) {
+            return Some(Out::Notification(message));
+        }
+        let token = label.progress_token.as_ref()?;
+        Some(Out::Notification(notice::with_progress_token(&message, token)))
+    }
+
+    /// A legacy server asks. Without a way to answer the question is dropped, which tells the server so.
+    fn question(&mut self, question: Question) {
+        let method = Method::parse(&question.method);
+        if !self.call.client.can().allow(method, question.params.as_deref()) || !self.can_ask() {
+            return;
+        }
+        let question = translate::question(question, &self.call);
+        match &self.call.client {
+            Client::Legacy(session) => {
+                let random = &*self.call.caller.proxy.random;
+                if let Some((asked, message)) = session.ears.questions.ask(random, question) {
+                    self.asked.push(asked);
+                    self.queue.push_back(Out::Request(message));
+                }
+            }
+            Client::Modern(_) => {
+                self.gathered.push(question);
+                self.gather_until.get_or_insert_with(|| Instant::now() + GATHER);
+            }
+        }
+    }
+
+    /// Whether a question can reach the client: on the call's own stream, or on another of its session.
+    pub(crate) fn can_ask(&self) -> bool {
+        match &self.call.client {
+            Client::Legacy(session) => self.call.caller.accept.events || session.ears.outbox.is_open(),
+            Client::Modern(_) => true,
+        }
+    }
+
+    fn gather_is_over(&self) -> bool {
+        self.gather_until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    /// The server's response. `None` when it asks for more and the client is asked.
+    fn terminal(&mut self, message: Bytes) -> Option<Out> {
+        match translate::terminal(message, self.era, &self.call) {
+            Terminal::Done { status, message, ok } => {
+                let outcome = if ok { Outcome::Ok } else { Outcome::Failed };
+                self.call.record.close(outcome, None);
+                let message = match &self.relabel {
+                    Some(label) => notice::with_member(&message, "id", &label.id),
+                    None => message,
+                };
+                Some(Out::Last { status, message })
+            }
+            Terminal::Asks(asks) => match unfold::ask(self, &asks) {
+                Ok(()) => None,
+                Err(refusal) => Some(self.refuse(&refusal)),
+            },
+        }
+    }
+
+    fn refused(mut self, refusal: &Refusal) -> Step {
+        (self.refuse(refusal), None)
+    }
+
+    /// Ends the call with an error of the gateway's own.
+    pub(crate) fn refuse(&mut self, refusal: &Refusal) -> Out {
+        self.call.record.close(Outcome::Failed, None);
+        let id = self.relabel.as_ref().map_or(&self.call.id, |label| &label.id);
+        let status = match self.call.client {
+            Client::Legacy(_) if refusal.status == 404 => 200,
+            _ => refusal.status,
+        };
+        Out::Last {
+            status,
+            message: refusal.message(Some(id)),
+        }
+    }
+
+    /// Takes the gathered questions; the time for gathering starts anew with the next.
+    pub(crate) fn take_gathered(&mut self) -> Vec<Question> {
+        self.gather_until = None;
+        std::mem::take(&mut self.gathered)
+    }
+}

@@ -1,0 +1,224 @@
+//! From the name that a client uses to the server that owns it, within what the endpoint shows (P-106, P-107).
+
+use bytes::Bytes;
+use sallyport_core::ServerName;
+use sallyport_core::policy::{
+    self, Access, Action, CallTool, Complete, Denied, GetPrompt, Permit, ReadResource,
+};
+use sallyport_core::{Principal, policy::Rules};
+use sallyport_mcp::catalogue::ListKind;
+use sallyport_mcp::json;
+use sallyport_mcp::splice::ObjectEdit;
+
+use crate::exchange::{CallParts, OutboundCall};
+use crate::world::Endpoint;
+
+/// What a client asks for, by the name that it knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum What {
+    /// A tool to call.
+    Tool,
+    /// A prompt to fetch.
+    Prompt,
+    /// A resource to read, or to follow.
+    Resource,
+    /// An argument of a prompt to complete.
+    PromptArgument,
+    /// A variable of a resource template to complete.
+    TemplateVariable,
+}
+
+/// Where a request goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Route {
+    /// What is asked for.
+    pub(crate) what: What,
+    /// The name or URI that the client knows.
+    pub(crate) visible: Box<str>,
+    /// The server that owns it.
+    pub(crate) server: ServerName,
+    /// Its name or URI there.
+    pub(crate) remote: Box<str>,
+}
+
+/// The permit for one request, of the kind that it needs.
+#[must_use = "a permit is for sending one call"]
+pub(crate) enum Allowed {
+    Tool(Permit<CallTool>),
+    Prompt(Permit<GetPrompt>),
+    Resource(Permit<ReadResource>),
+    Completion(Permit<Complete>),
+}
+
+impl Allowed {
+    /// Uses the permit up for the one call that it allows.
+    pub(crate) fn into_call(self, parts: CallParts) -> OutboundCall {
+        match self {
+            Self::Tool(permit) => OutboundCall::new(permit, parts),
+            Self::Prompt(permit) => OutboundCall::new(permit, parts),
+            Self::Resource(permit) => OutboundCall::new(permit, parts),
+            Self::Completion(permit) => OutboundCall::new(permit, parts),
+        }
+    }
+}
+
+impl Route {
+    /// Finds the owner of `visible`. What the endpoint does not show has none.
+    pub(crate) fn find(endpoint: &Endpoint, what: What, visible: &str) -> Option<Self> {
+        let found = match what {
+            What::Tool => named(endpoint, ListKind::Tools, visible),
+            What::Prompt | What::PromptArgument => named(endpoint, ListKind::Prompts, visible),
+            What::Resource | What::TemplateVariable => located(endpoint, visible),
+        }?;
+        Some(Self {
+            what,
+            visible: found.visible,
+            server: found.server,
+            remote: found.remote,
+        })
+    }
+
+    /// Judges the request by the endpoint's rules. No rule means no.
+    ///
+    /// # Errors
+    /// [`Denied`] says which rule was missing, for the trail; the client is told nothing of it.
+    pub(crate) fn decide(&self, rules: &Rules, principal: &Principal) -> Result<Allowed, Denied> {
+        let name = &*self.visible;
+        let is_resource = matches!(self.what, What::Resource | What::TemplateVariable);
+        // A resource that is denied under its own URI is denied under a name with a prefix too.
+        if is_resource && rules.resources.deny.iter().any(|glob| glob.matches(&self.remote)) {
+            return Err(Denied::Rule);
+        }
+        match self.what {
+            What::Tool => self
+                .check(rules, principal, Access::Tool(name), |server, target| CallTool {
+                    server,
+                    target,
+                })
+                .map(Allowed::Tool),
+            What::Prompt => self
+                .check(rules, principal, Access::Prompt(name), |server, target| {
+                    GetPrompt { server, target }
+                })
+                .map(Allowed::Prompt),
+            What::Resource => self
+                .check(rules, principal, Access::Resource(name), |server, target| {
+                    ReadResource { server, target }
+                })
+                .map(Allowed::Resource),
+            What::PromptArgument | What::TemplateVariable => {
+                let access = if self.what == What::PromptArgument {
+                    Access::Prompt(name)
+                } else {
+                    Access::Resource(name)
+                };
+                let complete = |server, target| Complete { server, target };
+                self.check(rules, principal, access, complete)
+                    .map(Allowed::Completion)
+            }
+        }
+    }
+
+    /// The parameters with the server's own name in the place of `named`, the one that the client used.
+    pub(crate) fn rename(&self, named: &str, params: Bytes) -> Bytes {
+        if *self.remote == *named {
+            return params;
+        }
+        let Ok(mut edit) = ObjectEdit::new(&params) else {
+            return params;
+        };
+        let remote = json::quote(&self.remote);
+        match self.what {
+            What::Tool | What::Prompt => edit.set("name", remote),
+            What::Resource => edit.set("uri", remote),
+            What::PromptArgument | What::TemplateVariable => {
+                let member = if self.what == What::PromptArgument {
+                    "name"
+                } else {
+                    "uri"
+                };
+                let reference = edit.object().get("ref").map(ObjectEdit::new);
+                let Some(Ok(mut reference)) = reference else {
+                    return params;
+                };
+                reference.set(member, remote);
+                edit.set("ref", reference.finish())
+            }
+        };
+        edit.finish().into()
+    }
+
+    fn check<A: Action>(
+        &self,
+        rules: &Rules,
+        principal: &Principal,
+        access: Access<'_>,
+        action: impl FnOnce(ServerName, Box<str>) -> A,
+    ) -> Result<Permit<A>, Denied> {
+        let action = action(self.server.clone(), self.remote.clone());
+        policy::check(rules, principal, access, action)
+    }
+}
+
+struct Found {
+    server: ServerName,
+    remote: Box<str>,
+    visible: Box<str>,
+}
+
+fn named(endpoint: &Endpoint, kind: ListKind, visible: &str) -> Option<Found> {
+    let entry = endpoint.merged.owner(kind, visible)?;
+    Some(Found {
+        server: entry.server.clone(),
+        remote: entry.remote.clone(),
+        visible: visible.into(),
+    })
+}
+
+/// A resource is found by its URI in the lists, by the label before it, or by a template that it fits. It is judged
+/// under the one name that clients see it under: another spelling is no way around a rule. What no list names is judged
+/// by its text alone, so nothing in that text may climb out of the path that a rule allows.
+fn located(endpoint: &Endpoint, uri: &str) -> Option<Found> {
+    let listed = |kind| endpoint.merged.owner(kind, uri).is_some();
+    if !listed(ListKind::Resources) && !listed(ListKind::Templates) && climbs(uri) {
+        return None;
+    }
+    let route = endpoint.merged.route_uri(uri)?;
+    let visible = endpoint.merged.visible_uri(route.server, &route.remote);
+    Some(Found {
+        server: route.server.clone(),
+        visible: visible.into(),
+        remote: route.remote.into(),
+    })
+}
+
+fn climbs(uri: &str) -> bool {
+    let plain = uri
+        .to_ascii_lowercase()
+        .replace("%2e", ".")
+        .replace("%2f", "/")
+        .replace(['\\', '?', '#'], "/");
+    plain.split('/').any(|segment| segment == "..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unlisted_uris_cannot_climb() {
+        for bad in [
+            "file:///pub/../etc",
+            "file:///pub/%2E%2e/etc",
+            "file:///a/..%2fb",
+            "file:///a/..",
+            "x:..\\\\y/..",
+            "f:///a/..?q",
+        ] {
+            assert!(climbs(bad), "{bad}");
+        }
+        for good in ["file:///a/..b/c", "file:///a/...", "urn:x..y", "a://b/./c"] {
+            assert!(!climbs(good), "{good}");
+        }
+    }
+}

@@ -1,0 +1,426 @@
+//! Legacy sessions: sealed ids that outlive a restart, and what is kept in memory while they are in use.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use sallyport_core::capability::{Purpose, SealState};
+use sallyport_core::{PrincipalKey, Random, ServerName, Timestamp};
+use sallyport_mcp::capabilities::ClientCapabilities;
+use sallyport_mcp::revision::Revision;
+use sallyport_mcp::session::SessionSeal;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::exchange::ClientView;
+use crate::hub::SessionEars;
+use crate::metrics::Gauge;
+use crate::record::Books;
+use crate::spec::ProxyLimits;
+use crate::stream::Outbox;
+use crate::sync::lock;
+use crate::upstream::Listening;
+
+const SHARDS: usize = 16;
+
+/// How many ended sessions are remembered, so that their ids, though well sealed, stay dead.
+const MAX_ENDED: usize = 65_536;
+
+/// One legacy session.
+pub(crate) struct Session {
+    /// The sealed id, as the client sends it.
+    pub(crate) id: Box<str>,
+    /// What servers may know of the client.
+    pub(crate) view: ClientView,
+    /// What it hears outside of requests, what it has been asked, what the client can do.
+    pub(crate) ears: Arc<SessionEars>,
+    /// Its running requests.
+    pub(crate) running: Running,
+    /// The resources it follows, by visible URI; dropping a value ends the subscription at the server.
+    pub(crate) followed: Mutex<HashMap<Box<str>, Listening>>,
+    /// The servers that it has used.
+    linked: Mutex<BTreeSet<ServerName>>,
+    endpoint: Arc<str>,
+    created: Timestamp,
+    seen: AtomicI64,
+    level: Mutex<Level>,
+    cancel: CancellationToken,
+}
+
+/// The session's log level and which servers know it.
+#[derive(Default)]
+struct Level {
+    wanted: Option<Box<str>>,
+    told: HashMap<ServerName, Box<str>>,
+}
+
+impl Session {
+    /// Sets the level of `logging/setLevel`.
+    pub(crate) fn set_level(&self, level: &str) {
+        lock(&self.level).wanted = Some(level.into());
+    }
+
+    /// The level, if one was set.
+    pub(crate) fn level(&self) -> Option<Box<str>> {
+        lock(&self.level).wanted.clone()
+    }
+
+    /// The level, if this server has not been told of it yet; it counts as told.
+    pub(crate) fn level_to_tell(&self, server: &ServerName) -> Option<Box<str>> {
+        let mut level = lock(&self.level);
+        let wanted = level.wanted.clone()?;
+        let told = level.told.insert(server.clone(), wanted.clone());
+        (told.as_ref() != Some(&wanted)).then_some(wanted)
+    }
+
+    /// Notes that the session uses a server.
+    pub(crate) fn note_link(&self, server: &ServerName) {
+        let mut linked = lock(&self.linked);
+        if !linked.contains(server) {
+            linked.insert(server.clone());
+        }
+    }
+
+    /// The servers that the session has used.
+    pub(crate) fn linked(&self) -> Vec<ServerName> {
+        lock(&self.linked).iter().cloned().collect()
+    }
+
+    /// The endpoint that the session was opened at.
+    pub(crate) fn endpoint(&self) -> &Arc<str> {
+        &self.endpoint
+    }
+
+    /// Resolves when the session has ended.
+    pub(crate) fn ended(&self) -> &CancellationToken {
+        &self.cancel
+    }
+
+    fn is_idle(&self) -> bool {
+        self.running.is_empty() && !self.ears.outbox.is_open()
+    }
+
+    fn end(&self) {
+        self.cancel.cancel();
+        self.running.cancel_all();
+        self.ears.outbox.close();
+        lock(&self.followed).clear();
+    }
+}
+
+/// The running requests of a session, by raw id, so that `notifications/cancelled` finds them. One id may run twice: a
+/// client that does so gets both answers, each on its own stream (JR-14).
+#[derive(Debug, Default)]
+pub(crate) struct Running {
+    calls: Mutex<Vec<(u64, Bytes, CancellationToken)>>,
+    next: AtomicU64,
+}
+
+/// A running request; forgotten on drop.
+pub(crate) struct RunningCall {
+    session: Arc<Session>,
+    number: u64,
+    token: CancellationToken,
+}
+
+impl RunningCall {
+    /// Cancelled by the client.
+    pub(crate) fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+}
+
+impl Drop for RunningCall {
+    fn drop(&mut self) {
+        let mut calls = lock(&self.session.running.calls);
+        if let Some(place) = calls.iter().position(|(number, ..)| *number == self.number) {
+            calls.swap_remove(place);
+        }
+    }
+}
+
+impl Session {
+    /// Notes a running request.
+    pub(crate) fn begin(self: &Arc<Self>, id: Bytes) -> RunningCall {
+        let token = CancellationToken::new();
+        let number = self.running.next.fetch_add(1, Ordering::Relaxed);
+        lock(&self.running.calls).push((number, id, token.clone()));
+        RunningCall {
+            session: Arc::clone(self),
+            number,
+            token,
+        }
+    }
+}
+
+impl Running {
+    /// Cancels what runs under this id. Unknown ids are none of our concern (P-67).
+    pub(crate) fn cancel(&self, id: &[u8]) {
+        let calls = lock(&self.calls);
+        for (.., token) in calls.iter().filter(|(_, running, _)| running == id) {
+            token.cancel();
+        }
+    }
+
+    fn cancel_all(&self) {
+        lock(&self.calls).iter().for_each(|(.., token)| token.cancel());
+    }
+
+    fn is_empty(&self) -> bool {
+        lock(&self.calls).is_empty()
+    }
+}
+
+/// All sessions in memory.
+pub(crate) struct Sessions {
+    shards: [Mutex<HashMap<PrincipalKey, Vec<Arc<Session>>>>; SHARDS],
+    hasher: RandomState,
+    ended: Mutex<Ended>,
+    gone: mpsc::UnboundedSender<ClientView>,
+    sealer: Arc<dyn SealState>,
+    random: Arc<dyn Random>,
+    books: Books,
+}
+
+/// The ids of sessions that ended before their time, newest last.
+#[derive(Default)]
+struct Ended {
+    ids: HashSet<Arc<str>>,
+    order: VecDeque<Arc<str>>,
+}
+
+impl Ended {
+    fn add(&mut self, id: &str) {
+        let id: Arc<str> = id.into();
+        if self.ids.insert(Arc::clone(&id)) {
+            self.order.push_back(id);
+        }
+        if self.order.len() > MAX_ENDED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+    }
+}
+
+/// The principal has too many sessions, and all of them are busy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct TooManySessions;
+
+/// What opens a session.
+pub(crate) struct Opening<'a> {
+    pub(crate) owner: &'a PrincipalKey,
+    pub(crate) endpoint: &'a Arc<str>,
+    pub(crate) revision: Revision,
+    pub(crate) info: Option<Vec<u8>>,
+    pub(crate) capabilities: Vec<u8>,
+}
+
+impl Sessions {
+    /// No session yet. The clients of those that leave memory are sent to `gone`, so that what servers hold for them
+    /// can be let go.
+    pub(crate) fn new(
+        sealer: Arc<dyn SealState>,
+        random: Arc<dyn Random>,
+        books: Books,
+        gone: mpsc::UnboundedSender<ClientView>,
+    ) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::new(),
+            ended: Mutex::default(),
+            gone,
+            sealer,
+            random,
+            books,
+        }
+    }
+
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// [`TooManySessions`] when the principal's are all busy.
+    pub(crate) fn open(
+        &self,
+        opening: Opening<'_>,
+        limits: &ProxyLimits,
+    ) -> Result<Arc<Session>, TooManySessions> {
+        let mut nonce = [0; 16];
+        self.random.fill(&mut nonce);
+        let seal = SessionSeal {
+            endpoint: opening.endpoint.to_string(),
+            revision: opening.revision,
+            client_info: opening.info,
+            capabilities: opening.capabilities,
+            nonce,
+            created: self.books.clock.now(),
+        };
+        let binding = binding(opening.owner, opening.endpoint);
+        let id = self.sealer.seal(Purpose::Session, &binding, &seal.encode());
+        let session = self.build(&id, opening.owner, opening.endpoint, seal);
+        self.insert(session, limits)
+    }
+
+    /// The session of this id, if it is this principal's, of this endpoint, and has not ended. One that is not in memory
+    /// (after a restart, or a long silence) is taken up again from its seal.
+    pub(crate) fn find(
+        &self,
+        owner: &PrincipalKey,
+        endpoint: &Arc<str>,
+        id: &str,
+        limits: &ProxyLimits,
+    ) -> Option<Arc<Session>> {
+        let now = self.books.clock.now();
+        let is_it = |s: &&Arc<Session>| &*s.id == id && s.endpoint == *endpoint;
+        let known = lock(self.shard(owner))
+            .get(owner)
+            .and_then(|own| own.iter().find(is_it).cloned());
+        let session = match known {
+            Some(session) => session,
+            None => self.reopen(owner, endpoint, id, limits)?,
+        };
+        if now.since(session.created) > limits.session_absolute {
+            self.end(&session);
+            return None;
+        }
+        session.seen.store(now.as_millis(), Ordering::Relaxed);
+        Some(session)
+    }
+
+    fn reopen(
+        &self,
+        owner: &PrincipalKey,
+        endpoint: &Arc<str>,
+        id: &str,
+        limits: &ProxyLimits,
+    ) -> Option<Arc<Session>> {
+        if lock(&self.ended).ids.contains(id) {
+            return None;
+        }
+        let binding = binding(owner, endpoint);
+        let plain = self.sealer.open(Purpose::Session, &binding, id)?;
+        let session = self.build(id, owner, endpoint, SessionSeal::decode(&plain)?);
+        self.insert(session, limits).ok()
+    }
+
+    fn build(&self, id: &str, owner: &PrincipalKey, endpoint: &Arc<str>, seal: SessionSeal) -> Session {
+        let nonce: String = seal.nonce.iter().map(|b| format!("{b:02x}")).collect();
+        Session {
+            id: id.into(),
+            ears: Arc::new(SessionEars {
+                outbox: Outbox::default(),
+                questions: Arc::default(),
+                can: ClientCapabilities::parse(&seal.capabilities),
+                follows: Mutex::default(),
+                random: Arc::clone(&self.random),
+            }),
+            view: ClientView {
+                principal: owner.clone(),
+                session: Some(nonce.into()),
+                revision: seal.revision,
+                info: seal.client_info.map(Bytes::from),
+                capabilities: seal.capabilities.into(),
+            },
+            running: Running::default(),
+            followed: Mutex::default(),
+            linked: Mutex::default(),
+            endpoint: Arc::clone(endpoint),
+            created: seal.created,
+            seen: AtomicI64::new(self.books.clock.now().as_millis()),
+            level: Mutex::default(),
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    /// Puts a session in its place, unless another request has just done so; the oldest idle one of the same principal
+    /// makes room.
+    fn insert(&self, session: Session, limits: &ProxyLimits) -> Result<Arc<Session>, TooManySessions> {
+        let session = Arc::new(session);
+        let owner = &session.view.principal;
+        let mut evicted = Vec::new();
+        {
+            let mut shard = lock(self.shard(owner));
+            let own = shard.entry(owner.clone()).or_default();
+            if let Some(twin) = own.iter().find(|s| s.id == session.id) {
+                return Ok(Arc::clone(twin));
+            }
+            while own.len() >= limits.sessions_per_principal.max(1) {
+                let idle = own.iter().enumerate().filter(|(_, s)| s.is_idle());
+                let oldest = idle.min_by_key(|(_, s)| s.seen.load(Ordering::Relaxed));
+                let (place, _) = oldest.ok_or(TooManySessions)?;
+                evicted.push(own.swap_remove(place));
+            }
+            own.push(Arc::clone(&session));
+        }
+        self.books.metrics.gauge(&Gauge::Sessions, 1);
+        self.let_go(&evicted);
+        Ok(session)
+    }
+
+    /// Ends a session for good.
+    pub(crate) fn end(&self, session: &Arc<Session>) {
+        lock(&self.ended).add(&session.id);
+        let owner = &session.view.principal;
+        let removed = {
+            let mut shard = lock(self.shard(owner));
+            let own = shard.entry(owner.clone()).or_default();
+            let place = own.iter().position(|s| Arc::ptr_eq(s, session));
+            let removed = place.map(|place| own.swap_remove(place));
+            if own.is_empty() {
+                shard.remove(owner);
+            }
+            removed
+        };
+        if removed.is_some() {
+            self.let_go(std::slice::from_ref(session));
+        }
+    }
+
+    /// Takes idle sessions out of memory. They are not dead: their ids open them again.
+    pub(crate) fn sweep(&self, limits: &ProxyLimits) {
+        let now = self.books.clock.now();
+        let mut idle = Vec::new();
+        for shard in &self.shards {
+            lock(shard).retain(|_, own| {
+                own.retain(|session| {
+                    let seen = Timestamp::from_millis(session.seen.load(Ordering::Relaxed));
+                    let keep = !session.is_idle() || now.since(seen) <= limits.session_idle;
+                    if !keep {
+                        idle.push(Arc::clone(session));
+                    }
+                    keep
+                });
+                !own.is_empty()
+            });
+        }
+        self.let_go(&idle);
+    }
+
+    /// Visits every session in memory.
+    pub(crate) fn each(&self, mut visit: impl FnMut(&Arc<Session>)) {
+        for shard in &self.shards {
+            lock(shard).values().flatten().for_each(&mut visit);
+        }
+    }
+
+    fn let_go(&self, sessions: &[Arc<Session>]) {
+        for session in sessions {
+            session.end();
+            self.books.metrics.gauge(&Gauge::Sessions, -1);
+            // Nobody listens any more only when the proxy itself goes away.
+            let _ = self.gone.send(session.view.clone());
+        }
+    }
+
+    fn shard(&self, owner: &PrincipalKey) -> &Mutex<HashMap<PrincipalKey, Vec<Arc<Session>>>> {
+        let place = usize::try_from(self.hasher.hash_one(owner) % SHARDS as u64).unwrap_or(0);
+        self.shards.get(place).unwrap_or(&self.shards[0])
+    }
+}
+
+/// A session belongs to one person through one client at one endpoint (IS-02).
+fn binding(owner: &PrincipalKey, endpoint: &str) -> String {
+    format!("{endpoint} {owner}")
+}

@@ -1,0 +1,183 @@
+//! Event streams that outlive a request: the bounded queue of one stream, and the streams of one legacy session.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::sync::lock;
+
+/// How many bytes wait for one slow reader before its stream is cut (SS-06).
+pub(crate) const MAX_QUEUED: usize = 256 << 10;
+
+/// How many messages wait for a session's first stream.
+const MAX_BACKLOG: usize = 64;
+
+/// How many streams one session may hold open; a further one ends the oldest.
+const MAX_STREAMS: usize = 4;
+
+/// The writing end of one stream. Dropping it ends the stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Feed {
+    queue: mpsc::UnboundedSender<Bytes>,
+    queued: Arc<AtomicUsize>,
+}
+
+/// The reading end of one stream.
+#[derive(Debug)]
+pub(crate) struct Events {
+    queue: mpsc::UnboundedReceiver<Bytes>,
+    queued: Arc<AtomicUsize>,
+}
+
+/// A stream's two ends.
+pub(crate) fn channel() -> (Feed, Events) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let queued = Arc::new(AtomicUsize::new(0));
+    let feed = Feed {
+        queue: sender,
+        queued: Arc::clone(&queued),
+    };
+    let events = Events {
+        queue: receiver,
+        queued,
+    };
+    (feed, events)
+}
+
+impl Feed {
+    /// Queues a message. False when the reader has gone or is too slow: then the stream is over.
+    pub(crate) fn send(&self, message: Bytes) -> bool {
+        let length = message.len();
+        let before = self.queued.fetch_add(length, Ordering::AcqRel);
+        if before > 0 && before.saturating_add(length) > MAX_QUEUED {
+            return false;
+        }
+        self.queue.send(message).is_ok()
+    }
+}
+
+impl Events {
+    /// The next message; `None` when the stream is over. May be dropped and called again without loss.
+    pub(crate) async fn next(&mut self) -> Option<Bytes> {
+        let message = self.queue.recv().await?;
+        self.queued.fetch_sub(message.len(), Ordering::AcqRel);
+        Some(message)
+    }
+}
+
+/// The streams on which a legacy session hears what belongs to no request.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Oldest first.
+    streams: VecDeque<Feed>,
+    backlog: VecDeque<Bytes>,
+}
+
+impl Outbox {
+    /// Opens a stream. What waited goes to it.
+    pub(crate) fn open(&self) -> Events {
+        let (feed, events) = channel();
+        let mut state = lock(&self.state);
+        for message in state.backlog.drain(..) {
+            feed.send(message);
+        }
+        if state.streams.len() >= MAX_STREAMS {
+            state.streams.pop_front();
+        }
+        state.streams.push_back(feed);
+        events
+    }
+
+    /// Sends a message on exactly one stream, the newest that takes it (P-76). Without one it waits, among the newest
+    /// few and not twice: a client may open its stream a little later.
+    pub(crate) fn send(&self, message: Bytes) {
+        let mut state = lock(&self.state);
+        while let Some(feed) = state.streams.pop_back() {
+            if feed.send(message.clone()) {
+                state.streams.push_back(feed);
+                return;
+            }
+        }
+        if state.backlog.contains(&message) {
+            return;
+        }
+        if state.backlog.len() >= MAX_BACKLOG {
+            state.backlog.pop_front();
+        }
+        state.backlog.push_back(message);
+    }
+
+    /// Whether anybody listens.
+    pub(crate) fn is_open(&self) -> bool {
+        lock(&self.state)
+            .streams
+            .iter()
+            .any(|feed| !feed.queue.is_closed())
+    }
+
+    /// Ends every stream.
+    pub(crate) fn close(&self) {
+        lock(&self.state).streams.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn ss_06_a_slow_reader_is_cut_at_the_bound() {
+        let (feed, mut events) = channel();
+        assert!(feed.send(vec![0; MAX_QUEUED - 1].into()));
+        assert!(feed.send(vec![0; 1].into()), "at the bound");
+        assert!(!feed.send(vec![0; 1].into()), "past the bound");
+        assert_eq!(events.next().await.map(|m| m.len()), Some(MAX_QUEUED - 1));
+    }
+
+    #[test]
+    fn one_message_larger_than_the_bound_passes_an_empty_queue() {
+        let (feed, _events) = channel();
+        assert!(feed.send(vec![0; MAX_QUEUED + 1].into()));
+        assert!(!feed.send(vec![0; 1].into()));
+    }
+
+    #[tokio::test]
+    async fn p_76_a_message_goes_out_on_one_stream_only() {
+        let outbox = Outbox::default();
+        let (mut old, mut new) = (outbox.open(), outbox.open());
+        outbox.send("a".into());
+        assert_eq!(new.next().await, Some("a".into()));
+        drop(new);
+        outbox.send("b".into());
+        assert_eq!(old.next().await, Some("b".into()));
+        outbox.close();
+        assert_eq!(old.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn what_comes_before_the_stream_waits_once() {
+        let outbox = Outbox::default();
+        outbox.send("changed".into());
+        outbox.send("changed".into());
+        for n in 0..MAX_BACKLOG {
+            outbox.send(n.to_string().into());
+        }
+        assert!(!outbox.is_open());
+        let mut events = outbox.open();
+        outbox.close();
+        assert_eq!(events.next().await, Some("0".into()), "the oldest made room");
+        let mut rest = 1;
+        while events.next().await.is_some() {
+            rest += 1;
+        }
+        assert_eq!(rest, MAX_BACKLOG);
+    }
+}

@@ -1,0 +1,249 @@
+//! What a server says, as the client of a call may hear it. Where both speak one era and nothing is renamed, bytes pass
+//! as they came.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use memchr::memmem;
+use sallyport_mcp::answer::{self, InputRequired};
+use sallyport_mcp::json::{self, Object};
+use sallyport_mcp::method::Method;
+use sallyport_mcp::revision::Era;
+use sallyport_mcp::session::Resume;
+use sallyport_mcp::splice::{Edits, ObjectEdit};
+
+use crate::call::Call;
+use crate::caller::Client;
+use crate::exchange::Question;
+use crate::route::What;
+use crate::state;
+
+/// The end of a server's answer.
+pub(crate) enum Terminal {
+    /// The response for the client.
+    Done {
+        /// The HTTP status, as long as nothing has been sent.
+        status: u16,
+        /// The message, still with the id under which the server was asked.
+        message: Bytes,
+        /// Whether it is a result.
+        ok: bool,
+    },
+    /// A modern server asks, and a legacy client is to be asked: the message.
+    Asks(Bytes),
+}
+
+/// A response.
+pub(crate) fn terminal(message: Bytes, from: Era, call: &Call) -> Terminal {
+    let method = method_of(call.route.what);
+    let to = call.client.era();
+    if from == Era::Modern && method.may_ask() && answer::is_input_required(&message) {
+        return match &call.client {
+            Client::Legacy(_) => Terminal::Asks(message),
+            Client::Modern(_) => Terminal::Done {
+                status: 200,
+                message: sealed(&message, call),
+                ok: true,
+            },
+        };
+    }
+    let error = error_of(&message);
+    let (status, ok) = match &error {
+        None => (200, true),
+        Some(code) => (if to == Era::Modern { status_of(code) } else { 200 }, false),
+    };
+    let message = renamed(message, method, call);
+    let message = match to {
+        Era::Legacy if from == Era::Legacy => message,
+        Era::Legacy => kept(answer::to_legacy(&message, method), &message),
+        Era::Modern if from == Era::Modern && ok && is_plainly_complete(&message, method) => message,
+        Era::Modern => kept(answer::to_modern(&message, method, from), &message),
+    };
+    Terminal::Done { status, message, ok }
+}
+
+/// The owned form without a copy where nothing has changed.
+fn kept(changed: Cow<'_, [u8]>, message: &Bytes) -> Bytes {
+    match changed {
+        Cow::Borrowed(_) => message.clone(),
+        Cow::Owned(changed) => changed.into(),
+    }
+}
+
+/// The usual answer of a modern server, told by two searches.
+fn is_plainly_complete(message: &[u8], method: Method) -> bool {
+    !method.is_cacheable() && memmem::find(message, br#""resultType":"complete""#).is_some()
+}
+
+/// The raw code, if the message is an error. Nearly none is, and most are told by one search.
+fn error_of(message: &[u8]) -> Option<&[u8]> {
+    memmem::find(message, br#""error""#)?;
+    let error = json::find(message, "error")?;
+    Some(json::find(error, "code").unwrap_or(b"0"))
+}
+
+/// The status of a modern answer with this error (2026-07-28, Transports).
+fn status_of(code: &[u8]) -> u16 {
+    match code {
+        b"-32021" => 400,
+        b"-32601" => 404,
+        _ => 200,
+    }
+}
+
+/// With the URIs of the server's own resources as this endpoint's clients know them (P-108).
+fn renamed(message: Bytes, method: Method, call: &Call) -> Bytes {
+    let endpoint = &call.caller.endpoint;
+    if endpoint.is_of_one() {
+        return message;
+    }
+    let Ok(object) = Object::read(&message) else {
+        return message;
+    };
+    let Some(member) = object.members().iter().find(|m| m.is("result")) else {
+        return message;
+    };
+    let visible = |uri: &str| match endpoint.merged.visible_uri(&call.route.server, uri) {
+        Cow::Owned(visible) => Some(visible),
+        Cow::Borrowed(_) => None,
+    };
+    let Some(result) = answer::rewrite_uris(member.value, method, visible) else {
+        return message;
+    };
+    let mut edits = Edits::new();
+    edits.replace(member.value_span, result);
+    edits.apply(&message).into()
+}
+
+/// A modern server's question for a modern client, with its state sealed: only this principal, for this call, brings it
+/// back, and only to this server.
+fn sealed(message: &Bytes, call: &Call) -> Bytes {
+    let result = json::find(message, "result").unwrap_or(b"{}");
+    let Ok(asks) = InputRequired::parse(result) else {
+        return kept(
+            answer::to_modern(message, method_of(call.route.what), Era::Modern),
+            message,
+        );
+    };
+    let mut nonce = [0; 16];
+    call.caller.proxy.random.fill(&mut nonce);
+    let resume = Resume::Relayed {
+        nonce,
+        state: asks.state.map(Cow::into_owned),
+    };
+    let state = state::seal(call, resume);
+    let labelled: Vec<_> = asks
+        .requests
+        .iter()
+        .map(|ask| (&*ask.key, ask.method, labelled(call, ask.method, ask.params)))
+        .collect();
+    let Ok(mut edit) = ObjectEdit::new(result) else {
+        return message.clone();
+    };
+    edit.set("requestState", json::quote(&state));
+    if labelled
+        .iter()
+        .any(|(_, _, params)| matches!(params, Some(Cow::Owned(_))))
+    {
+        let requests: Vec<_> = labelled
+            .iter()
+            .map(|(key, method, params)| (*key, method.as_str(), params.as_deref()))
+            .collect();
+        let again = answer::input_required_result(&requests, None);
+        if let Some(requests) = json::find(&again, "inputRequests") {
+            edit.set("inputRequests", requests);
+        }
+    }
+    crate::notice::with_member(message, "result", &edit.finish())
+}
+
+/// A notification about the call. `None` if it is not for this client, or has gone another way.
+pub(crate) fn notification(message: Bytes, to: Era, call: &Call) -> Option<Bytes> {
+    let method = json::find(&message, "method").and_then(json::decode);
+    match Method::parse(method.as_deref().unwrap_or_default()) {
+        Method::Progress => Some(message),
+        Method::LogMessage if to == Era::Legacy || call.log_level.is_some() => Some(message),
+        Method::ElicitationComplete if to == Era::Legacy => Some(message),
+        // Not about the call: it belongs where the client listens for such things.
+        Method::ResourceUpdated => {
+            let ears = call.client.ears(&call.caller, &call.route);
+            ears.notify(&call.route.server, message);
+            None
+        }
+        _ => None,
+    }
+}
+
+/// Whether a notification is progress.
+pub(crate) fn is_progress(message: &[u8]) -> bool {
+    json::find(message, "method") == Some(br#""notifications/progress""#)
+}
+
+/// A legacy server's question, fit for the client.
+pub(crate) fn question(mut question: Question, call: &Call) -> Question {
+    let method = Method::parse(&question.method);
+    let mut params = question.params.take();
+    if call.client.era() == Era::Modern
+        && let Some(mut edit) = params.as_deref().and_then(|raw| ObjectEdit::new(raw).ok())
+    {
+        // Only legacy revisions have it.
+        edit.remove("elicitationId");
+        params = Some(edit.finish().into());
+    }
+    question.params = match labelled(call, method, params.as_deref()) {
+        Some(Cow::Owned(labelled)) => Some(labelled.into()),
+        _ => params,
+    };
+    question
+}
+
+/// The parameters of a question, with the server's name before an elicitation's message where several servers could
+/// have asked: the person sees who wants to know.
+pub(crate) fn labelled<'p>(call: &Call, method: Method, params: Option<&'p [u8]>) -> Option<Cow<'p, [u8]>> {
+    let params = params?;
+    if call.caller.endpoint.is_of_one() || method != Method::ElicitationCreate {
+        return Some(Cow::Borrowed(params));
+    }
+    let Ok(mut edit) = ObjectEdit::new(params) else {
+        return Some(Cow::Borrowed(params));
+    };
+    let Some(text) = edit.object().text("message") else {
+        return Some(Cow::Borrowed(params));
+    };
+    let text = format!("[{}] {text}", call.route.server);
+    edit.set("message", json::quote(&text));
+    Some(Cow::Owned(edit.finish()))
+}
+
+/// The method that carries a request out.
+pub(crate) fn method_of(what: What) -> Method {
+    match what {
+        What::Tool => Method::ToolsCall,
+        What::Prompt => Method::PromptsGet,
+        What::Resource => Method::ResourcesRead,
+        What::PromptArgument | What::TemplateVariable => Method::Complete,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_from_results() {
+        let error = br#"{"jsonrpc":"2.0","id":1,"error":{"code":-32021,"message":"m"}}"#;
+        assert_eq!(error_of(error), Some(b"-32021".as_slice()));
+        let result = br#"{"jsonrpc":"2.0","id":1,"result":{"error":{"code":1}}}"#;
+        assert_eq!(error_of(result), None);
+        assert_eq!(
+            (status_of(b"-32021"), status_of(b"-32601"), status_of(b"-32602")),
+            (400, 404, 200)
+        );
+    }
+
+    #[test]
+    fn progress_is_recognised() {
+        assert!(is_progress(br#"{"method":"notifications/progress","params":{}}"#));
+        assert!(!is_progress(br#"{"method":"notifications/message"}"#));
+    }
+}

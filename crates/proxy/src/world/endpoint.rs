@@ -1,0 +1,187 @@
+//! One endpoint: several servers as one, as far as its rules admit.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sallyport_core::policy::Rules;
+use sallyport_core::{ProfileSlug, Resource, ServerName, Timestamp};
+use sallyport_mcp::capabilities::ServerCapabilities;
+use sallyport_mcp::catalogue::ListKind;
+use sallyport_mcp::merge::Merged;
+use sallyport_mcp::mirror::ParamHeader;
+use sallyport_mcp::render::{self, CacheHint};
+use sallyport_mcp::revision::{Era, Revision};
+
+use super::introduce::{self, Introduction};
+use crate::notice::Changes;
+use crate::upstream::ServerState;
+
+/// One endpoint as it is.
+pub(crate) struct Endpoint {
+    /// Names it in seals and records: `profile/default`, `server/docs`.
+    pub(crate) key: Arc<str>,
+    /// Its tokens' audiences.
+    pub(crate) resources: Vec<Resource>,
+    /// Who may do what.
+    pub(crate) rules: Rules,
+    /// What clients see, and where it leads.
+    pub(crate) merged: Merged,
+    /// Until when servers that are being contacted for the first time are worth waiting for; `None` when there is none.
+    pub(crate) settles: Option<Timestamp>,
+    pub(super) parts: Parts,
+    pub(super) states: Vec<Arc<ServerState>>,
+    introduction: Introduction,
+    lists: [List; 4],
+}
+
+/// What an endpoint is besides what its servers say.
+pub(super) struct Parts {
+    pub(super) profile: Option<ProfileSlug>,
+    pub(super) servers: Vec<ServerName>,
+    pub(super) shared: HashSet<ServerName>,
+    pub(super) page_items: usize,
+    /// The configuration that it was made from.
+    pub(super) configured: u64,
+}
+
+/// What an endpoint's names and rules are.
+pub(super) struct Identity {
+    pub(super) key: Arc<str>,
+    pub(super) resources: Vec<Resource>,
+    pub(super) rules: Rules,
+}
+
+/// One of its lists.
+struct List {
+    fingerprint: u64,
+    /// The whole list for each era, if it fits on one page: nearly always.
+    whole: Option<[Bytes; 2]>,
+}
+
+impl Endpoint {
+    pub(super) fn new(
+        identity: Identity,
+        parts: Parts,
+        states: Vec<Arc<ServerState>>,
+        merged: Merged,
+        settles: Option<Timestamp>,
+    ) -> Self {
+        let lists = ListKind::ALL.map(|kind| List::new(&merged, kind, parts.page_items));
+        let introduction = introduce::introduce(&states, settles.is_some());
+        let Identity {
+            key,
+            resources,
+            rules,
+        } = identity;
+        Self {
+            key,
+            resources,
+            rules,
+            merged,
+            settles,
+            parts,
+            states,
+            introduction,
+            lists,
+        }
+    }
+
+    /// The profile, if it is one.
+    pub(crate) fn profile(&self) -> Option<&ProfileSlug> {
+        self.parts.profile.as_ref()
+    }
+
+    /// Whether it shows one server only: then nothing is renamed.
+    pub(crate) fn is_of_one(&self) -> bool {
+        self.parts.servers.len() < 2
+    }
+
+    /// Whether everybody uses this server together.
+    pub(crate) fn is_shared(&self, server: &ServerName) -> bool {
+        self.parts.shared.contains(server)
+    }
+
+    /// What it can do.
+    pub(crate) fn capabilities(&self) -> &ServerCapabilities {
+        &self.introduction.capabilities
+    }
+
+    /// The raw result of `initialize`.
+    pub(crate) fn initialize(&self, revision: Revision) -> Bytes {
+        let Introduction {
+            capabilities,
+            server_info,
+            instructions,
+            ..
+        } = &self.introduction;
+        render::initialize_result(revision, capabilities, server_info, instructions.as_deref())
+    }
+
+    /// The raw result of `server/discover`.
+    pub(crate) fn discover(&self) -> Bytes {
+        self.introduction.discover.clone()
+    }
+
+    /// The arguments of a tool that headers mirror.
+    pub(crate) fn mirrored(&self, tool: &str) -> &[ParamHeader] {
+        let entry = self.merged.owner(ListKind::Tools, tool);
+        entry.map_or(&[], |entry| &entry.headers)
+    }
+
+    /// A whole list as the raw result of its request, if it fits on one page.
+    pub(crate) fn whole(&self, kind: ListKind, era: Era) -> Option<Bytes> {
+        let whole = self.lists.get(kind as usize)?.whole.as_ref()?;
+        whole.get(usize::from(era == Era::Modern)).cloned()
+    }
+
+    /// A page of a list from an offset on; `cursor` makes the text with which the next page is asked for. `None` if there
+    /// is nothing at the offset.
+    pub(crate) fn page(
+        &self,
+        kind: ListKind,
+        era: Era,
+        offset: usize,
+        cursor: impl FnOnce(usize) -> String,
+    ) -> Option<Bytes> {
+        let entries = self.merged.list(kind);
+        let rest = entries
+            .get(offset..)
+            .filter(|rest| offset == 0 || !rest.is_empty())?;
+        let page = rest.get(..self.parts.page_items.max(1)).unwrap_or(rest);
+        let next = (page.len() < rest.len()).then(|| cursor(offset + page.len()));
+        Some(render::list_result(
+            kind,
+            page,
+            era,
+            CacheHint::NONE,
+            next.as_deref(),
+        ))
+    }
+
+    /// A number that changes with the list.
+    pub(crate) fn fingerprint(&self, kind: ListKind) -> u64 {
+        self.lists.get(kind as usize).map_or(0, |list| list.fingerprint)
+    }
+
+    /// Which of its lists differ from those of an earlier one.
+    pub(super) fn changes_since(&self, earlier: &Self) -> Changes {
+        let differ = |kind| self.fingerprint(kind) != earlier.fingerprint(kind);
+        Changes {
+            tools: differ(ListKind::Tools),
+            prompts: differ(ListKind::Prompts),
+            resources: differ(ListKind::Resources) || differ(ListKind::Templates),
+        }
+    }
+}
+
+impl List {
+    fn new(merged: &Merged, kind: ListKind, page_items: usize) -> Self {
+        let entries = merged.list(kind);
+        let render = |era| render::list_result(kind, entries, era, CacheHint::NONE, None);
+        Self {
+            fingerprint: merged.fingerprint(kind),
+            whole: (entries.len() <= page_items.max(1)).then(|| [render(Era::Legacy), render(Era::Modern)]),
+        }
+    }
+}

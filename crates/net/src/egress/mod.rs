@@ -255,3 +255,5 @@ async fn tcp(address: SocketAddr) -> std::io::Result<TcpStream> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

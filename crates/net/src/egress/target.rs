@@ -65,9 +65,11 @@ impl Target {
         }
         if reach == Reach::Public {
             let policy = &egress.policy;
-            let opened = literal.is_some_and(|a| {
-                a.to_canonical().is_loopback() && policy.allowed.iter().any(|net| net.contains(&a))
-            });
+            let opened = literal
+                .map(|address| address.to_canonical())
+                .is_some_and(|address| {
+                    address.is_loopback() && policy.allowed.iter().any(|net| net.contains(&address))
+                });
             if !tls && !opened {
                 return Err(EgressError::Url("only https is allowed"));
             }

@@ -64,8 +64,9 @@ impl Writer {
         clock: Arc<dyn Clock>,
         signals: Arc<Signals>,
     ) -> Result<Self, AuditError> {
-        let found = checkpoint::read(store.directory())?;
         let mut tx = store.begin().await?;
+        // With the write lock in hand: another process's first record cannot come between the two.
+        let found = checkpoint::read(store.directory())?;
         let head = append::head(&mut tx).await?;
         let mut waiting = Vec::new();
         match found {

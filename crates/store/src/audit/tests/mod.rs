@@ -1,0 +1,47 @@
+use std::io::BufReader;
+use std::time::{Duration, Instant};
+
+use sallyport_core::audit::{Action, Outcome};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use super::append::append;
+use super::chain::{GENESIS, Head};
+use super::*;
+use crate::testing::{TestClock, TestKeys, at, keys, open, store};
+
+mod tampering;
+mod writing;
+
+async fn trail(store: &Store) -> Result<AuditTrail, AuditError> {
+    AuditTrail::start(store, keys(), Arc::new(TestClock)).await
+}
+
+fn event(n: usize) -> Event {
+    Event::new(Action::ToolCall, Outcome::Ok).on(&format!("tool {n}"))
+}
+
+/// A stopped trail of `count` records with its checkpoint.
+async fn written(count: usize) -> (TempDir, Store, AuditLog) {
+    let (root, store) = store().await;
+    let trail = trail(&store).await.unwrap();
+    for n in 0..count {
+        trail.record(event(n)).unwrap();
+    }
+    trail.shutdown().await;
+    let log = trail.log().clone();
+    (root, store, log)
+}
+
+async fn sql(store: &Store, statements: &'static str) {
+    let mut tx = store.begin().await.unwrap();
+    sqlx::raw_sql(statements).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+async fn broken(log: &AuditLog) -> ChainBreak {
+    match log.verify().await {
+        Err(AuditError::Broken(found)) => found,
+        other => panic!("{other:?}"),
+    }
+}

@@ -134,3 +134,66 @@ pub fn empty_result(era: Era) -> &'static [u8] {
         Era::Modern => b"{\"resultType\":\"complete\"}",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sallyport_core::ServerName;
+
+    fn entries() -> Vec<Entry> {
+        ["a", "b"]
+            .map(|name| Entry {
+                visible: name.into(),
+                server: ServerName::parse("s").unwrap(),
+                remote: name.into(),
+                raw: Bytes::from(format!("{{\"name\":\"{name}\"}}")),
+                headers: Box::default(),
+            })
+            .into()
+    }
+
+    #[test]
+    fn lists_in_both_eras() {
+        let hint = CacheHint {
+            ttl_ms: 60_000,
+            scope: CacheScope::Private,
+        };
+        for (era, cursor, expected) in [
+            (Era::Legacy, None, r#"{"tools":[{"name":"a"},{"name":"b"}]}"#),
+            (
+                Era::Legacy,
+                Some("c\""),
+                r#"{"tools":[{"name":"a"},{"name":"b"}],"nextCursor":"c\""}"#,
+            ),
+            (
+                Era::Modern,
+                Some(""),
+                r#"{"resultType":"complete","tools":[{"name":"a"},{"name":"b"}],"nextCursor":"","ttlMs":60000,"cacheScope":"private"}"#,
+            ),
+        ] {
+            assert_eq!(
+                list_result(ListKind::Tools, &entries(), era, hint, cursor),
+                expected
+            );
+        }
+        let none = list_result(ListKind::Templates, &[], Era::Legacy, CacheHint::NONE, None);
+        assert_eq!(none, r#"{"resourceTemplates":[]}"#);
+    }
+
+    #[test]
+    fn introductions_in_both_eras() {
+        let capabilities = ServerCapabilities {
+            tools: Some(true),
+            ..ServerCapabilities::default()
+        };
+        let info = implementation("sallyport", Some("Sallyport"), "1.0");
+        assert_eq!(
+            initialize_result(Revision::V2025_06_18, &capabilities, &info, Some("a\nb")),
+            r#"{"protocolVersion":"2025-06-18","capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"sallyport","title":"Sallyport","version":"1.0"},"instructions":"a\nb"}"#
+        );
+        assert_eq!(
+            discover_result(&capabilities, b"{}", None, CacheHint::NONE),
+            r#"{"resultType":"complete","supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{"tools":{"listChanged":true}},"ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{}}}"#
+        );
+    }
+}

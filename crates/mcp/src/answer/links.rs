@@ -4,9 +4,6 @@ use crate::json::{Object, decode, elements, quote};
 use crate::method::Method;
 use crate::splice::Edits;
 
-/// The deepest nesting of prompt messages and content that is looked at: `messages[].content.resource.uri`.
-const URI: &str = "uri";
-
 /// Rewrites the URIs of a server's own resources in a raw `result`: of `resource_link` and embedded `resource` blocks in
 /// the content of tool results and prompt messages, and of the `contents` of a read. `visible` gives the URI that
 /// clients see, or `None` to leave it. `None` comes back if nothing changes.
@@ -83,7 +80,7 @@ impl<V: Fn(&str) -> Option<String>> Work<'_, V> {
 
     fn uri(&mut self, raw: &[u8], base: usize) -> Option<()> {
         let object = Object::read(raw).ok()?;
-        let member = object.members().iter().find(|m| m.is(URI))?;
+        let member = object.members().iter().find(|m| m.is("uri"))?;
         let visible = (self.visible)(&decode(member.value)?)?;
         self.edits
             .replace(member.value_span.at_base(base), quote(&visible));

@@ -3,6 +3,8 @@
 mod client;
 mod handshake;
 mod server;
+#[cfg(test)]
+mod tests;
 
 pub use client::{ClientCapabilities, Profile};
 pub use handshake::{DiscoverResult, HandshakeError, InitializeResult};

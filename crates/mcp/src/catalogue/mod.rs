@@ -3,6 +3,8 @@
 mod collect;
 mod page;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 pub use collect::{Collector, MAX_PAGES, Next, StopReason};
 pub use page::{CacheScope, Dropped, Page, PageError, parse_page};

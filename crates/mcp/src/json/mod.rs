@@ -3,6 +3,8 @@
 
 mod object;
 mod scanner;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::fmt;
@@ -12,9 +14,9 @@ use thiserror::Error;
 
 pub use object::{Element, Member, Object, elements, find, members};
 pub(crate) use scanner::Scanner;
-pub(crate) use text::unescape;
 pub(crate) use text::well_formed;
 pub use text::{decode, quote, quote_into};
+pub(crate) use text::{token_value, unescape};
 
 /// The deepest nesting that any scan accepts, whatever its caller asks for.
 pub const MAX_DEPTH: usize = 128;

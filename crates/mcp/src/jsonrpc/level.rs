@@ -17,7 +17,7 @@ pub(super) struct Level<K, const N: usize> {
 
 impl<K: Names, const N: usize> Level<K, N> {
     /// A level without members.
-    fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         Self {
             spans: [Span::default(); N],
             names: PhantomData,
@@ -29,18 +29,19 @@ impl<K: Names, const N: usize> Level<K, N> {
         self.spans.get(key.index()).filter(|s| !s.is_empty()).copied()
     }
 
-    /// Moves over an object. `value` moves over each known member's value and tells where it lies.
+    /// Moves over an object and fills the level, which was empty. `value` moves over each known member's value and tells
+    /// where it lies.
     #[inline]
     pub(super) fn scan<'a>(
+        &mut self,
         scanner: &mut Scanner<'a>,
         mut value: impl FnMut(&mut Scanner<'a>, K) -> Result<Span, ScanError>,
-    ) -> Result<Self, ScanError> {
-        let mut level = Self::empty();
+    ) -> Result<(), ScanError> {
         let mut others = Others::default();
         scanner.open(b'{')?;
         if !scanner.take(b'}')? {
             loop {
-                level.member(scanner, &mut others, &mut value)?;
+                self.member(scanner, &mut others, &mut value)?;
                 if !scanner.take(b',')? {
                     scanner.expect(b'}')?;
                     break;
@@ -48,7 +49,7 @@ impl<K: Names, const N: usize> Level<K, N> {
             }
         }
         scanner.close();
-        Ok(level)
+        Ok(())
     }
 
     #[inline]
@@ -87,7 +88,7 @@ impl<K: Names, const N: usize> Level<K, N> {
 #[derive(Default)]
 struct Others<'a> {
     few: Vec<Cow<'a, str>>,
-    many: BTreeSet<Cow<'a, str>>,
+    many: Option<BTreeSet<Cow<'a, str>>>,
 }
 
 impl<'a> Others<'a> {
@@ -99,7 +100,7 @@ impl<'a> Others<'a> {
         }
         if self.few.len() < Self::FEW {
             self.few.push(key);
-        } else if !self.many.insert(key) {
+        } else if !self.many.get_or_insert_default().insert(key) {
             return Err(ScanError::Repeated);
         }
         Ok(())

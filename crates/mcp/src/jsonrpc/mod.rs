@@ -21,7 +21,7 @@ pub use id::{MAX_ID_BYTES, MAX_ID_DIGITS, well_formed_id};
 pub use keys::{Key, MetaKey};
 pub use params::{Meta, Params, Reference, Text, scan_params};
 
-use crate::json::{Scanner, Span, decode};
+use crate::json::{Scanner, Span, is_object, token_value};
 use crate::method::Method;
 use keys::EnvelopeKey;
 use level::Level;
@@ -159,58 +159,52 @@ pub fn scan<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, ScanEr
         }
     }
     let mut params = None;
-    let level = Level::<EnvelopeKey, { EnvelopeKey::COUNT }>::scan(&mut scanner, |scanner, key| {
-        if key == EnvelopeKey::Params {
-            let found = params::object(scanner, bytes, limits)?;
-            let span = found.span();
-            params = Some(found);
-            return Ok(span);
-        }
-        Ok(scanner.value()?)
+    let mut level = Level::<EnvelopeKey, { EnvelopeKey::COUNT }>::empty();
+    level.scan(&mut scanner, |scanner, key| match key {
+        EnvelopeKey::Params => params::object(scanner, limits, &mut params),
+        _ => Ok(scanner.value()?),
     })?;
     scanner.end()?;
-    assemble(bytes, &level, params)
-}
-
-/// Judges the members together.
-fn assemble<'a>(
-    bytes: &'a [u8],
-    level: &Level<EnvelopeKey, { EnvelopeKey::COUNT }>,
-    params: Option<Params<'a>>,
-) -> Result<Envelope<'a>, ScanError> {
-    if level.get(EnvelopeKey::Jsonrpc).map(|s| s.of(bytes)) != Some(b"\"2.0\"".as_slice()) {
-        return Err(ScanError::Version);
-    }
+    let kind = kind(scanner.text(), &level, params.is_some())?;
+    let id = level.get(EnvelopeKey::Id).filter(|s| s.of(bytes) != b"null");
     let method = match level.get(EnvelopeKey::Method) {
-        Some(span) => Some(decode(span.of(bytes)).ok_or(ScanError::Method)?),
+        Some(span) => Some(token_value(scanner.text(), span).ok_or(ScanError::Method)?),
         None => None,
     };
-    let result = level.get(EnvelopeKey::Result);
-    let error = level.get(EnvelopeKey::Error);
-    let mut id = level.get(EnvelopeKey::Id);
-    let kind = match (&method, result, error) {
-        (Some(_), None, None) if id.is_some() => Kind::Request,
-        (Some(_), None, None) => Kind::Notification,
-        (None, Some(_), None) if params.is_none() && id.is_some() => Kind::Response,
-        (None, None, Some(_)) if params.is_none() => Kind::Response,
-        _ => return Err(ScanError::Kind),
-    };
-    if error.is_some() && id.is_some_and(|s| s.of(bytes) == b"null") {
-        id = None;
-    }
-    if error.is_some_and(|s| !crate::json::is_object(s.of(bytes))) {
-        return Err(ScanError::Kind);
-    }
-    if id.is_some_and(|s| !well_formed_id(s.of(bytes))) {
-        return Err(ScanError::Id);
-    }
     Ok(Envelope {
         bytes,
         kind,
         id,
         method,
         params,
-        result,
-        error,
+        result: level.get(EnvelopeKey::Result),
+        error: level.get(EnvelopeKey::Error),
     })
+}
+
+/// Judges the members together.
+fn kind(
+    text: &str,
+    level: &Level<EnvelopeKey, { EnvelopeKey::COUNT }>,
+    has_params: bool,
+) -> Result<Kind, ScanError> {
+    let raw = |key| level.get(key).map(|span: Span| span.of(text.as_bytes()));
+    if raw(EnvelopeKey::Jsonrpc) != Some(b"\"2.0\"".as_slice()) {
+        return Err(ScanError::Version);
+    }
+    let id = raw(EnvelopeKey::Id);
+    let method = raw(EnvelopeKey::Method).is_some();
+    let kind = match (method, raw(EnvelopeKey::Result), raw(EnvelopeKey::Error)) {
+        (true, None, None) if id.is_some() => Kind::Request,
+        (true, None, None) => Kind::Notification,
+        (false, Some(_), None) if !has_params && id.is_some() => Kind::Response,
+        (false, None, Some(error)) if !has_params && is_object(error) => Kind::Response,
+        _ => return Err(ScanError::Kind),
+    };
+    // Only the error that answers an unreadable request may say that it does not know the id.
+    let unknown = raw(EnvelopeKey::Error).is_some() && id == Some(b"null");
+    if id.is_some_and(|raw| !well_formed_id(raw)) && !unknown {
+        return Err(ScanError::Id);
+    }
+    Ok(kind)
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::keys::{Key, MetaKey, RefKey};
 use super::level::Level;
 use super::{Limits, ScanError};
-use crate::json::{Scanner, Span, decode, is_object};
+use crate::json::{Scanner, Span, is_object, token_value};
 
 /// A string and where its token is, quotes included.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,7 +19,7 @@ pub struct Text<'a> {
 /// The parameters of a message. Only the members that decide something are remembered; the rest stays bytes.
 #[derive(Clone, Debug)]
 pub struct Params<'a> {
-    bytes: &'a [u8],
+    text: &'a str,
     span: Span,
     level: Level<Key, { Key::COUNT }>,
     reference: Option<Level<RefKey, { RefKey::COUNT }>>,
@@ -37,7 +37,7 @@ impl<'a> Params<'a> {
     /// The raw object.
     #[must_use]
     pub fn raw(&self) -> &'a [u8] {
-        self.span.of(self.bytes)
+        self.span.of(self.text.as_bytes())
     }
 
     /// Where this member's value is.
@@ -49,14 +49,14 @@ impl<'a> Params<'a> {
     /// This member's raw value.
     #[must_use]
     pub fn get(&self, key: Key) -> Option<&'a [u8]> {
-        self.span_of(key).map(|s| s.of(self.bytes))
+        self.span_of(key).map(|s| s.of(self.text.as_bytes()))
     }
 
     /// This member, if it is a string that has a value.
     #[must_use]
     pub fn text(&self, key: Key) -> Option<Text<'a>> {
         let span = self.span_of(key)?;
-        let value = decode(span.of(self.bytes))?;
+        let value = token_value(self.text, span)?;
         Some(Text { span, value })
     }
 
@@ -97,7 +97,7 @@ impl<'a> Params<'a> {
         let level = self.reference?;
         let text = |key| {
             let span: Span = level.get(key)?;
-            let value = decode(span.of(self.bytes))?;
+            let value = token_value(self.text, span)?;
             Some(Text { span, value })
         };
         match &*text(RefKey::Type)?.value {
@@ -126,7 +126,7 @@ pub enum Reference<'a> {
 /// `params._meta`.
 #[derive(Clone, Debug)]
 pub struct Meta<'a> {
-    bytes: &'a [u8],
+    text: &'a str,
     span: Span,
     level: Level<MetaKey, { MetaKey::COUNT }>,
 }
@@ -141,7 +141,7 @@ impl<'a> Meta<'a> {
     /// The raw object.
     #[must_use]
     pub fn raw(&self) -> &'a [u8] {
-        self.span.of(self.bytes)
+        self.span.of(self.text.as_bytes())
     }
 
     /// Where this member's value is.
@@ -153,13 +153,13 @@ impl<'a> Meta<'a> {
     /// This member's raw value.
     #[must_use]
     pub fn get(&self, key: MetaKey) -> Option<&'a [u8]> {
-        self.span_of(key).map(|s| s.of(self.bytes))
+        self.span_of(key).map(|s| s.of(self.text.as_bytes()))
     }
 
     /// This member, if it is a string that has a value.
     #[must_use]
     pub fn text(&self, key: MetaKey) -> Option<Cow<'a, str>> {
-        self.get(key).and_then(decode)
+        self.span_of(key).and_then(|span| token_value(self.text, span))
     }
 }
 
@@ -169,49 +169,55 @@ impl<'a> Meta<'a> {
 /// [`ScanError`] as for a whole message.
 pub fn scan_params<'a>(raw: &'a [u8], limits: &Limits) -> Result<Params<'a>, ScanError> {
     let mut scanner = Scanner::new(raw, limits.depth)?;
-    let params = object(&mut scanner, raw, limits)?;
+    let mut params = None;
+    object(&mut scanner, limits, &mut params)?;
     scanner.end()?;
-    Ok(params)
+    params.ok_or(ScanError::Params)
 }
 
-/// Moves over a `params` object.
+/// Moves over a `params` object, fills `slot` and tells where it lies.
 pub(super) fn object<'a>(
     scanner: &mut Scanner<'a>,
-    bytes: &'a [u8],
     limits: &Limits,
-) -> Result<Params<'a>, ScanError> {
+    slot: &mut Option<Params<'a>>,
+) -> Result<Span, ScanError> {
     if scanner.peek()? != b'{' {
         scanner.skip_value()?;
         return Err(ScanError::Params);
     }
     let start = scanner.at();
-    let mut meta = None;
-    let mut reference = None;
-    let level = Level::scan(scanner, |scanner, key| {
-        let is_object = scanner.peek()? == b'{';
-        let start = scanner.at();
-        match key {
-            Key::Meta if is_object => {
-                let level = Level::scan(scanner, |scanner, _| Ok(scanner.value()?))?;
-                let span = Span::new(start, scanner.at());
-                if span.len() > limits.meta_bytes {
-                    return Err(ScanError::MetaTooLarge);
-                }
-                meta = Some(Meta { bytes, span, level });
-                Ok(span)
-            }
-            Key::Ref if is_object => {
-                reference = Some(Level::scan(scanner, |scanner, _| Ok(scanner.value()?))?);
-                Ok(Span::new(start, scanner.at()))
-            }
-            _ => Ok(scanner.value()?),
+    let text = scanner.text();
+    let params = slot.insert(Params {
+        text,
+        span: Span::default(),
+        level: Level::empty(),
+        reference: None,
+        meta: None,
+    });
+    let (meta, reference) = (&mut params.meta, &mut params.reference);
+    params.level.scan(scanner, |scanner, key| {
+        if !matches!(key, Key::Meta | Key::Ref) || scanner.peek()? != b'{' {
+            return Ok(scanner.value()?);
         }
+        let start = scanner.at();
+        if key == Key::Ref {
+            reference
+                .insert(Level::empty())
+                .scan(scanner, |scanner, _| Ok(scanner.value()?))?;
+            return Ok(Span::new(start, scanner.at()));
+        }
+        let meta = meta.insert(Meta {
+            text,
+            span: Span::default(),
+            level: Level::empty(),
+        });
+        meta.level.scan(scanner, |scanner, _| Ok(scanner.value()?))?;
+        meta.span = Span::new(start, scanner.at());
+        if meta.span.len() > limits.meta_bytes {
+            return Err(ScanError::MetaTooLarge);
+        }
+        Ok(meta.span)
     })?;
-    Ok(Params {
-        bytes,
-        span: Span::new(start, scanner.at()),
-        level,
-        reference,
-        meta,
-    })
+    params.span = Span::new(start, scanner.at());
+    Ok(params.span)
 }

@@ -8,7 +8,7 @@ mod sentinel;
 #[cfg(test)]
 mod tests;
 
-pub use annotation::{InvalidAnnotation, ParamHeader, ParamType, param_headers_of};
+pub use annotation::{InvalidAnnotation, ParamHeader, ParamType, RepeatedMember, param_headers_of};
 pub use check::{HeaderField, MirrorError, admit, check, check_params, classify};
 pub use outbound::headers_for;
 pub use sentinel::{decode, encode};

@@ -1,1 +1,470 @@
+use std::collections::HashMap;
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::error::{HEADER_MISMATCH, INVALID_PARAMS, UNSUPPORTED_VERSION};
+use crate::jsonrpc::{Envelope, Limits, scan};
+use crate::method::Method;
+use crate::revision::Era;
+
+/// Headers by lower-case name; a value that stands twice is given twice.
+#[derive(Clone, Default)]
+struct Headers(HashMap<String, Vec<Vec<u8>>>);
+
+impl Headers {
+    fn of(pairs: &[(&str, &str)]) -> Self {
+        let mut all = Self::default();
+        for (name, value) in pairs {
+            all.0
+                .entry((*name).to_owned())
+                .or_default()
+                .push(value.as_bytes().to_vec());
+        }
+        all
+    }
+
+    fn get(&self, name: &str) -> HeaderField<'_> {
+        assert_eq!(
+            name,
+            name.to_ascii_lowercase(),
+            "names are asked for in lower case"
+        );
+        match self.0.get(name).map(Vec::as_slice) {
+            None | Some([]) => HeaderField::Missing,
+            Some([one]) => HeaderField::Single(one),
+            Some(_) => HeaderField::Repeated,
+        }
+    }
+
+    fn with(&self, name: &str, value: Option<&str>) -> Self {
+        let mut changed = self.clone();
+        changed.0.remove(name);
+        if let Some(value) = value {
+            changed.0.insert(name.to_owned(), vec![value.as_bytes().to_vec()]);
+        }
+        changed
+    }
+}
+
+const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+
+fn message(method: &str, params: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{{params}}}}}"#)
+}
+
+fn call(arguments: &str) -> String {
+    message(
+        "tools/call",
+        &format!(r#""name":"search","arguments":{arguments},{META}"#),
+    )
+}
+
+fn scanned(text: &str) -> Envelope<'_> {
+    scan(text.as_bytes(), &Limits::CLIENT).unwrap()
+}
+
+fn good() -> Headers {
+    Headers::of(&[
+        (VERSION_HEADER, "2026-07-28"),
+        (METHOD_HEADER, "tools/call"),
+        (NAME_HEADER, "search"),
+    ])
+}
+
+/// The code with which a message is refused; 0 if it is not.
+fn code(headers: &Headers, text: &str) -> i32 {
+    let envelope = scanned(text);
+    admit(|name| headers.get(name), &envelope).map_or_else(|error| error.code(), |_| 0)
+}
+
+#[test]
+fn matching_headers_are_admitted() {
+    assert_eq!(code(&good(), &call("{}")), 0);
+    let spaced = good().with(NAME_HEADER, Some(" search\t"));
+    assert_eq!(code(&spaced, &call("{}")), 0);
+    let list = message("tools/list", META);
+    let headers = Headers::of(&[(VERSION_HEADER, "2026-07-28"), (METHOD_HEADER, "tools/list")]);
+    assert_eq!(code(&headers, &list), 0);
+}
+
+#[test]
+fn hm_01_the_method_header_is_compared() {
+    for wrong in ["tools/list", "Tools/call", "tools/call,tools/call"] {
+        assert_eq!(
+            code(&good().with(METHOD_HEADER, Some(wrong)), &call("{}")),
+            HEADER_MISMATCH,
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn hm_02_the_name_header_is_compared() {
+    for wrong in ["other", "Search", "", "search,search"] {
+        assert_eq!(
+            code(&good().with(NAME_HEADER, Some(wrong)), &call("{}")),
+            HEADER_MISMATCH,
+            "{wrong}"
+        );
+    }
+    for (method, key) in [
+        ("prompts/get", "name"),
+        ("resources/read", "uri"),
+        ("tasks/get", "taskId"),
+        ("tasks/update", "taskId"),
+        ("tasks/cancel", "taskId"),
+    ] {
+        let text = message(method, &format!(r#""{key}":"x",{META}"#));
+        let headers = good().with(METHOD_HEADER, Some(method));
+        assert_eq!(code(&headers, &text), HEADER_MISMATCH, "{method}");
+        assert_eq!(code(&headers.with(NAME_HEADER, Some("x")), &text), 0, "{method}");
+    }
+}
+
+#[test]
+fn hm_03_each_header_is_required() {
+    for name in [VERSION_HEADER, METHOD_HEADER, NAME_HEADER] {
+        assert_eq!(
+            code(&good().with(name, None), &call("{}")),
+            HEADER_MISMATCH,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn hm_04_versions_agree_and_are_known() {
+    let text = call("{}");
+    for (header, expected) in [
+        ("2025-11-25", HEADER_MISMATCH),
+        ("2027-01-01", UNSUPPORTED_VERSION),
+        ("banana", UNSUPPORTED_VERSION),
+    ] {
+        assert_eq!(
+            code(&good().with(VERSION_HEADER, Some(header)), &text),
+            expected,
+            "{header}"
+        );
+    }
+    let newer = text.replace("2026-07-28", "2027-01-01");
+    assert_eq!(
+        code(&good().with(VERSION_HEADER, Some("2027-01-01")), &newer),
+        UNSUPPORTED_VERSION
+    );
+    assert_eq!(code(&good(), &newer), HEADER_MISMATCH);
+    assert_eq!(
+        code(&good().with(VERSION_HEADER, None), &newer),
+        UNSUPPORTED_VERSION
+    );
+    let older = text.replace("2026-07-28", "2025-11-25");
+    assert_eq!(
+        code(&good().with(VERSION_HEADER, Some("2025-11-25")), &older),
+        UNSUPPORTED_VERSION
+    );
+
+    let headers = good().with(VERSION_HEADER, Some("2027-01-01"));
+    let error = admit(|name| headers.get(name), &scanned(&newer)).unwrap_err();
+    let data: serde_json::Value = serde_json::from_str(&error.data().unwrap()).unwrap();
+    assert_eq!((error.status(), &data["requested"]), (400, &"2027-01-01".into()));
+}
+
+#[test]
+fn hm_04_what_meta_lacks_is_told_after_the_version() {
+    for (params, expected) in [
+        (r#""name":"search""#.to_owned(), INVALID_PARAMS),
+        (r#""name":"search","_meta":{}"#.to_owned(), INVALID_PARAMS),
+        (
+            format!(r#""name":"search",{}"#, META.replace(":{}}", ":5}")),
+            INVALID_PARAMS,
+        ),
+        (
+            r#""name":"search","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#.to_owned(),
+            INVALID_PARAMS,
+        ),
+    ] {
+        let text = message("tools/call", &params);
+        assert_eq!(code(&good(), &text), expected, "{params}");
+        // An unknown version comes first.
+        let headers = good().with(VERSION_HEADER, Some("2030-01-01"));
+        assert_eq!(code(&headers, &text), UNSUPPORTED_VERSION, "{params}");
+    }
+}
+
+#[test]
+fn hm_05_an_old_version_skips_no_check_of_a_modern_body() {
+    for header in [
+        HeaderField::Missing,
+        HeaderField::Single(b"2025-06-18"),
+        HeaderField::Repeated,
+    ] {
+        assert_eq!(classify(header, &scanned(&call("{}"))), Era::Modern, "{header:?}");
+    }
+    assert_eq!(
+        code(&good().with(VERSION_HEADER, Some("2025-06-18")), &call("{}")),
+        HEADER_MISMATCH
+    );
+}
+
+#[test]
+fn eras_are_told_by_the_message() {
+    let legacy_call = message("tools/call", r#""name":"x""#);
+    let initialize = message("initialize", META);
+    let response = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+    for (header, text, era) in [
+        (None, legacy_call.as_str(), Era::Legacy),
+        (Some("2025-06-18"), &legacy_call, Era::Legacy),
+        (Some("banana"), &legacy_call, Era::Legacy),
+        (Some("2026-07-28"), &legacy_call, Era::Modern),
+        (Some(" 2026-07-28 "), &legacy_call, Era::Modern),
+        (Some("2031-01-01"), &legacy_call, Era::Modern),
+        (Some("2026-07-28"), &initialize, Era::Legacy),
+        (Some("2026-07-28"), response, Era::Legacy),
+    ] {
+        let field = header.map_or(HeaderField::Missing, |value| {
+            HeaderField::Single(value.as_bytes())
+        });
+        assert_eq!(classify(field, &scanned(text)), era, "{header:?} {text}");
+    }
+}
+
+#[test]
+fn hm_06_sentinels_are_decoded_once_and_strictly() {
+    for (field, value) in [
+        ("plain", Some("plain")),
+        ("", Some("")),
+        ("=?base64?w6k=?=", Some("é")),
+        ("=?base64??=", Some("")),
+        ("=?base64?PT9iYXNlNjQ/WVE9PT89?=", Some("=?base64?YQ==?=")),
+        ("=?BASE64?YQ==?=", Some("=?BASE64?YQ==?=")),
+        ("=?base64?YQ==", Some("=?base64?YQ==")),
+        ("YQ==?=", Some("YQ==?=")),
+        ("=?base64?YQ?=", None),
+        ("=?base64?YQ=?=", None),
+        ("=?base64?YR==?=", None),
+        ("=?base64?_-8=?=", None),
+        ("=?base64?Y Q==?=", None),
+        ("=?base64?/w==?=", None),
+        ("a\tb", None),
+        ("é", None),
+        ("a\u{7f}", None),
+    ] {
+        assert_eq!(decode(field.as_bytes()).as_deref(), value, "{field}");
+    }
+    assert_eq!(decode(b"\xff"), None);
+    for field in ["=?base64?YQ?=", "=?base64?_-8=?="] {
+        assert_eq!(
+            code(&good().with(NAME_HEADER, Some(field)), &call("{}")),
+            HEADER_MISMATCH
+        );
+    }
+    assert_eq!(
+        code(
+            &good().with(NAME_HEADER, Some("=?base64?c2VhcmNo?=")),
+            &call("{}")
+        ),
+        0
+    );
+}
+
+#[test]
+fn hm_07_repeated_and_odd_headers() {
+    for name in [VERSION_HEADER, METHOD_HEADER, NAME_HEADER] {
+        let mut headers = good();
+        let values = headers.0.get_mut(name).unwrap();
+        values.push(values[0].clone());
+        assert_eq!(code(&headers, &call("{}")), HEADER_MISMATCH, "{name}");
+    }
+    let long = "x".repeat(MAX_HEADER_VALUE);
+    let text = call("{}").replace("\"search\"", &format!("\"{long}\""));
+    assert_eq!(code(&good().with(NAME_HEADER, Some(&long)), &text), 0);
+    let longer = format!("{long}x");
+    let text = call("{}").replace("\"search\"", &format!("\"{longer}\""));
+    assert_eq!(
+        code(&good().with(NAME_HEADER, Some(&longer)), &text),
+        HEADER_MISMATCH
+    );
+}
+
+#[test]
+fn notifications_need_no_headers() {
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":1,{META}}}}}"#
+    );
+    assert_eq!(code(&Headers::default(), &text), 0);
+    assert_eq!(
+        code(&good().with(METHOD_HEADER, Some("other")), &text),
+        HEADER_MISMATCH
+    );
+}
+
+const SCHEMA: &str = r#"{"type":"object","properties":{
+    "region":{"type":"string","x-mcp-header":"Region"},
+    "limit":{"type":"integer","x-mcp-header":"Limit"},
+    "dry":{"type":"boolean","x-mcp-header":"Dry"},
+    "place":{"type":"object","properties":{"zip":{"type":"string","x-mcp-header":"Zip"}}}}}"#;
+
+fn params_ok(headers: &[(&str, &str)], arguments: &str) -> bool {
+    let annotated = param_headers_of(SCHEMA.as_bytes()).unwrap();
+    let headers = Headers::of(headers);
+    check_params(|name| headers.get(name), Some(arguments.as_bytes()), &annotated).is_ok()
+}
+
+#[test]
+fn hm_08_arguments_are_mirrored() {
+    let all = [
+        ("mcp-param-region", "eu-1"),
+        ("mcp-param-limit", "42"),
+        ("mcp-param-dry", "true"),
+        ("mcp-param-zip", "=?base64?w6k=?="),
+        ("mcp-param-unknown", "whatever"),
+    ];
+    assert!(params_ok(
+        &all,
+        r#"{"region":"eu-1","limit":42,"dry":true,"place":{"zip":"é"},"q":1}"#
+    ));
+    assert!(params_ok(&[], "{}"));
+    assert!(params_ok(&[], r#"{"region":null,"place":5}"#));
+    let region = |value| [("mcp-param-region", value)];
+    for (headers, arguments) in [
+        (region("eu-2"), r#"{"region":"eu-1"}"#),
+        (region("EU-1"), r#"{"region":"eu-1"}"#),
+        (region("eu-1"), "{}"),
+        (region("eu-1"), r#"{"region":null}"#),
+        (region("eu-1"), r#"{"region":"eu-1","region":"eu-2"}"#),
+        (region("eu-1"), r#"{"region":["eu-1"]}"#),
+        (region("=?base64?YQ?="), r#"{"region":"a"}"#),
+    ] {
+        assert!(!params_ok(&headers, arguments), "{headers:?} {arguments}");
+    }
+    assert!(!params_ok(&[], r#"{"region":"eu-1"}"#));
+    assert!(!params_ok(&[], r#"{"place":{"zip":"1","zip":"2"}}"#));
+    assert!(!params_ok(
+        &[("mcp-param-region", "a"), ("mcp-param-region", "a")],
+        r#"{"region":"a"}"#
+    ));
+}
+
+#[test]
+fn hm_08_integers_are_compared_as_numbers() {
+    for (header, argument, same) in [
+        ("42", "42", true),
+        ("42.0", "42", true),
+        ("42", "42.0", true),
+        ("4.2e1", "42", true),
+        ("420e-1", "42", true),
+        ("-0", "0", true),
+        ("42.5", "42", false),
+        ("042", "42", false),
+        ("+42", "42", false),
+        ("43", "42", false),
+        ("\"42\"", "42", false),
+        ("9007199254740991", "9007199254740991.0", true),
+        ("9007199254740993.0", "9007199254740992.0", false),
+        ("1e400", "1e400", true),
+        ("1e400", "10e399", false),
+        ("NaN", "0", false),
+    ] {
+        let arguments = format!("{{\"limit\":{argument}}}");
+        assert_eq!(
+            params_ok(&[("mcp-param-limit", header)], &arguments),
+            same,
+            "{header} {argument}"
+        );
+    }
+    assert!(!params_ok(&[("mcp-param-dry", "True")], r#"{"dry":true}"#));
+    assert!(!params_ok(&[("mcp-param-dry", "false")], r#"{"dry":true}"#));
+}
+
+#[test]
+fn annotations_that_cannot_be_followed_are_named() {
+    let property = |body: &str| format!(r#"{{"properties":{{"a":{body}}}}}"#);
+    use InvalidAnnotation as I;
+    for (schema, wrong) in [
+        (property(r#"{"type":"string","x-mcp-header":""}"#), I::Name),
+        (property(r#"{"type":"string","x-mcp-header":"a b"}"#), I::Name),
+        (property(r#"{"type":"string","x-mcp-header":"a\r\nb"}"#), I::Name),
+        (property(r#"{"type":"string","x-mcp-header":5}"#), I::Name),
+        (property(r#"{"type":"number","x-mcp-header":"A"}"#), I::Type),
+        (property(r#"{"type":["string"],"x-mcp-header":"A"}"#), I::Type),
+        (property(r#"{"x-mcp-header":"A"}"#), I::Type),
+        (property(r#"{"type":"string","\u0078-mcp-header":"A B"}"#), I::Name),
+        (property(r#"{"items":{"type":"string","x-mcp-header":"A"}}"#), I::Place),
+        (property(r#"{"anyOf":[{"type":"string","x-mcp-header":"A"}]}"#), I::Place),
+        (r#"{"$defs":{"a":{"type":"string","x-mcp-header":"A"}}}"#.to_owned(), I::Place),
+        (r#"{"type":"string","x-mcp-header":"A"}"#.to_owned(), I::Place),
+        (
+            r#"{"properties":{"a":{"type":"string","x-mcp-header":"A"},"b":{"type":"string","x-mcp-header":"a"}}}"#
+                .to_owned(),
+            I::Duplicate,
+        ),
+    ] {
+        assert_eq!(param_headers_of(schema.as_bytes()), Err(wrong), "{schema}");
+    }
+    for harmless in [
+        "{}".to_owned(),
+        r#"{"properties":{"x-mcp-header":{"type":"string"}}}"#.to_owned(),
+        property(r#"{"type":"string","default":{"x-mcp-header":"A"}}"#),
+        property(r#"{"type":"string","description":"x-mcp-header"}"#),
+    ] {
+        assert_eq!(
+            param_headers_of(harmless.as_bytes()),
+            Ok(Vec::new()),
+            "{harmless}"
+        );
+    }
+}
+
+#[test]
+fn hm_10_headers_are_made_from_the_body_that_is_sent() {
+    let annotated = param_headers_of(SCHEMA.as_bytes()).unwrap();
+    let params =
+        r#"{"name":"süchen","arguments":{"region":" eu","limit":42.0,"dry":false,"place":{"zip":null}}}"#;
+    let headers = headers_for(Method::ToolsCall, "tools/call", params.as_bytes(), &annotated);
+    let text: Vec<String> = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
+    assert_eq!(
+        text,
+        [
+            "mcp-protocol-version: 2026-07-28",
+            "mcp-method: tools/call",
+            "mcp-name: =?base64?c8O8Y2hlbg==?=",
+            "mcp-param-region: =?base64?IGV1?=",
+            "mcp-param-limit: 42.0",
+            "mcp-param-dry: false",
+        ]
+    );
+    assert_eq!(headers_for(Method::ToolsList, "tools/list", b"{}", &[]).len(), 2);
+}
+
+proptest! {
+    #[test]
+    fn encoding_is_undone_by_decoding(value in any::<String>()) {
+        let field = encode(&value).into_owned();
+        prop_assert!(field.bytes().all(|b| matches!(b, 0x20..=0x7e)));
+        prop_assert_eq!(decode(field.as_bytes()), Some(value.into()));
+    }
+
+    #[test]
+    fn our_own_headers_pass_our_own_check(region in any::<String>(), limit in any::<i32>(), dry in any::<bool>(), name in "[ -~é]{0,20}") {
+        let arguments = serde_json::json!({"region": region, "limit": limit, "dry": dry, "place": {"zip": name}});
+        let params = format!(r#""name":{},"arguments":{arguments},{META}"#, serde_json::to_string(&name).unwrap());
+        let text = message("tools/call", &params);
+        let annotated = param_headers_of(SCHEMA.as_bytes()).unwrap();
+        let envelope = scanned(&text);
+        let made = headers_for(Method::ToolsCall, "tools/call", envelope.params_raw().unwrap(), &annotated);
+        let pairs: Vec<(&str, &str)> = made.iter().map(|(n, v)| (n.as_ref(), v.as_str())).collect();
+        let headers = Headers::of(&pairs);
+        prop_assert!(check(|name| headers.get(name), &envelope, &annotated).is_ok());
+    }
+
+    #[test]
+    fn no_header_panics(value in proptest::collection::vec(any::<u8>(), 0..60), argument in "[-+0-9.eE]{0,12}") {
+        let _ = decode(&value);
+        if let Ok(value) = String::from_utf8(value) {
+            params_ok(&[("mcp-param-limit", &value)], &format!("{{\"limit\":{argument}}}"));
+        }
+    }
+}

@@ -2,6 +2,8 @@
 
 mod frame;
 mod parser;
+#[cfg(test)]
+mod tests;
 
 pub use frame::{comment, endpoint, frame, frame_with_id, priming};
 pub use parser::{Event, Parser, SseError, SseLimits};

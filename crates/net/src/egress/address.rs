@@ -176,3 +176,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "address_tests.rs"]
+mod tests;

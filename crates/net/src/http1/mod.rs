@@ -51,4 +51,6 @@ impl Default for Timeouts {
 }
 
 #[cfg(test)]
+mod mock;
+#[cfg(test)]
 mod tests;

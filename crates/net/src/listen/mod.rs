@@ -3,6 +3,7 @@
 mod accept;
 mod caps;
 mod connection;
+mod descriptors;
 mod guard;
 mod options;
 mod server;
@@ -14,7 +15,8 @@ use std::sync::Arc;
 use crate::{Inbound, Response, Worker};
 
 pub(crate) use connection::Leftover;
-pub use options::ListenOptions;
+pub use descriptors::raise_descriptor_limit;
+pub use options::{ListenOptions, Threads};
 pub use server::{Listener, ServerHandle};
 
 /// What answers requests.
@@ -24,6 +26,8 @@ pub trait Service: Send + Sync + 'static {
     fn call(&self, worker: &Arc<Worker>, inbound: Inbound) -> impl Future<Output = Response> + Send;
 }
 
+#[cfg(test)]
+mod harness;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -5,6 +5,17 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+/// How the work is spread over threads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Threads {
+    /// Each worker is a thread with a runtime and upstream connections of its own; a connection stays where it was dealt.
+    /// A request costs least this way.
+    #[default]
+    PerCore,
+    /// One runtime whose threads share all work: the way out where few busy connections would starve one core.
+    Shared,
+}
+
 /// The settings of a listener. The defaults are those of the product.
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
@@ -12,6 +23,8 @@ pub struct ListenOptions {
     pub addrs: Vec<SocketAddr>,
     /// The number of worker threads; the number of cores by default.
     pub workers: usize,
+    /// How the work is spread over these threads.
+    pub threads: Threads,
     /// The name of the threads in the operating system's lists, followed by the worker's number.
     pub name: &'static str,
     /// From a connection's start, or from a request's first byte, to the end of the request's head (HT-07).
@@ -51,6 +64,7 @@ impl ListenOptions {
         Self {
             addrs: vec![addr],
             workers: std::thread::available_parallelism().map_or(1, usize::from),
+            threads: Threads::default(),
             name: "worker",
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),

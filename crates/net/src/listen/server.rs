@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::accept::{Accepted, accept};
 use super::caps::Caps;
 use super::connection::{Shared, serve};
-use super::{ListenOptions, Service};
+use super::{ListenOptions, Service, Threads};
 use crate::Worker;
 
 /// Bound sockets that nobody accepts from yet.
@@ -62,9 +62,13 @@ impl Listener {
             options.max_per_peer,
             options.unbounded_peers.clone(),
         );
-        let mut threads = Vec::with_capacity(options.workers + 1);
-        let mut senders = Vec::with_capacity(options.workers);
-        for index in 0..options.workers.max(1) {
+        let count = match options.threads {
+            Threads::PerCore => options.workers.max(1),
+            Threads::Shared => 1,
+        };
+        let mut threads = Vec::with_capacity(count + 1);
+        let mut senders = Vec::with_capacity(count);
+        for index in 0..count {
             let (sender, receiver) = unbounded_channel();
             let shared = Arc::new(Shared {
                 service: Arc::clone(&service),
@@ -72,7 +76,10 @@ impl Listener {
                 options: Arc::clone(&options),
                 draining: shutdown.child_token(),
             });
-            let runtime = runtime()?;
+            let runtime = match options.threads {
+                Threads::PerCore => runtime()?,
+                Threads::Shared => runtime_of_many(&options)?,
+            };
             let name = format!("{}-{index}", options.name);
             let thread = std::thread::Builder::new().name(name);
             threads.push(thread.spawn(move || runtime.block_on(work(shared, receiver)))?);
@@ -126,6 +133,15 @@ impl ServerHandle {
 
 fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_io().enable_time().build()
+}
+
+fn runtime_of_many(options: &ListenOptions) -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(options.workers.max(1))
+        .thread_name(options.name)
+        .enable_io()
+        .enable_time()
+        .build()
 }
 
 fn accepting(

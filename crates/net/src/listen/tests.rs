@@ -1,152 +1,20 @@
 //! The listener as a client, or an attacker, meets it: raw sockets.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io::Write as _;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::StatusCode;
-
+use super::harness::{LIMIT, Server, read_all, read_until, statuses};
 use super::*;
-use crate::{Body, respond};
-
-/// Notes what arrives, and answers by path.
-#[derive(Default)]
-pub(super) struct Recorder {
-    pub(super) calls: Mutex<Vec<String>>,
-    pub(super) dropped: AtomicUsize,
-}
-
-impl Recorder {
-    pub(super) fn paths(&self) -> Vec<String> {
-        self.calls.lock().unwrap().clone()
-    }
-}
-
-pub(super) const LIMIT: usize = 1000;
-
-impl Service for Recorder {
-    async fn call(&self, _: &Arc<Worker>, inbound: Inbound) -> Response {
-        let path = inbound.parts.uri.path().to_owned();
-        self.calls
-            .lock()
-            .unwrap()
-            .push(format!("{} {path}", inbound.parts.method));
-        match path.as_str() {
-            "/early" => respond::text(StatusCode::UNAUTHORIZED, "early"),
-            "/echo" => match inbound.body.collect(LIMIT).await {
-                Ok(body) => respond::rpc(StatusCode::OK, body),
-                Err(error) => respond::bad_body(error),
-            },
-            "/panic" => panic!("a bug"),
-            "/large" => http::Response::new(Body::full(vec![b'x'; 8 << 20])),
-            "/wait" => {
-                struct Count<'a>(&'a AtomicUsize);
-                impl Drop for Count<'_> {
-                    fn drop(&mut self) {
-                        self.0.fetch_add(1, Ordering::SeqCst);
-                    }
-                }
-                let _count = Count(&self.dropped);
-                std::future::pending().await
-            }
-            _ => respond::text(StatusCode::OK, "ok"),
-        }
-    }
-}
-
-struct Server {
-    recorder: Arc<Recorder>,
-    addr: std::net::SocketAddr,
-    handle: Option<ServerHandle>,
-}
-
-impl Server {
-    fn start(change: impl FnOnce(&mut ListenOptions)) -> Self {
-        let mut options = ListenOptions::new("127.0.0.1:0".parse().unwrap());
-        options.workers = 2;
-        change(&mut options);
-        let listener = Listener::bind(options).unwrap();
-        let addr = listener.local_addrs()[0];
-        let recorder = Arc::new(Recorder::default());
-        let handle = listener
-            .serve(Arc::clone(&recorder), tokio_util::sync::CancellationToken::new())
-            .unwrap();
-        Self {
-            recorder,
-            addr,
-            handle: Some(handle),
-        }
-    }
-
-    fn connect(&self) -> TcpStream {
-        #[expect(clippy::disallowed_methods, reason = "the test is the client")]
-        let stream = TcpStream::connect(self.addr).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream
-    }
-
-    /// Sends bytes and reads until the server closes.
-    fn talk(&self, bytes: &[u8]) -> String {
-        let mut stream = self.connect();
-        // The server may close while we still write.
-        let _ = stream.write_all(bytes);
-        read_all(&mut stream)
-    }
-
-    /// One status line for each answer.
-    fn statuses(&self, bytes: &[u8]) -> Vec<u16> {
-        statuses(&self.talk(bytes))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(handle) = self.handle.take() {
-            handle.stop();
-        }
-    }
-}
-
-fn read_all(stream: &mut TcpStream) -> String {
-    let mut answer = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => answer.extend_from_slice(&buffer[..n]),
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
-            Err(error) => panic!(
-                "the server does not close: {error}; so far {:?}",
-                String::from_utf8_lossy(&answer)
-            ),
-        }
-    }
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
-pub(super) fn statuses(answers: &str) -> Vec<u16> {
-    answers
-        .split("HTTP/1.1 ")
-        .skip(1)
-        .map(|answer| answer[..3].parse().unwrap())
-        .collect()
-}
-
-fn read_until(stream: &mut TcpStream, end: &str) -> String {
-    let mut answer = String::new();
-    let mut byte = [0];
-    while !answer.ends_with(end) {
-        assert_eq!(stream.read(&mut byte).unwrap(), 1, "closed after {answer:?}");
-        answer.push(byte[0].into());
-    }
-    answer
-}
 
 #[test]
 fn one_connection_serves_requests_one_after_the_other() {
-    let server = Server::start(|_| ());
+    for threads in [Threads::PerCore, Threads::Shared] {
+        in_order(&Server::start(|options| options.threads = threads));
+    }
+}
+
+fn in_order(server: &Server) {
     let answers = server.statuses(
         b"GET /a HTTP/1.1\r\nHost: h\r\n\r\nPOST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi\
           GET /b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",

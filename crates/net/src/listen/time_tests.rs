@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Shared, serve};
-use super::tests::{Recorder, statuses};
+use super::harness::{Recorder, statuses};
 use super::*;
 
 struct Client {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sallyport_core::Random;
+use tokio::time::Instant;
 
 /// Exponential back-off with jitter: 250 ms, doubled at each failure, at most 30 s. The wait is drawn from the upper
 /// half of that, so that many who failed together do not come back together.
@@ -37,6 +38,31 @@ impl Backoff {
     /// Failures in a row.
     pub(crate) fn failures(&self) -> u32 {
         self.failures
+    }
+}
+
+/// Keeps away from what failed lately.
+#[derive(Debug, Default)]
+pub(crate) struct Breaker {
+    backoff: Backoff,
+    not_before: Option<Instant>,
+}
+
+impl Breaker {
+    /// Counts one more failure.
+    pub(crate) fn failed(&mut self, random: &dyn Random) {
+        self.not_before = Some(Instant::now() + self.backoff.failed(random));
+    }
+
+    /// It works again.
+    pub(crate) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    /// How long to keep away still.
+    pub(crate) fn wait(&self) -> Duration {
+        self.not_before
+            .map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()))
     }
 }
 

@@ -1,0 +1,144 @@
+//! What everything about one server stands on: its configuration, the gateway's parts, its tasks and its counts.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sallyport_core::Secret;
+use sallyport_core::fault::Fault;
+use sallyport_net::Worker;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::UpstreamDeps;
+use super::backoff::Breaker;
+use super::changes::Changes;
+use super::counters::Counters;
+use super::http::Endpoint;
+use super::params::ParamHeaders;
+use crate::spec::{ServerSpec, Transport};
+
+/// One configured server.
+pub(crate) struct Ground {
+    pub(crate) spec: ServerSpec,
+    pub(crate) deps: UpstreamDeps,
+    pub(crate) counters: Arc<Counters>,
+    /// Its tasks, all on the control runtime.
+    pub(crate) tasks: Tasks,
+    /// The connections of those tasks.
+    pub(crate) worker: Arc<Worker>,
+    /// What the supervisor is to look at again.
+    pub(crate) changes: Changes,
+    /// The server is being removed.
+    pub(crate) closing: CancellationToken,
+    /// Where it is, if it speaks HTTP.
+    pub(crate) endpoint: Option<Result<Arc<Endpoint>, String>>,
+    /// Which arguments of its tools are mirrored in headers.
+    pub(crate) param_headers: ParamHeaders,
+    /// Starts that failed, whoever asked for them: a command that cannot start fails for everyone.
+    pub(crate) starts: Mutex<Breaker>,
+    in_flight: Arc<Semaphore>,
+}
+
+impl Ground {
+    pub(crate) fn new(spec: ServerSpec, deps: UpstreamDeps, worker: Arc<Worker>) -> Arc<Self> {
+        let endpoint = match &spec.transport {
+            Transport::Http { url, headers } => Some(
+                Endpoint::new(&deps.egress, url, headers, &spec.limits)
+                    .map(Arc::new)
+                    .map_err(|error| error.to_string()),
+            ),
+            Transport::Stdio { .. } | Transport::Demo => None,
+        };
+        Arc::new(Self {
+            in_flight: Arc::new(Semaphore::new(spec.limits.concurrency.min(Semaphore::MAX_PERMITS))),
+            tasks: Tasks::new(deps.control.clone()),
+            spec,
+            deps,
+            counters: Arc::default(),
+            worker,
+            changes: Changes::default(),
+            closing: CancellationToken::new(),
+            endpoint,
+            param_headers: ParamHeaders::default(),
+            starts: Mutex::default(),
+        })
+    }
+
+    /// Where the server is.
+    ///
+    /// # Errors
+    /// A fault when the configured URL or a header cannot be used, or the server does not speak HTTP.
+    pub(crate) fn endpoint(&self) -> Result<&Arc<Endpoint>, Fault> {
+        match &self.endpoint {
+            Some(Ok(endpoint)) => Ok(endpoint),
+            Some(Err(reason)) => Err(Fault::gateway("read the server's configuration", reason.as_str())),
+            None => Err(Fault::gateway("read the server's configuration", "it has no URL")),
+        }
+    }
+
+    /// A place among the calls that may run at once; it is given back when dropped.
+    ///
+    /// # Errors
+    /// A fault of ours that is safe to repeat, when all places are taken.
+    pub(crate) fn place(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| {
+            Fault::new(
+                sallyport_core::fault::Blame::Gateway,
+                sallyport_core::fault::Retry::Safe,
+                "call the server",
+                "too many calls are running at this server",
+            )
+        })
+    }
+
+    /// The secrets that the server was configured with.
+    pub(crate) fn secrets(&self) -> Vec<Secret<String>> {
+        match &self.spec.transport {
+            Transport::Http { headers, .. } => headers.iter().map(|(_, value)| value.clone()).collect(),
+            Transport::Stdio { env, .. } => env.values().cloned().collect(),
+            Transport::Demo => Vec::new(),
+        }
+    }
+
+    /// A start or handshake has failed or succeeded.
+    pub(crate) fn started(&self, well: bool) {
+        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        if well {
+            starts.succeeded();
+        } else {
+            starts.failed(&*self.deps.random);
+        }
+    }
+}
+
+/// Tasks that can be waited for together.
+#[derive(Clone)]
+pub(crate) struct Tasks {
+    handle: tokio::runtime::Handle,
+    tracker: TaskTracker,
+}
+
+impl Tasks {
+    fn new(handle: tokio::runtime::Handle) -> Self {
+        Self {
+            handle,
+            tracker: TaskTracker::new(),
+        }
+    }
+
+    /// Runs a task on the control runtime.
+    pub(crate) fn spawn<F>(&self, task: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.tracker.spawn_on(task, &self.handle)
+    }
+
+    /// Waits until all tasks have ended.
+    pub(crate) async fn wait(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}

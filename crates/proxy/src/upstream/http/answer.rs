@@ -1,0 +1,196 @@
+//! What an answer is, judged by its status and content type alone (SS-02).
+
+use bytes::Bytes;
+use sallyport_core::fault::{Blame, Fault, Retry};
+use sallyport_mcp::jsonrpc::{Limits, scan};
+use sallyport_mcp::{error, json};
+use sallyport_net::http1::{Answer, Headers};
+
+use super::events::Events;
+
+const OPERATION: &str = "read the answer";
+
+/// The longest body of a refusal that is looked at, in bytes.
+const REFUSAL: usize = 64 << 10;
+
+/// A usable answer.
+pub(crate) enum Got {
+    /// One JSON text.
+    Json(Bytes),
+    /// A stream of events.
+    Events(Events),
+    /// Taken note of, with nothing to say.
+    Accepted,
+}
+
+/// Another answer than the one that was hoped for.
+pub(crate) enum HttpError {
+    /// It is a failure whatever was asked.
+    Fault(Fault),
+    /// The request was refused: what that means depends on the request.
+    Refused(Refused),
+}
+
+impl From<Fault> for HttpError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl HttpError {
+    /// As a failure, for those who have no use for the reason.
+    pub(crate) fn into_fault(self) -> Fault {
+        match self {
+            Self::Fault(fault) => fault,
+            Self::Refused(refused) => refused.into_fault(),
+        }
+    }
+}
+
+/// A request that the server refused with a status of 400 to 499.
+pub(crate) struct Refused {
+    /// The status.
+    pub(crate) status: u16,
+    /// The raw error object of the JSON-RPC response, if the body was one.
+    pub(crate) error: Option<Bytes>,
+}
+
+impl Refused {
+    /// The JSON-RPC code.
+    pub(crate) fn code(&self) -> Option<i64> {
+        let code = json::find(self.error.as_ref()?, "code")?;
+        std::str::from_utf8(code).ok()?.parse().ok()
+    }
+
+    /// The JSON-RPC message.
+    pub(crate) fn message(&self) -> String {
+        let message = self.error.as_ref().and_then(|raw| json::find(raw, "message"));
+        message.and_then(json::decode).map(String::from).unwrap_or_default()
+    }
+
+    /// Whether it proves that the server speaks a modern revision (2026-07-28, Version Negotiation).
+    pub(crate) fn is_modern(&self) -> bool {
+        self.code().is_some_and(error::is_modern_code)
+    }
+
+    /// As a failure. A refused request was not carried out.
+    pub(crate) fn into_fault(self) -> Fault {
+        let text = format!("the server refused the request with status {}", self.status);
+        Fault::new(Blame::Upstream, Retry::Safe, OPERATION, text)
+    }
+}
+
+/// Judges an answer.
+///
+/// # Errors
+/// [`HttpError`] for everything but 200 with one of the two content types, and 202 and 204.
+pub(super) async fn judge(answer: Answer, message_bytes: usize) -> Result<Got, HttpError> {
+    match answer.status {
+        200 => {}
+        202 | 204 => {
+            // Read to its end, the connection can be used again; a body here means nothing.
+            let _nothing = answer.body.whole(REFUSAL).await;
+            return Ok(Got::Accepted);
+        }
+        300..=399 => {
+            let text = "the server redirects, which is not followed; configure the final URL";
+            return Err(Fault::upstream(OPERATION, text).into());
+        }
+        401 | 403 => {
+            let text = format!(
+                "the server refuses the gateway's credentials (status {}); look at its `headers`",
+                answer.status
+            );
+            return Err(Fault::new(Blame::Upstream, Retry::Safe, OPERATION, text).into());
+        }
+        400..=499 => return Err(refusal(answer).await),
+        status => {
+            let text = format!("the server answered with status {status}");
+            return Err(Fault::upstream(OPERATION, text).into());
+        }
+    }
+    if !is_plain(&answer.headers) {
+        return Err(Fault::upstream(OPERATION, "the answer is compressed, which was not asked for").into());
+    }
+    match media_type(&answer.headers) {
+        Media::Json => Ok(Got::Json(answer.body.whole(message_bytes).await?)),
+        Media::Events => Ok(Got::Events(Events::new(answer.body, message_bytes))),
+        Media::Other => Err(Fault::upstream(OPERATION, "the answer is neither JSON nor an event stream").into()),
+    }
+}
+
+async fn refusal(answer: Answer) -> HttpError {
+    let status = answer.status;
+    let readable = is_plain(&answer.headers) && media_type(&answer.headers) == Media::Json;
+    let body = answer.body.whole(REFUSAL).await.ok().filter(|_| readable);
+    let error = body.and_then(|body| {
+        let envelope = scan(&body, &Limits::SERVER).ok()?;
+        envelope.error_raw().map(|raw| body.slice_ref(raw))
+    });
+    HttpError::Refused(Refused { status, error })
+}
+
+/// A content type as far as it matters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Media {
+    Json,
+    Events,
+    Other,
+}
+
+/// Types are compared without regard to case and parameters (RFC 9110 §8.3.1); a repeated field is none.
+fn media_type(headers: &Headers) -> Media {
+    headers.get("content-type").map_or(Media::Other, media)
+}
+
+fn media(value: &str) -> Media {
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        Media::Json
+    } else if essence.eq_ignore_ascii_case("text/event-stream") {
+        Media::Events
+    } else {
+        Media::Other
+    }
+}
+
+fn is_plain(headers: &Headers) -> bool {
+    headers
+        .all("content-encoding")
+        .all(|value| value.eq_ignore_ascii_case(b"identity"))
+}
+
+/// Whether a GET was answered with a stream of events.
+///
+/// # Errors
+/// [`HttpError`] otherwise.
+pub(super) fn judge_stream(answer: Answer, message_bytes: usize) -> Result<Events, HttpError> {
+    let events = answer.status == 200 && media_type(&answer.headers) == Media::Events && is_plain(&answer.headers);
+    if events {
+        return Ok(Events::new(answer.body, message_bytes));
+    }
+    let status = answer.status;
+    Err(HttpError::Refused(Refused { status, error: None }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ss_02_content_types_are_read_as_the_standard_says() {
+        for (value, expected) in [
+            ("application/json", Media::Json),
+            ("Application/JSON", Media::Json),
+            ("application/json ;x", Media::Json),
+            ("application/json; charset=utf-8", Media::Json),
+            ("TEXT/event-stream;charset=UTF-8", Media::Events),
+            ("text/plain", Media::Other),
+            ("application/json, text/event-stream", Media::Other),
+            ("application/jsonx", Media::Other),
+            ("", Media::Other),
+        ] {
+            assert_eq!(media(value), expected, "{value}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Servers that are reached over Streamable HTTP, in both eras.
+
+mod answer;
+mod endpoint;
+mod events;
+mod legacy;
+mod modern;
+mod resume;
+mod session;
+
+pub(crate) use endpoint::Endpoint;
+pub(crate) use legacy::{Opened, Opening};
+pub(crate) use modern::Modern;
+pub(crate) use session::Session;
+pub(crate) use answer::{Got, HttpError, Refused};

@@ -1,0 +1,271 @@
+//! The answer to one call over HTTP: what belongs to it is passed on, everything else is dropped and counted (SS-04).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream;
+use sallyport_core::fault::Fault;
+use sallyport_mcp::jsonrpc::{Envelope, Key, Kind, Limits, is_batch, scan, split_batch};
+use sallyport_mcp::method::Method;
+
+use super::answer::Got;
+use super::events::Events;
+use super::session::Session;
+use crate::exchange::{Message, Reply};
+use crate::upstream::changes::Changed;
+use crate::upstream::ground::Ground;
+use crate::upstream::ids::{Claimed, Ids};
+use crate::upstream::inbox::{Respond, level_of};
+use crate::upstream::outgoing::{Logs, Outgoing, replaced};
+use crate::upstream::pace::Pace;
+
+/// One call that runs at a server.
+pub(super) struct Call {
+    ground: Arc<Ground>,
+    /// The id under which the server knows it, and the one that the answer is to bear.
+    claimed: Claimed,
+    id: Bytes,
+    token: Option<Bytes>,
+    logs: Logs,
+    /// Whose call it is, in the legacy era: its server may ask questions, and is told of a cancellation.
+    session: Option<Arc<Session>>,
+    pace: Pace,
+    /// The server may be working on it.
+    running: bool,
+}
+
+impl Call {
+    pub(super) fn new(
+        ground: &Arc<Ground>,
+        ids: &Arc<Ids>,
+        outgoing: &Outgoing<'_>,
+        session: Option<&Arc<Session>>,
+    ) -> Self {
+        Self {
+            ground: Arc::clone(ground),
+            claimed: ids.claim(&outgoing.id),
+            id: outgoing.id.clone(),
+            token: outgoing.token.clone(),
+            logs: outgoing.logs,
+            session: session.map(Arc::clone),
+            pace: Pace::start(&ground.spec.limits),
+            running: false,
+        }
+    }
+
+    /// A stream of notifications: it may be silent for as long as it likes.
+    pub(super) fn without_deadline(mut self) -> Self {
+        self.pace = Pace::unbounded();
+        self
+    }
+
+    /// The raw id to send.
+    pub(super) fn sent_id(&self) -> &[u8] {
+        self.claimed.sent()
+    }
+
+    /// The request is being written: from now on, giving the call up means cancelling it.
+    pub(super) fn begin(&mut self) {
+        self.running = true;
+    }
+
+    /// The server will not work on it, or no more.
+    pub(super) fn settle(&mut self) {
+        self.running = false;
+    }
+
+    /// Turns an answer into a reply. `kept` lives as long as the call.
+    ///
+    /// # Errors
+    /// A fault when the answer is none to this call.
+    pub(super) async fn reply<K: Send + 'static>(mut self, got: Got, kept: K) -> Result<Reply, Fault> {
+        match got {
+            Got::Json(bytes) => {
+                self.settle();
+                self.whole(bytes).map(Reply::Whole)
+            }
+            Got::Events(events) => self.stream(events, kept).await,
+            Got::Accepted => {
+                self.settle();
+                Err(Fault::upstream("read the answer", "the server did not answer a request"))
+            }
+        }
+    }
+
+    /// The response in a JSON body.
+    fn whole(&self, bytes: Bytes) -> Result<Bytes, Fault> {
+        let mut messages = self.messages(&bytes);
+        let terminal = messages.find_map(|message| match message {
+            Message::Terminal(bytes) => Some(bytes),
+            Message::Notification(_) | Message::Question(_) => None,
+        });
+        terminal.ok_or_else(|| Fault::upstream("read the answer", "it does not answer what was asked"))
+    }
+
+    /// What the bytes say about this call.
+    fn messages<'a>(&'a self, bytes: &'a Bytes) -> impl Iterator<Item = Message> + 'a {
+        let batch = (self.session.is_some() && is_batch(bytes))
+            .then(|| split_batch(bytes, &Limits::SERVER).unwrap_or_default());
+        let single = batch.is_none().then(|| bytes.clone());
+        let parts = batch.unwrap_or_default().into_iter().map(|part| bytes.slice_ref(part));
+        single
+            .into_iter()
+            .chain(parts)
+            .filter_map(|part| self.message(&part))
+    }
+
+    fn message(&self, bytes: &Bytes) -> Option<Message> {
+        let Ok(envelope) = scan(bytes, &Limits::SERVER) else {
+            self.ground.counters.garbage.add();
+            return None;
+        };
+        let message = match envelope.kind {
+            Kind::Response => self.response(&envelope, bytes),
+            Kind::Notification => return self.notification(&envelope, bytes),
+            Kind::Request => return self.question(&envelope),
+        };
+        if message.is_none() {
+            self.ground.counters.foreign_messages.add();
+        }
+        message
+    }
+
+    fn response(&self, envelope: &Envelope<'_>, bytes: &Bytes) -> Option<Message> {
+        let span = envelope.id?;
+        if span.of(bytes) != self.sent_id() {
+            return None;
+        }
+        let answer = if self.claimed.is_own() {
+            bytes.clone()
+        } else {
+            replaced(bytes, span, &self.id)
+        };
+        Some(Message::Terminal(answer))
+    }
+
+    fn notification(&self, envelope: &Envelope<'_>, bytes: &Bytes) -> Option<Message> {
+        let method = envelope.called();
+        let passes = match method {
+            Method::Progress => {
+                let token = envelope.params.as_ref().and_then(|p| p.get(Key::ProgressToken));
+                token.is_some() && token == self.token.as_deref()
+            }
+            Method::LogMessage => self.logs.take(level_of(envelope)),
+            Method::ToolsChanged | Method::PromptsChanged | Method::ResourcesChanged if self.is_listening() => true,
+            Method::ToolsChanged | Method::PromptsChanged | Method::ResourcesChanged => {
+                if let Some(changed) = Changed::of(method) {
+                    self.ground.changes.add(changed);
+                }
+                return None;
+            }
+            Method::ResourceUpdated | Method::ElicitationComplete | Method::Cancelled => {
+                if let Some(session) = &self.session {
+                    session.inbox.notification(envelope, bytes);
+                    return None;
+                }
+                method == Method::ResourceUpdated && self.is_listening()
+            }
+            Method::SubscriptionsAcknowledged => self.is_listening(),
+            Method::Unknown => true,
+            _ => false,
+        };
+        if !passes {
+            self.ground.counters.foreign_messages.add();
+        }
+        passes.then(|| Message::Notification(bytes.clone()))
+    }
+
+    /// Whether this is a listen stream of a modern server, which bears what other streams may not.
+    fn is_listening(&self) -> bool {
+        self.session.is_none() && self.logs == Logs::Listen
+    }
+
+    /// A modern server may not ask (2026-07-28, Multi Round-Trip Requests).
+    fn question(&self, envelope: &Envelope<'_>) -> Option<Message> {
+        let Some(session) = &self.session else {
+            self.ground.counters.foreign_messages.add();
+            return None;
+        };
+        let open = self.pace.questions().open();
+        let to = Arc::clone(session) as Arc<dyn Respond>;
+        let question = session.inbox.question(envelope, Some(open), &to)?;
+        Some(Message::Question(question))
+    }
+
+    /// The first message decides: an answer that comes at once is no stream.
+    async fn stream<K: Send + 'static>(self, events: Events, kept: K) -> Result<Reply, Fault> {
+        let mut relay = Relay {
+            call: self,
+            events: Some(events),
+            waiting: VecDeque::new(),
+        };
+        let first = match relay.next().await? {
+            Message::Terminal(bytes) => return Ok(Reply::Whole(bytes)),
+            first => first,
+        };
+        let state = Some((relay, Some(first), kept));
+        let messages = stream::unfold(state, |state| async move {
+            let (mut relay, first, kept) = state?;
+            let message = match first {
+                Some(first) => Ok(first),
+                None => relay.next().await,
+            };
+            let more = !matches!(message, Err(_) | Ok(Message::Terminal(_)));
+            Some((message, more.then_some((relay, None, kept))))
+        });
+        Ok(Reply::Stream(Box::pin(messages)))
+    }
+}
+
+impl Drop for Call {
+    /// Given up while the server works: a legacy server is told, a modern one sees its stream close.
+    fn drop(&mut self) {
+        if self.running
+            && let Some(session) = &self.session
+        {
+            session.cancel(self.sent_id());
+        }
+    }
+}
+
+/// A stream of events that answers one call.
+struct Relay {
+    call: Call,
+    events: Option<Events>,
+    /// Further messages of one event: only batches have them.
+    waiting: VecDeque<Message>,
+}
+
+impl Relay {
+    /// The next message about the call.
+    ///
+    /// # Errors
+    /// A fault when the stream breaks or ends before the answer; the call is not repeated.
+    async fn next(&mut self) -> Result<Message, Fault> {
+        loop {
+            if let Some(message) = self.waiting.pop_front() {
+                if matches!(message, Message::Terminal(_)) {
+                    self.call.settle();
+                    if let Some(events) = self.events.take() {
+                        events.finish();
+                    }
+                }
+                return Ok(message);
+            }
+            let ended = || Fault::upstream("read the answer", "the stream ended before the answer");
+            let events = self.events.as_mut().ok_or_else(ended)?;
+            match events.next(&self.call.pace).await? {
+                Some(event) if event.is_message() => {
+                    self.waiting.extend(self.call.messages(&event.data));
+                }
+                Some(_) => {}
+                None => {
+                    let broken = self.events.take().ok_or_else(ended)?;
+                    let session = self.call.session.as_ref().ok_or_else(ended)?;
+                    self.events = Some(session.resume(broken, &self.call.pace).await?);
+                }
+            }
+        }
+    }
+}

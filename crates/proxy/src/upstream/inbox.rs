@@ -1,0 +1,279 @@
+//! What a legacy server says outside of the answer to a call: questions to the client, and news.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use sallyport_mcp::error::{self, INTERNAL_ERROR, METHOD_NOT_FOUND};
+use sallyport_mcp::json;
+use sallyport_mcp::jsonrpc::{Envelope, Key};
+use sallyport_mcp::log::LogLevel;
+use sallyport_mcp::method::Method;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use super::changes::Changed;
+use super::ground::Ground;
+use super::mailbox::{Delivery, Mailbox};
+use super::pace::OpenQuestion;
+use super::presented::Declared;
+use crate::exchange::{Answered, Downstream, Message, Question};
+
+/// Questions of one session or process that wait for answers.
+const QUESTIONS: usize = 64;
+
+/// Takes an answer back to the server that asked.
+pub(crate) trait Respond: Send + Sync {
+    /// Sends a complete JSON-RPC response, without waiting.
+    fn respond(&self, message: Bytes);
+}
+
+/// The place where one session's or process's messages outside of calls arrive.
+pub(crate) struct Inbox {
+    ground: Arc<Ground>,
+    /// What the server was told that its client can do.
+    declared: Declared,
+    listeners: Mutex<Listeners>,
+    /// Open questions by the server's raw id.
+    questions: Mutex<HashMap<Bytes, AbortHandle>>,
+}
+
+#[derive(Default)]
+struct Listeners {
+    last: u64,
+    list: Vec<Listener>,
+}
+
+struct Listener {
+    id: u64,
+    to: Arc<dyn Downstream>,
+    /// Whether it takes questions and log messages: the one client whose session this is.
+    is_client: bool,
+    uris: HashSet<Box<str>>,
+}
+
+impl Inbox {
+    pub(crate) fn new(ground: Arc<Ground>, declared: Declared) -> Arc<Self> {
+        Arc::new(Self {
+            ground,
+            declared,
+            listeners: Mutex::default(),
+            questions: Mutex::default(),
+        })
+    }
+
+    /// Adds a listener for updates of resources; the one client of the session gets everything else too.
+    pub(crate) fn attach(self: &Arc<Self>, to: Arc<dyn Downstream>, is_client: bool) -> Attached {
+        let mut listeners = self.listeners();
+        listeners.last += 1;
+        let id = listeners.last;
+        listeners.list.push(Listener {
+            id,
+            to,
+            is_client,
+            uris: HashSet::new(),
+        });
+        drop(listeners);
+        Attached {
+            inbox: Arc::clone(self),
+            id,
+        }
+    }
+
+    /// Every resource that somebody listens to.
+    pub(crate) fn uris(&self) -> HashSet<Box<str>> {
+        let listeners = self.listeners();
+        listeners
+            .list
+            .iter()
+            .flat_map(|listener| listener.uris.iter().cloned())
+            .collect()
+    }
+
+    /// Takes a notification that belongs to no call.
+    pub(crate) fn notification(&self, envelope: &Envelope<'_>, bytes: &Bytes) {
+        match envelope.called() {
+            Method::ToolsChanged | Method::PromptsChanged | Method::ResourcesChanged => {
+                if let Some(changed) = Changed::of(envelope.called()) {
+                    self.ground.changes.add(changed);
+                }
+            }
+            Method::ResourceUpdated => {
+                let uri = envelope.params.as_ref().and_then(|params| params.uri());
+                let uri = uri.map(|text| text.value).unwrap_or_default();
+                self.tell(bytes, |listener| listener.uris.contains(&*uri));
+            }
+            Method::LogMessage | Method::ElicitationComplete | Method::Progress => {
+                self.tell(bytes, |listener| listener.is_client);
+            }
+            Method::Cancelled => self.withdraw(envelope),
+            _ => self.ground.counters.foreign_messages.add(),
+        }
+    }
+
+    /// Takes a request. It goes to the call that runs alone, else to the session's client, else it is refused.
+    pub(crate) fn request(
+        self: &Arc<Self>,
+        envelope: &Envelope<'_>,
+        sole: Option<&Mailbox>,
+        to: &Arc<dyn Respond>,
+    ) {
+        let open = sole.map(|mailbox| mailbox.questions().open());
+        let Some(question) = self.question(envelope, open, to) else {
+            return;
+        };
+        if let Some(mailbox) = sole {
+            if mailbox.deliver(Message::Question(question)) != Delivery::Taken {
+                self.ground.counters.slow_readers.add();
+            }
+            return;
+        }
+        let client = self
+            .listeners()
+            .list
+            .iter()
+            .find(|listener| listener.is_client)
+            .map(|listener| Arc::clone(&listener.to));
+        // Without a client the question is dropped, and with it the server gets its refusal.
+        if let Some(client) = client {
+            client.ask(&self.ground.spec.name, question);
+        }
+    }
+
+    /// Makes a question of a request; `None` when it was answered here.
+    pub(crate) fn question(
+        self: &Arc<Self>,
+        envelope: &Envelope<'_>,
+        open: Option<OpenQuestion>,
+        to: &Arc<dyn Respond>,
+    ) -> Option<Question> {
+        let id = Bytes::copy_from_slice(envelope.id_raw()?);
+        let method = envelope.called();
+        let params = envelope.params_raw();
+        if method == Method::Ping {
+            to.respond(error::result(&id, b"{}"));
+            return None;
+        }
+        if !self.declared.allows(method, params) {
+            self.ground.counters.foreign_messages.add();
+            let text = "the client did not declare this capability";
+            to.respond(error::message(Some(&id), METHOD_NOT_FOUND, text, None));
+            return None;
+        }
+        if self.questions().len() >= QUESTIONS {
+            let text = "too many questions are open";
+            to.respond(error::message(Some(&id), INTERNAL_ERROR, text, None));
+            return None;
+        }
+        let (answer, answered) = oneshot::channel();
+        let (inbox, server) = (Arc::clone(self), Arc::clone(to));
+        let key = id.clone();
+        let task = self.ground.tasks.spawn(async move {
+            let _open = open;
+            let message = answer_of(&id, method, answered.await.ok());
+            inbox.questions().remove(&id);
+            server.respond(message);
+        });
+        self.questions().insert(key, task.abort_handle());
+        Some(Question {
+            method: envelope.method_name().into(),
+            params: params.map(Bytes::copy_from_slice),
+            answer,
+        })
+    }
+
+    /// The server takes a question back: whoever holds it finds that nobody waits for the answer.
+    fn withdraw(&self, envelope: &Envelope<'_>) {
+        let id = envelope
+            .params
+            .as_ref()
+            .and_then(|params| params.get(Key::RequestId));
+        if let Some(task) = id.and_then(|id| self.questions().remove(id)) {
+            task.abort();
+        }
+    }
+
+    /// The session or process is gone, and with it its questions.
+    pub(crate) fn forget_questions(&self) {
+        for (_, task) in self.questions().drain() {
+            task.abort();
+        }
+    }
+
+    fn tell(&self, bytes: &Bytes, wanted: impl Fn(&Listener) -> bool) {
+        let told: Vec<_> = self
+            .listeners()
+            .list
+            .iter()
+            .filter(|listener| wanted(listener))
+            .map(|listener| Arc::clone(&listener.to))
+            .collect();
+        for downstream in told {
+            downstream.notify(&self.ground.spec.name, bytes.clone());
+        }
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Listeners> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn questions(&self) -> MutexGuard<'_, HashMap<Bytes, AbortHandle>> {
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A listener; it ends when dropped.
+pub(crate) struct Attached {
+    inbox: Arc<Inbox>,
+    id: u64,
+}
+
+impl Attached {
+    /// Listens to a resource; true if nobody else did.
+    pub(crate) fn subscribe(&self, uri: &str) -> bool {
+        self.first_or_last(uri, |uris| {
+            uris.insert(uri.into());
+        })
+    }
+
+    /// Listens no longer; true if nobody else does.
+    pub(crate) fn unsubscribe(&self, uri: &str) -> bool {
+        self.first_or_last(uri, |uris| {
+            uris.remove(uri);
+        })
+    }
+
+    /// Changes this listener's resources; true if no other one has `uri` among its own.
+    fn first_or_last(&self, uri: &str, change: impl FnOnce(&mut HashSet<Box<str>>)) -> bool {
+        let mut listeners = self.inbox.listeners();
+        if let Some(own) = listeners.list.iter_mut().find(|l| l.id == self.id) {
+            change(&mut own.uris);
+        }
+        !listeners
+            .list
+            .iter()
+            .any(|listener| listener.id != self.id && listener.uris.contains(uri))
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.inbox.listeners().list.retain(|l| l.id != self.id);
+    }
+}
+
+/// The level of a log message.
+pub(crate) fn level_of(envelope: &Envelope<'_>) -> Option<LogLevel> {
+    let text = envelope.params.as_ref()?.text(Key::Level)?;
+    LogLevel::parse(&text.value)
+}
+
+/// The response that a server gets. Elicitations have a way of saying that there is no answer, the others have not.
+fn answer_of(id: &[u8], method: Method, answered: Option<Answered>) -> Bytes {
+    match answered {
+        Some(Answered::Result(raw)) if json::is_object(&raw) => error::result(id, &raw),
+        Some(Answered::Error(raw)) if json::is_object(&raw) => error::relay(Some(id), &raw),
+        _ if method == Method::ElicitationCreate => error::result(id, b"{\"action\":\"cancel\"}"),
+        _ => error::message(Some(id), INTERNAL_ERROR, "the client gave no answer", None),
+    }
+}

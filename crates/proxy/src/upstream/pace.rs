@@ -1,0 +1,133 @@
+//! How long a running call may take.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use sallyport_core::fault::Fault;
+use tokio::time::{Instant, timeout_at};
+
+use crate::spec::ServerLimits;
+
+/// The two bounds of a running call: silence, which each message ends, and its whole length. While a question waits for
+/// the client, the server's silence is not its own.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    idle: Duration,
+    deadline: Instant,
+    questions: Questions,
+}
+
+/// The questions of one call that wait for the client's answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Questions(Arc<AtomicUsize>);
+
+impl Questions {
+    /// One more, until the value is dropped.
+    pub(crate) fn open(&self) -> OpenQuestion {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        OpenQuestion(self.clone())
+    }
+
+    fn any(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+}
+
+/// A question that waits for its answer.
+#[derive(Debug)]
+pub(crate) struct OpenQuestion(Questions);
+
+impl Drop for OpenQuestion {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Pace {
+    /// A call that starts now.
+    pub(crate) fn start(limits: &ServerLimits) -> Self {
+        Self {
+            idle: limits.idle,
+            deadline: Instant::now() + limits.call,
+            questions: Questions::default(),
+        }
+    }
+
+    /// A stream that nobody waits for: it may be silent, and as long as it likes.
+    pub(crate) fn unbounded() -> Self {
+        let long = Duration::from_secs(365 * 24 * 3600);
+        Self {
+            idle: long,
+            deadline: Instant::now() + long,
+            questions: Questions::default(),
+        }
+    }
+
+    /// The call's open questions.
+    pub(crate) fn questions(&self) -> &Questions {
+        &self.questions
+    }
+
+    /// Time that is left for the whole call.
+    pub(crate) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Waits for the server's next sign of life.
+    ///
+    /// # Errors
+    /// A fault of the server when it is silent for too long, or the call's whole time is over.
+    pub(crate) async fn wait<F: Future>(&self, sign: F) -> Result<F::Output, Fault> {
+        let mut sign = std::pin::pin!(sign);
+        loop {
+            let silent_until = Instant::now() + self.idle;
+            match timeout_at(silent_until.min(self.deadline), &mut sign).await {
+                Ok(output) => return Ok(output),
+                Err(_) if self.left().is_zero() => {
+                    return Err(Fault::upstream(
+                        "wait for the answer",
+                        "the call took longer than it may",
+                    ));
+                }
+                Err(_) if self.questions.any() => {}
+                Err(_) => {
+                    return Err(Fault::upstream("wait for the answer", "the server is silent"));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    fn limits() -> ServerLimits {
+        ServerLimits {
+            idle: Duration::from_secs(60),
+            call: Duration::from_secs(600),
+            ..ServerLimits::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn st_09_silence_ends_a_call() {
+        let began = Instant::now();
+        let pace = Pace::start(&limits());
+        assert!(pace.wait(pending::<()>()).await.is_err());
+        assert_eq!(began.elapsed().as_secs(), 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p_68_an_open_question_excuses_silence_but_not_for_ever() {
+        let began = Instant::now();
+        let pace = Pace::start(&limits());
+        let _open = pace.questions().open();
+        assert!(pace.wait(pending::<()>()).await.is_err());
+        assert_eq!(began.elapsed().as_secs(), 600);
+    }
+}

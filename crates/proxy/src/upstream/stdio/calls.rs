@@ -1,0 +1,138 @@
+//! The calls that run in one process. The process sees integers of ours, each used once, so that what two clients chose
+//! never meets and a late answer finds nobody.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use sallyport_core::fault::Fault;
+
+use crate::upstream::mailbox::Mailbox;
+use crate::upstream::outgoing::Logs;
+
+/// One running call.
+#[derive(Clone, Debug)]
+pub(crate) struct Running {
+    /// The raw id that the answer is to bear.
+    pub(crate) id: Bytes,
+    /// The raw token that progress is to bear.
+    pub(crate) token: Option<Bytes>,
+    /// Which log messages it takes.
+    pub(crate) logs: Logs,
+    /// Where its messages go.
+    pub(crate) mailbox: Mailbox,
+}
+
+/// All calls that run in one process.
+#[derive(Debug, Default)]
+pub(crate) struct Calls(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    last: u64,
+    running: HashMap<u64, Running>,
+    ended: bool,
+}
+
+impl Calls {
+    /// Enters a call; the number is its id and its progress token toward the process. `None` when the process has ended.
+    pub(crate) fn enter(&self, call: Running) -> Option<u64> {
+        let mut table = self.table();
+        if table.ended {
+            return None;
+        }
+        table.last += 1;
+        let id = table.last;
+        table.running.insert(id, call);
+        Some(id)
+    }
+
+    /// Takes a call out: its answer has come, or nobody waits for it any more.
+    pub(crate) fn take(&self, id: u64) -> Option<Running> {
+        self.table().running.remove(&id)
+    }
+
+    /// Looks at a running call.
+    pub(crate) fn get(&self, id: u64) -> Option<Running> {
+        self.table().running.get(&id).cloned()
+    }
+
+    /// The one call that is running, if it is one: what the process says out of turn is about it.
+    pub(crate) fn sole(&self) -> Option<(u64, Running)> {
+        let table = self.table();
+        let mut running = table.running.iter();
+        let (id, call) = running.next()?;
+        running.next().is_none().then(|| (*id, call.clone()))
+    }
+
+    /// How many run.
+    pub(crate) fn count(&self) -> usize {
+        self.table().running.len()
+    }
+
+    /// Whether this number was ever given out: then an answer to it is late rather than foreign.
+    pub(crate) fn was_entered(&self, id: u64) -> bool {
+        (1..=self.table().last).contains(&id)
+    }
+
+    /// Ends all calls and takes no more.
+    pub(crate) fn end(&self, reason: &'static str) {
+        let running = {
+            let mut table = self.table();
+            table.ended = true;
+            std::mem::take(&mut table.running)
+        };
+        for call in running.into_values() {
+            call.mailbox
+                .fail(Fault::upstream("wait for the answer", reason));
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads an id or token of ours as it comes back.
+pub(crate) fn number(raw: &[u8]) -> Option<u64> {
+    std::str::from_utf8(raw).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::mailbox::mailbox;
+    use crate::upstream::pace::Questions;
+
+    fn call(id: &'static [u8]) -> Running {
+        Running {
+            id: Bytes::from_static(id),
+            token: None,
+            logs: Logs::None,
+            mailbox: mailbox(Questions::default()).0,
+        }
+    }
+
+    #[test]
+    fn p_03_equal_client_ids_get_different_numbers() {
+        let calls = Calls::default();
+        let first = calls.enter(call(b"1")).expect("alive");
+        let second = calls.enter(call(b"1")).expect("alive");
+        assert_ne!(first, second);
+        assert!(calls.sole().is_none());
+        assert_eq!(calls.take(first).map(|c| c.id), Some(Bytes::from_static(b"1")));
+        assert!(calls.take(first).is_none(), "an answer is taken once");
+        assert_eq!(calls.sole().map(|(id, _)| id), Some(second));
+        assert!(calls.was_entered(first) && !calls.was_entered(second + 1));
+        calls.end("the process ended");
+        assert!(calls.enter(call(b"2")).is_none());
+    }
+
+    #[test]
+    fn only_plain_numbers_are_numbers() {
+        assert_eq!(number(b"17"), Some(17));
+        for other in [&b"\"17\""[..], b"-1", b"1.0", b"", b"99999999999999999999999"] {
+            assert_eq!(number(other), None);
+        }
+    }
+}

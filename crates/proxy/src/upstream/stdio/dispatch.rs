@@ -1,0 +1,148 @@
+//! What a process says, and whom it concerns.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sallyport_mcp::Era;
+use sallyport_mcp::jsonrpc::{Envelope, Key, Kind, Limits, MetaKey, is_batch, scan, split_batch};
+use sallyport_mcp::method::Method;
+
+use super::calls::{Running, number};
+use super::process::{Process, Use};
+use crate::exchange::Message;
+use crate::upstream::inbox::{Respond, level_of};
+use crate::upstream::mailbox::Delivery;
+use crate::upstream::outgoing::replaced;
+
+impl Process {
+    /// Takes one line of standard output.
+    pub(super) fn dispatch(self: &Arc<Self>, line: Bytes) -> Use {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            return Use::Blank;
+        }
+        if self.era == Era::Legacy && is_batch(&line) {
+            let Ok(messages) = split_batch(&line, &Limits::SERVER) else {
+                return Use::Garbage;
+            };
+            return messages
+                .into_iter()
+                .map(|message| self.message(line.slice_ref(message)))
+                .max()
+                .unwrap_or(Use::Garbage);
+        }
+        self.message(line)
+    }
+
+    fn message(self: &Arc<Self>, bytes: Bytes) -> Use {
+        let Ok(envelope) = scan(&bytes, &Limits::SERVER) else {
+            return Use::Garbage;
+        };
+        match envelope.kind {
+            Kind::Response => self.response(&envelope),
+            Kind::Notification => self.notification(&envelope, &bytes),
+            Kind::Request => self.request(&envelope),
+        }
+    }
+
+    fn response(&self, envelope: &Envelope<'_>) -> Use {
+        let numbered = envelope
+            .id
+            .and_then(|span| number(span.of(envelope.bytes)).map(|id| (span, id)));
+        let Some((span, id)) = numbered else {
+            return self.foreign();
+        };
+        let Some(call) = self.calls.take(id) else {
+            if self.calls.was_entered(id) {
+                self.ground.counters.late_answers.add();
+                return Use::Other;
+            }
+            return self.foreign();
+        };
+        let answer = replaced(envelope.bytes, span, &call.id);
+        call.mailbox.deliver(Message::Terminal(answer));
+        Use::Call
+    }
+
+    fn notification(&self, envelope: &Envelope<'_>, bytes: &Bytes) -> Use {
+        let subscription = envelope
+            .meta()
+            .and_then(|meta| meta.get(MetaKey::SubscriptionId))
+            .and_then(number);
+        if let Some(id) = subscription {
+            return self.deliver(id, bytes.clone());
+        }
+        match envelope.called() {
+            Method::Progress => self.progress(envelope),
+            Method::LogMessage => self.log_message(envelope, bytes),
+            _ if self.era == Era::Modern => self.foreign(),
+            _ => {
+                self.inbox.notification(envelope, bytes);
+                Use::Other
+            }
+        }
+    }
+
+    fn progress(&self, envelope: &Envelope<'_>) -> Use {
+        let found = envelope.params.as_ref().and_then(|params| {
+            let span = params.span_of(Key::ProgressToken)?;
+            let id = number(span.of(envelope.bytes))?;
+            let token = self.calls.get(id)?.token?;
+            Some((id, replaced(envelope.bytes, span, &token)))
+        });
+        match found {
+            Some((id, bytes)) => self.deliver(id, bytes),
+            None => self.foreign(),
+        }
+    }
+
+    /// A log message names no request: it is about the one that runs, if it is one, else about the session.
+    fn log_message(&self, envelope: &Envelope<'_>, bytes: &Bytes) -> Use {
+        match self.calls.sole() {
+            Some((id, call)) if call.logs.take(level_of(envelope)) => self.deliver(id, bytes.clone()),
+            Some(_) => Use::Other,
+            None if self.era == Era::Legacy => {
+                self.inbox.notification(envelope, bytes);
+                Use::Other
+            }
+            None => Use::Other,
+        }
+    }
+
+    fn deliver(&self, id: u64, bytes: Bytes) -> Use {
+        let Some(call) = self.calls.get(id) else {
+            self.ground.counters.late_answers.add();
+            return Use::Other;
+        };
+        if call.mailbox.deliver(Message::Notification(bytes)) == Delivery::Overfull {
+            self.cut(id, &call);
+        }
+        Use::Call
+    }
+
+    fn cut(&self, id: u64, call: &Running) {
+        self.ground.counters.slow_readers.add();
+        call.mailbox.fail(sallyport_core::fault::Fault::new(
+            sallyport_core::fault::Blame::Client,
+            sallyport_core::fault::Retry::Never,
+            "relay the answer",
+            "the client does not read what it asked for",
+        ));
+        self.abandon(id, "the client does not read");
+    }
+
+    /// Modern servers ask nothing (2026-07-28, Multi Round-Trip Requests).
+    fn request(self: &Arc<Self>, envelope: &Envelope<'_>) -> Use {
+        if self.era == Era::Modern {
+            return self.foreign();
+        }
+        let sole = self.calls.sole().map(|(_, call)| call.mailbox);
+        let to: Arc<dyn Respond> = Arc::clone(self) as Arc<dyn Respond>;
+        self.inbox.request(envelope, sole.as_ref(), &to);
+        if sole.is_some() { Use::Call } else { Use::Other }
+    }
+
+    fn foreign(&self) -> Use {
+        self.ground.counters.foreign_messages.add();
+        Use::Other
+    }
+}

@@ -1,0 +1,81 @@
+//! The answer of a process to one call.
+
+use std::sync::Arc;
+
+use futures_util::stream;
+use sallyport_core::fault::Fault;
+
+use super::process::Process;
+use crate::exchange::{Message, Reply};
+use crate::upstream::mailbox::Letters;
+use crate::upstream::pace::Pace;
+
+/// A call that runs in a process. Dropped before its end, the server is told to stop.
+pub(crate) struct InFlight {
+    process: Arc<Process>,
+    id: u64,
+    letters: Letters,
+    pace: Pace,
+    done: bool,
+}
+
+impl InFlight {
+    pub(super) fn new(process: Arc<Process>, id: u64, letters: Letters, pace: Pace) -> Self {
+        Self {
+            process,
+            id,
+            letters,
+            pace,
+            done: false,
+        }
+    }
+
+    /// Lets the call be silent for as long as it likes: a stream of notifications.
+    pub(crate) fn without_deadline(mut self) -> Self {
+        self.pace = Pace::unbounded();
+        self
+    }
+
+    /// The next message.
+    ///
+    /// # Errors
+    /// A fault ends the call.
+    pub(crate) async fn next(&mut self) -> Result<Message, Fault> {
+        let received = self.pace.wait(self.letters.next()).await;
+        let message = received.and_then(|letter| {
+            letter.unwrap_or_else(|| Err(Fault::upstream("wait for the answer", "the process ended")))
+        });
+        self.done = matches!(message, Ok(Message::Terminal(_)));
+        message
+    }
+
+    /// The whole answer, or a stream if something comes before it. `kept` lives as long as the call.
+    ///
+    /// # Errors
+    /// A fault when nothing comes.
+    pub(crate) async fn reply<K: Send + 'static>(mut self, kept: K) -> Result<Reply, Fault> {
+        let first = match self.next().await? {
+            Message::Terminal(bytes) => return Ok(Reply::Whole(bytes)),
+            first => first,
+        };
+        let state = Some((self, Some(first), kept));
+        let messages = stream::unfold(state, |state| async move {
+            let (mut call, first, kept) = state?;
+            let message = match first {
+                Some(first) => Ok(first),
+                None => call.next().await,
+            };
+            let more = !matches!(message, Err(_) | Ok(Message::Terminal(_)));
+            Some((message, more.then_some((call, None, kept))))
+        });
+        Ok(Reply::Stream(Box::pin(messages)))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if !self.done {
+            self.process.abandon(self.id, "no longer wanted");
+        }
+    }
+}

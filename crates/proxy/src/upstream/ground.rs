@@ -1,7 +1,7 @@
 //! What everything about one server stands on: its configuration, the gateway's parts, its tasks and its counts.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sallyport_core::Secret;
 use sallyport_core::fault::Fault;
@@ -16,6 +16,7 @@ use super::changes::Changes;
 use super::counters::Counters;
 use super::http::Endpoint;
 use super::params::ParamHeaders;
+use super::wire::Wire;
 use crate::spec::{ServerSpec, Transport};
 
 /// One configured server.
@@ -38,6 +39,8 @@ pub(crate) struct Ground {
     /// Starts that failed, whoever asked for them: a command that cannot start fails for everyone.
     pub(crate) starts: Mutex<Breaker>,
     in_flight: Arc<Semaphore>,
+    /// Every open session and process.
+    wires: Mutex<Vec<Weak<Wire>>>,
 }
 
 impl Ground {
@@ -62,6 +65,7 @@ impl Ground {
             endpoint,
             param_headers: ParamHeaders::default(),
             starts: Mutex::default(),
+            wires: Mutex::default(),
         })
     }
 
@@ -99,6 +103,20 @@ impl Ground {
             Transport::Stdio { env, .. } => env.values().cloned().collect(),
             Transport::Demo => Vec::new(),
         }
+    }
+
+    /// Remembers an open session or process, to be closed with the server.
+    pub(crate) fn opened(&self, wire: &Arc<Wire>) {
+        let mut wires = self.wires.lock().unwrap_or_else(PoisonError::into_inner);
+        wires.retain(|known| known.strong_count() > 0);
+        wires.push(Arc::downgrade(wire));
+    }
+
+    /// Closes all sessions and processes, whoever uses them.
+    pub(crate) async fn close_wires(&self) {
+        let wires = std::mem::take(&mut *self.wires.lock().unwrap_or_else(PoisonError::into_inner));
+        let open: Vec<_> = wires.iter().filter_map(Weak::upgrade).collect();
+        futures_util::future::join_all(open.iter().map(|wire| wire.close())).await;
     }
 
     /// A start or handshake has failed or succeeded.

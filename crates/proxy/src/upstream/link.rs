@@ -1,14 +1,199 @@
 //! A client's use of a server.
 
-/// What a listener wants to be told of (`subscriptions/listen`, revision 2026-07-28).
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct ListenFilter {
-    /// `toolsListChanged`.
-    pub tools: bool,
-    /// `promptsListChanged`.
-    pub prompts: bool,
-    /// `resourcesListChanged`.
-    pub resources: bool,
-    /// `resourceSubscriptions`: the server's own URIs.
-    pub uris: Vec<String>,
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use sallyport_core::fault::{Blame, Fault, Retry};
+use sallyport_mcp::Era;
+use sallyport_net::Worker;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+
+use super::activity::{Activity, Busy};
+use super::changes::Changed;
+use super::demo::DemoLink;
+use super::ground::Ground;
+use super::legacy::LegacyLink;
+use super::listen::{ListenFilter, Listening};
+use super::modern::ModernLink;
+use crate::exchange::{Control, Downstream, OutboundCall, Reply};
+
+/// A client's use of a server. Calls of one client go through one link; it is opened when it is needed and closes when
+/// it is idle.
+pub struct Link {
+    ground: Arc<Ground>,
+    kind: Kind,
+    client: Era,
+    activity: Arc<Activity>,
+    /// How the running calls of a legacy client are cancelled, by the client's raw id.
+    cancels: Arc<Mutex<HashMap<Bytes, CancellationToken>>>,
+}
+
+pub(crate) enum Kind {
+    Legacy(LegacyLink),
+    Modern(ModernLink),
+    Demo(DemoLink),
+}
+
+impl Link {
+    pub(crate) fn new(ground: &Arc<Ground>, client: Era, kind: Kind) -> Arc<Self> {
+        Arc::new(Self {
+            ground: Arc::clone(ground),
+            kind,
+            client,
+            activity: Activity::new(),
+            cancels: Arc::default(),
+        })
+    }
+
+    /// The era that is spoken to the server: the client's own where the server speaks it.
+    #[must_use]
+    pub fn era(&self) -> Era {
+        match &self.kind {
+            Kind::Legacy(_) => Era::Legacy,
+            Kind::Modern(_) => Era::Modern,
+            Kind::Demo(_) => self.client,
+        }
+    }
+
+    pub(crate) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+
+    /// Sends a call; it ends with the reply. Dropping the future or the reply's stream before the end cancels the call
+    /// at the server.
+    ///
+    /// # Errors
+    /// A [`Fault`]. A call that may have been carried out is never sent again.
+    pub async fn call(&self, worker: &Arc<Worker>, call: OutboundCall) -> Result<Reply, Fault> {
+        debug_assert_eq!(call.server, self.ground.spec.name, "a permit is for one server");
+        let kept = Kept {
+            _place: Arc::new(self.ground.place()?),
+            _busy: Arc::new(self.activity.enter()),
+        };
+        if self.client == Era::Modern {
+            return self.looked_after(self.dispatch(worker, call, kept).await);
+        }
+        let entry = Arc::new(Entry::new(&self.cancels, call.id.clone()));
+        let cancelled = entry.cancelled.clone();
+        let reply = tokio::select! {
+            reply = self.dispatch(worker, call, kept) => self.looked_after(reply)?,
+            () = cancelled.cancelled() => return Err(cancelled_by_client()),
+        };
+        Ok(match reply {
+            Reply::Whole(bytes) => Reply::Whole(bytes),
+            Reply::Stream(messages) => {
+                let until = messages.take_until(cancelled.cancelled_owned());
+                Reply::Stream(Box::pin(until.inspect(move |_| {
+                    let _running = &entry;
+                })))
+            }
+        })
+    }
+
+    async fn dispatch(&self, worker: &Arc<Worker>, call: OutboundCall, kept: Kept) -> Result<Reply, Fault> {
+        match &self.kind {
+            Kind::Legacy(link) => link.call(worker, call, kept).await,
+            Kind::Modern(link) => link.call(worker, call, kept).await,
+            Kind::Demo(link) => link.call(call, kept),
+        }
+    }
+
+    /// A server that cannot be reached is looked at by its supervisor.
+    fn looked_after(&self, reply: Result<Reply, Fault>) -> Result<Reply, Fault> {
+        if let Err(fault) = &reply
+            && fault.blame == Blame::Upstream
+            && fault.retry == Retry::Safe
+        {
+            self.ground.changes.add(Changed::LISTS);
+        }
+        reply
+    }
+
+    /// Tells the server something outside of calls.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the server does not take it.
+    pub async fn control(&self, worker: &Arc<Worker>, control: Control) -> Result<(), Fault> {
+        let _busy = self.activity.enter();
+        if let Control::Cancel { id, .. } = &control {
+            if let Some(running) = self.running().remove(id) {
+                running.cancel();
+            }
+            return Ok(());
+        }
+        match &self.kind {
+            Kind::Legacy(link) => link.control(worker, control).await,
+            Kind::Modern(link) => link.control(control).await,
+            Kind::Demo(_) => Ok(()),
+        }
+    }
+
+    /// Tells `downstream` of updates of the resources in `filter`, until the value is dropped. Changes of lists show in
+    /// the fleet, whoever asked.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the server cannot be listened to.
+    pub async fn listen(
+        &self,
+        worker: &Arc<Worker>,
+        filter: ListenFilter,
+        downstream: Arc<dyn Downstream>,
+    ) -> Result<Listening, Fault> {
+        let busy = self.activity.enter();
+        let listening = match &self.kind {
+            Kind::Legacy(link) => link.listen(worker, filter, downstream).await?,
+            Kind::Modern(link) => link.listen(filter, downstream).await?,
+            Kind::Demo(_) => Listening::new(filter, self.ground.closing.clone(), Box::new(())),
+        };
+        Ok(listening.with(busy))
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<Bytes, CancellationToken>> {
+        self.cancels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a running call holds on to.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    _place: Arc<OwnedSemaphorePermit>,
+    _busy: Arc<Busy>,
+}
+
+/// A running call that its client can cancel.
+struct Entry {
+    cancels: Arc<Mutex<HashMap<Bytes, CancellationToken>>>,
+    id: Bytes,
+    cancelled: CancellationToken,
+}
+
+impl Entry {
+    fn new(cancels: &Arc<Mutex<HashMap<Bytes, CancellationToken>>>, id: Bytes) -> Self {
+        let cancelled = CancellationToken::new();
+        cancels
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id.clone(), cancelled.clone());
+        Self {
+            cancels: Arc::clone(cancels),
+            id,
+            cancelled,
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.cancels
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.id);
+    }
+}
+
+fn cancelled_by_client() -> Fault {
+    Fault::new(Blame::Client, Retry::Never, "call the server", "the client cancelled the call")
 }

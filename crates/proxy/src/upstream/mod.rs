@@ -4,27 +4,79 @@
 //! session, a child process, or a handle for stateless calls. Nothing of the client's request but the permitted call
 //! itself crosses: heads and environments start empty.
 
+mod activity;
+mod backoff;
+mod changes;
+mod control;
+mod counters;
+mod demo;
+mod detect;
+mod ground;
+mod http;
+mod ids;
+mod inbox;
+mod lanes;
+mod legacy;
 mod link;
+mod links;
+mod listen;
+mod lists;
+mod mailbox;
+mod modern;
+mod outgoing;
+mod pace;
+mod params;
+mod presented;
+mod reply;
+mod request;
+mod server;
+mod slot;
+mod stale;
 mod state;
+mod stdio;
+mod supervise;
+#[cfg(test)]
+mod tests;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use sallyport_core::audit::Audit;
 use sallyport_core::{Clock, Random, ServerName};
+use sallyport_net::Worker;
 use sallyport_net::egress::Egress;
+use tokio::sync::watch;
 
-pub use link::{Link, ListenFilter, Listening};
+use crate::spec::ServerSpec;
+use ground::Ground;
+use supervise::{Publish, supervise};
+
+pub use counters::{Count, Counters};
+pub use link::Link;
+pub use listen::{ListenFilter, Listening};
+pub use server::Upstream;
 pub use state::{Fleet, ServerState, Speaks, Status};
+
+/// How long the calls of a removed server may go on.
+const REMOVAL_GRACE: Duration = Duration::from_secs(10);
+
+/// How long a stop of the gateway waits for its servers: children get 2 s to end, 2 s after SIGTERM, then SIGKILL.
+const SHUTDOWN: Duration = Duration::from_secs(8);
+
+/// The number under which the control runtime keeps its connections; data threads count from 0.
+const CONTROL_WORKER: usize = usize::MAX;
 
 /// What the upstreams need of the rest.
 #[derive(Clone)]
 pub struct UpstreamDeps {
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
-    /// Chance: jitter and identifiers.
+    /// Chance: jitter.
     pub random: Arc<dyn Random>,
     /// Every start of a child process is recorded.
     pub audit: Arc<dyn Audit>,
@@ -32,7 +84,7 @@ pub struct UpstreamDeps {
     pub egress: Arc<Egress>,
     /// Where supervisors, children and event streams live: never a data thread.
     pub control: tokio::runtime::Handle,
-    /// The working directory of children that configure none.
+    /// The working directory of children that configure none: absolute, and there.
     pub run_dir: PathBuf,
     /// How children are started.
     pub launcher: Launcher,
@@ -44,8 +96,118 @@ pub struct UpstreamDeps {
 #[derive(Clone, Debug)]
 pub enum Launcher {
     /// Through a program that makes sure that the child's whole process group ends with the gateway. It is called with
-    /// these arguments, then `--cwd DIR -- COMMAND ARGS…`.
+    /// these arguments, then `--cwd DIR -- COMMAND ARGS…`, as the leader of a process group of its own.
     Guard(Vec<OsString>),
     /// Directly, in a process group of its own: for tests.
     Direct,
+}
+
+/// All servers behind the gateway.
+pub struct Upstreams {
+    deps: UpstreamDeps,
+    worker: Arc<Worker>,
+    servers: ArcSwap<BTreeMap<ServerName, Arc<Upstream>>>,
+    fleet: watch::Sender<Arc<Fleet>>,
+    applying: Mutex<()>,
+}
+
+impl Upstreams {
+    /// Without any server yet.
+    #[must_use]
+    pub fn start(deps: UpstreamDeps) -> Arc<Self> {
+        let worker = Worker::new(CONTROL_WORKER);
+        let pool = Arc::clone(worker.pool());
+        deps.control.spawn(async move { pool.keep_swept().await });
+        Arc::new(Self {
+            deps,
+            worker,
+            servers: ArcSwap::default(),
+            fleet: watch::Sender::new(Arc::default()),
+            applying: Mutex::new(()),
+        })
+    }
+
+    /// Makes the servers those of `specs`. A server whose fingerprint is unchanged notices nothing; a changed one is
+    /// replaced; a removed one is shut down once its calls have ended, at the latest after 10 s.
+    pub fn apply(self: &Arc<Self>, specs: Vec<ServerSpec>) {
+        let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = (**self.servers.load()).clone();
+        let mut after = BTreeMap::new();
+        let (mut started, mut removed) = (Vec::new(), Vec::new());
+        for spec in specs {
+            let name = spec.name.clone();
+            let upstream = match before.remove(&name) {
+                Some(same) if same.ground.spec.fingerprint == spec.fingerprint => same,
+                other => {
+                    removed.extend(other);
+                    let ground = Ground::new(spec, self.deps.clone(), Arc::clone(&self.worker));
+                    let upstream = Upstream::new(ground);
+                    started.push(Arc::clone(&upstream));
+                    upstream
+                }
+            };
+            after.insert(name, upstream);
+        }
+        removed.extend(before.into_values());
+        let servers = after.iter().map(|(name, upstream)| (name.clone(), upstream.state()));
+        let fleet = Fleet {
+            servers: servers.collect(),
+        };
+        self.servers.store(Arc::new(after));
+        self.fleet.send_replace(Arc::new(fleet));
+        for upstream in started {
+            let publish: Arc<dyn Publish> = Arc::clone(self) as Arc<dyn Publish>;
+            let tasks = upstream.ground.tasks.clone();
+            tasks.spawn(supervise(Arc::clone(&upstream), publish));
+            tasks.spawn(upstream.sweep());
+        }
+        for upstream in removed {
+            self.deps
+                .control
+                .spawn(async move { upstream.close(REMOVAL_GRACE).await });
+        }
+    }
+
+    /// A server.
+    #[must_use]
+    pub fn get(&self, name: &ServerName) -> Option<Arc<Upstream>> {
+        self.servers.load().get(name).cloned()
+    }
+
+    /// All servers.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Upstream>> {
+        self.servers.load().values().cloned().collect()
+    }
+
+    /// What is known of all servers, now and whenever it changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<Fleet>> {
+        self.fleet.subscribe()
+    }
+
+    /// Ends all sessions and processes and waits until they have ended, at most 8 s.
+    pub async fn shutdown(&self) {
+        let servers = self.servers.swap(Arc::default());
+        let closing = servers.values().map(|upstream| upstream.close(Duration::ZERO));
+        let all = futures_util::future::join_all(closing);
+        if tokio::time::timeout(SHUTDOWN, all).await.is_err() {
+            tracing::warn!("some servers did not end in time");
+        }
+    }
+}
+
+impl Publish for Upstreams {
+    fn publish(&self, upstream: &Upstream, state: Arc<ServerState>) {
+        self.fleet.send_if_modified(|fleet| {
+            // A server that was replaced meanwhile has nothing to say any more.
+            if upstream.ground.closing.is_cancelled() || !fleet.servers.contains_key(upstream.name()) {
+                return false;
+            }
+            let mut next = (**fleet).clone();
+            next.servers.insert(upstream.name().clone(), state);
+            *fleet = Arc::new(next);
+            true
+        });
+    }
 }

@@ -7,6 +7,7 @@ use sallyport_mcp::{error, json};
 use sallyport_net::http1::{Answer, Headers};
 
 use super::events::Events;
+use crate::upstream::request::code_of;
 
 const OPERATION: &str = "read the answer";
 
@@ -58,8 +59,7 @@ pub(crate) struct Refused {
 impl Refused {
     /// The JSON-RPC code.
     pub(crate) fn code(&self) -> Option<i64> {
-        let code = json::find(self.error.as_ref()?, "code")?;
-        std::str::from_utf8(code).ok()?.parse().ok()
+        code_of(self.error.as_ref()?)
     }
 
     /// The JSON-RPC message.

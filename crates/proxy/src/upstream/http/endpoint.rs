@@ -19,6 +19,8 @@ pub(super) static VERSION: HeaderName = HeaderName::from_static("mcp-protocol-ve
 pub(super) static SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 /// `Mcp-Method`.
 pub(super) static METHOD: HeaderName = HeaderName::from_static("mcp-method");
+/// `Mcp-Name`.
+pub(super) static NAME: HeaderName = HeaderName::from_static("mcp-name");
 /// `Last-Event-ID`.
 pub(super) static LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 

@@ -3,13 +3,11 @@
 mod answer;
 mod endpoint;
 mod events;
-mod legacy;
 mod modern;
 mod resume;
 mod session;
 
 pub(crate) use endpoint::Endpoint;
-pub(crate) use legacy::{Opened, Opening};
 pub(crate) use modern::Modern;
-pub(crate) use session::Session;
+pub(crate) use session::{Session, spoken};
 pub(crate) use answer::{Got, HttpError, Refused};

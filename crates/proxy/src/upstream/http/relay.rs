@@ -1,6 +1,7 @@
 //! The answer to one call over HTTP: what belongs to it is passed on, everything else is dropped and counted (SS-04).
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use sallyport_mcp::method::Method;
 
 use super::answer::Got;
 use super::events::Events;
-use super::session::Session;
+use super::session::{Answers, Session};
 use crate::exchange::{Message, Reply};
 use crate::upstream::changes::Changed;
 use crate::upstream::ground::Ground;
@@ -61,7 +62,7 @@ impl Call {
     }
 
     /// The raw id to send.
-    pub(super) fn sent_id(&self) -> &[u8] {
+    pub(super) fn sent_id(&self) -> &Bytes {
         self.claimed.sent()
     }
 
@@ -73,6 +74,16 @@ impl Call {
     /// The server will not work on it, or no more.
     pub(super) fn settle(&mut self) {
         self.running = false;
+    }
+
+    /// Waits within the time that the whole call may take.
+    ///
+    /// # Errors
+    /// A fault when it is over.
+    pub(super) async fn within<F: Future>(&self, future: F) -> Result<F::Output, Fault> {
+        tokio::time::timeout(self.pace.left(), future)
+            .await
+            .map_err(|_| Fault::upstream("read the answer", "the call took longer than it may"))
     }
 
     /// Turns an answer into a reply. `kept` lives as long as the call.
@@ -133,7 +144,7 @@ impl Call {
 
     fn response(&self, envelope: &Envelope<'_>, bytes: &Bytes) -> Option<Message> {
         let span = envelope.id?;
-        if span.of(bytes) != self.sent_id() {
+        if span.of(bytes) != *self.sent_id() {
             return None;
         }
         let answer = if self.claimed.is_own() {
@@ -188,7 +199,7 @@ impl Call {
             return None;
         };
         let open = self.pace.questions().open();
-        let to = Arc::clone(session) as Arc<dyn Respond>;
+        let to: Arc<dyn Respond> = Arc::new(Answers(Arc::clone(session)));
         let question = session.inbox.question(envelope, Some(open), &to)?;
         Some(Message::Question(question))
     }

@@ -19,6 +19,8 @@ pub(crate) struct Running {
     pub(crate) token: Option<Bytes>,
     /// Which log messages it takes.
     pub(crate) logs: Logs,
+    /// Whether the server may be told that it is not wanted any more.
+    pub(crate) may_cancel: bool,
     /// Where its messages go.
     pub(crate) mailbox: Mailbox,
 }
@@ -60,7 +62,7 @@ impl Calls {
     /// The one call that is running, if it is one: what the process says out of turn is about it.
     pub(crate) fn sole(&self) -> Option<(u64, Running)> {
         let table = self.table();
-        let mut running = table.running.iter();
+        let mut running = table.running.iter().filter(|(_, call)| call.logs != Logs::Listen);
         let (id, call) = running.next()?;
         running.next().is_none().then(|| (*id, call.clone()))
     }
@@ -109,6 +111,7 @@ mod tests {
             id: Bytes::from_static(id),
             token: None,
             logs: Logs::None,
+            may_cancel: true,
             mailbox: mailbox(Questions::default()).0,
         }
     }

@@ -20,7 +20,7 @@ impl Process {
         if line.iter().all(u8::is_ascii_whitespace) {
             return Use::Blank;
         }
-        if self.era == Era::Legacy && is_batch(&line) {
+        if self.era() == Era::Legacy && is_batch(&line) {
             let Ok(messages) = split_batch(&line, &Limits::SERVER) else {
                 return Use::Garbage;
             };
@@ -74,7 +74,7 @@ impl Process {
         match envelope.called() {
             Method::Progress => self.progress(envelope),
             Method::LogMessage => self.log_message(envelope, bytes),
-            _ if self.era == Era::Modern => self.foreign(),
+            _ if self.era() == Era::Modern => self.foreign(),
             _ => {
                 self.inbox.notification(envelope, bytes);
                 Use::Other
@@ -100,7 +100,7 @@ impl Process {
         match self.calls.sole() {
             Some((id, call)) if call.logs.take(level_of(envelope)) => self.deliver(id, bytes.clone()),
             Some(_) => Use::Other,
-            None if self.era == Era::Legacy => {
+            None if self.era() == Era::Legacy => {
                 self.inbox.notification(envelope, bytes);
                 Use::Other
             }
@@ -132,7 +132,7 @@ impl Process {
 
     /// Modern servers ask nothing (2026-07-28, Multi Round-Trip Requests).
     fn request(self: &Arc<Self>, envelope: &Envelope<'_>) -> Use {
-        if self.era == Era::Modern {
+        if self.era() == Era::Modern {
             return self.foreign();
         }
         let sole = self.calls.sole().map(|(_, call)| call.mailbox);

@@ -4,6 +4,7 @@ mod calls;
 mod dispatch;
 mod env;
 mod group;
+mod handshake;
 mod launch;
 mod lines;
 mod outbox;
@@ -17,8 +18,8 @@ use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_core::fault::Fault;
 use tokio::process::Child;
 
-pub(crate) use process::{GRACE, Process};
-pub(crate) use reply::InFlight;
+pub(crate) use handshake::introduce;
+pub(crate) use process::Process;
 
 use super::ground::Ground;
 use crate::spec::Transport;

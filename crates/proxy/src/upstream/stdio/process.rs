@@ -37,7 +37,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A running child process of a stdio server.
 pub(crate) struct Process {
     pub(super) ground: Arc<Ground>,
-    pub(super) era: Era,
+    legacy: AtomicBool,
     pub(super) calls: Calls,
     pub(super) inbox: Arc<Inbox>,
     outbox: Outbox,
@@ -59,7 +59,7 @@ impl Process {
         let mut child = super::spawn(ground)?;
         let process = Arc::new(Self {
             ground: Arc::clone(ground),
-            era,
+            legacy: AtomicBool::new(era == Era::Legacy),
             calls: Calls::default(),
             inbox,
             outbox: Outbox::new(ground.spec.limits.message_bytes),
@@ -82,6 +82,20 @@ impl Process {
         Ok(process)
     }
 
+    /// The era in which it is spoken to.
+    pub(super) fn era(&self) -> Era {
+        if self.legacy.load(Ordering::Acquire) {
+            Era::Legacy
+        } else {
+            Era::Modern
+        }
+    }
+
+    /// From now on it is spoken to as a legacy server: it did not understand a modern request.
+    pub(crate) fn speak_legacy(&self) {
+        self.legacy.store(true, Ordering::Release);
+    }
+
     /// Sends a request.
     ///
     /// # Errors
@@ -94,6 +108,8 @@ impl Process {
             id: outgoing.id.clone(),
             token: outgoing.token.clone(),
             logs: outgoing.logs,
+            // 2025-11-25, Cancellation: `initialize` never is.
+            may_cancel: outgoing.method != "initialize",
             mailbox: sender,
         });
         let id = entered.ok_or_else(|| Fault::unreached("send the request", "the process has ended"))?;
@@ -137,7 +153,7 @@ impl Process {
 
     /// Gives a call up: late messages about it find nobody, and the server is told to stop.
     pub(crate) fn abandon(&self, id: u64, reason: &str) {
-        if self.calls.take(id).is_none() {
+        if !self.calls.take(id).is_some_and(|call| call.may_cancel) {
             return;
         }
         let params = format!("{{\"requestId\":{id},\"reason\":\"{reason}\"}}");
@@ -236,6 +252,7 @@ impl Process {
         self.stop.cancel();
         self.outbox.close();
         self.calls.end("the process ended");
+        self.inbox.forget_questions();
         if !self.told_to_end.load(Ordering::Acquire) {
             self.ground.counters.crashes.add();
             tracing::warn!(server = %self.ground.spec.name, "a server's process ended");

@@ -1,0 +1,62 @@
+//! Whether something is in use, and since when it is not.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Counts users.
+#[derive(Debug)]
+pub(crate) struct Activity(Mutex<Use>);
+
+#[derive(Debug)]
+struct Use {
+    users: usize,
+    since: Instant,
+}
+
+/// One user, until dropped.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Activity>);
+
+impl Activity {
+    /// Idle from now on.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Use {
+            users: 0,
+            since: Instant::now(),
+        })))
+    }
+
+    /// One more user.
+    pub(crate) fn enter(self: &Arc<Self>) -> Busy {
+        self.change(|u| u.users += 1);
+        Busy(Arc::clone(self))
+    }
+
+    /// For how long it has been idle; zero while it is in use.
+    pub(crate) fn idle(&self) -> Duration {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.users > 0 {
+            return Duration::ZERO;
+        }
+        state.since.elapsed()
+    }
+
+    /// Whether it is in use.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).users > 0
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Use)) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state);
+        state.since = Instant::now();
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.change(|u| u.users = u.users.saturating_sub(1));
+    }
+}

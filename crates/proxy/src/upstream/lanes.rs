@@ -1,0 +1,107 @@
+//! Which session or process a call takes. A legacy process does not say which call its questions are about, so a client
+//! without sessions of its own gets one process for each call that may be asked something.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sallyport_core::fault::Fault;
+use sallyport_mcp::Era;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::ground::Ground;
+use super::presented::Presented;
+use super::slot::Slot;
+
+/// Processes of one client at one server; further calls wait for one of them.
+const LANES: usize = 4;
+
+/// The sessions or processes of one link.
+pub(crate) enum Lanes {
+    /// All calls share one.
+    One(Arc<Slot>),
+    /// Each call has one to itself.
+    Each(Arc<Exclusive>),
+}
+
+/// Sessions or processes that are leased to one call at a time.
+pub(crate) struct Exclusive {
+    ground: Arc<Ground>,
+    presented: Presented,
+    free: Mutex<Vec<Arc<Slot>>>,
+    permits: Arc<Semaphore>,
+    /// For what is no call: it is never leased.
+    control: Arc<Slot>,
+}
+
+/// The use of a session or process; a leased one goes back when this is dropped.
+pub(crate) struct Lane {
+    slot: Arc<Slot>,
+    lease: Option<(Arc<Exclusive>, OwnedSemaphorePermit)>,
+}
+
+impl Lanes {
+    /// Leased ones.
+    pub(crate) fn each(ground: &Arc<Ground>, presented: Presented) -> Self {
+        Self::Each(Arc::new(Exclusive {
+            control: Slot::new(ground, Era::Legacy, presented.clone(), false),
+            ground: Arc::clone(ground),
+            presented,
+            free: Mutex::default(),
+            permits: Arc::new(Semaphore::new(LANES)),
+        }))
+    }
+
+    /// One to call through.
+    ///
+    /// # Errors
+    /// A fault of ours when the gateway is stopping.
+    pub(crate) async fn lane(&self) -> Result<Lane, Fault> {
+        let exclusive = match self {
+            Self::One(slot) => {
+                return Ok(Lane {
+                    slot: Arc::clone(slot),
+                    lease: None,
+                });
+            }
+            Self::Each(exclusive) => exclusive,
+        };
+        let permit = Arc::clone(&exclusive.permits).acquire_owned().await;
+        let permit = permit.map_err(|error| Fault::gateway("lease a process", error))?;
+        let free = exclusive.free().pop();
+        let slot =
+            free.unwrap_or_else(|| Slot::new(&exclusive.ground, Era::Legacy, exclusive.presented.clone(), false));
+        Ok(Lane {
+            slot,
+            lease: Some((Arc::clone(exclusive), permit)),
+        })
+    }
+
+    /// The one for what is no call.
+    pub(crate) fn control(&self) -> &Arc<Slot> {
+        match self {
+            Self::One(slot) => slot,
+            Self::Each(exclusive) => &exclusive.control,
+        }
+    }
+}
+
+impl Exclusive {
+    fn free(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Slot>>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lane {
+    /// The session or process.
+    pub(crate) fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        // Back into the pool first, so that whoever gets the permit finds it.
+        if let Some((exclusive, _permit)) = &self.lease {
+            exclusive.free().push(Arc::clone(&self.slot));
+        }
+    }
+}

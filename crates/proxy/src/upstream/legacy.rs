@@ -1,0 +1,260 @@
+//! A client's use of a legacy server.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sallyport_core::fault::{Fault, Retry};
+use sallyport_mcp::log::LogLevel;
+use sallyport_mcp::meta::{MetaFor, rewrite};
+use sallyport_mcp::{Era, error};
+use sallyport_net::Worker;
+use tokio_util::sync::CancellationToken;
+
+use super::ground::Ground;
+use super::inbox::Attached;
+use super::lanes::Lanes;
+use super::listen::{ListenFilter, Listening};
+use super::outgoing::{Logs, Outgoing};
+use super::slot::Slot;
+use crate::exchange::{Control, Downstream, OutboundCall, Reply};
+
+/// Calls and controls of one client at a legacy server.
+pub(crate) struct LegacyLink {
+    ground: Arc<Ground>,
+    client: Era,
+    lanes: Lanes,
+    /// The client's ear in the session, if it has one session.
+    attached: Attached,
+    /// Resources that the client subscribed to, so that a repetition asks nothing of the server.
+    subscribed: Mutex<Vec<Box<str>>>,
+}
+
+impl LegacyLink {
+    /// A use through `lanes` by a client of the era `client`. `is_client` makes it the one client of the session.
+    pub(crate) fn new(
+        ground: &Arc<Ground>,
+        client: Era,
+        lanes: Lanes,
+        downstream: Arc<dyn Downstream>,
+        is_client: bool,
+    ) -> Self {
+        let attached = lanes.control().inbox.attach(downstream, is_client);
+        Self {
+            ground: Arc::clone(ground),
+            client,
+            lanes,
+            attached,
+            subscribed: Mutex::default(),
+        }
+    }
+
+    /// Sends a call. It is repeated once where the server had forgotten the session and so did not look at it (P-90).
+    ///
+    /// # Errors
+    /// A fault.
+    pub(crate) async fn call<K: Clone + Send + Sync + 'static>(
+        &self,
+        worker: &Worker,
+        call: OutboundCall,
+        kept: K,
+    ) -> Result<Reply, Fault> {
+        let level = call.log_level.as_deref().and_then(LogLevel::parse);
+        let (params, logs) = match (self.client, level) {
+            (Era::Legacy, _) => (call.params, Logs::Session),
+            (Era::Modern, level) => (
+                rewrite(&call.params, MetaFor::Legacy).into(),
+                level.map_or(Logs::None, Logs::From),
+            ),
+        };
+        let outgoing = Outgoing {
+            method: call.method,
+            target: &call.target,
+            params,
+            id: call.id,
+            token: call.progress_token,
+            logs,
+        };
+        let lane = Arc::new(self.lanes.lane().await?);
+        let mut again = true;
+        loop {
+            let wire = lane.slot().wire().await?;
+            if let Logs::From(level) = logs {
+                lane.slot().want_level(worker, level).await;
+            }
+            let kept = (kept.clone(), Arc::clone(&lane), Arc::clone(&wire));
+            match wire.call(worker, &outgoing, kept).await {
+                Err(fault) if again && fault.retry == Retry::Safe && !wire.is_alive() => {
+                    again = false;
+                    self.ground.counters.sessions_renewed.add();
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Tells the server something outside of calls.
+    ///
+    /// # Errors
+    /// A fault when the server does not take it.
+    pub(crate) async fn control(&self, worker: &Worker, control: Control) -> Result<(), Fault> {
+        let slot = self.lanes.control();
+        match control {
+            Control::LogLevel(name) => match LogLevel::parse(&name) {
+                Some(level) => slot.set_level(worker, level).await,
+                None => Ok(()),
+            },
+            Control::RootsChanged => {
+                // A session that is not open has no roots to forget.
+                let Some(wire) = slot.alive() else {
+                    return Ok(());
+                };
+                let message = error::notification("notifications/roots/list_changed", None);
+                wire.notify(worker, &message).await
+            }
+            Control::Subscribe(uri) => self.subscribe(worker, slot, &uri).await,
+            Control::Unsubscribe(uri) => self.unsubscribe(worker, slot, &uri).await,
+            Control::Cancel { .. } => Ok(()),
+        }
+    }
+
+    async fn subscribe(&self, worker: &Worker, slot: &Arc<Slot>, uri: &str) -> Result<(), Fault> {
+        if !self.remember(uri) {
+            return Ok(());
+        }
+        if !self.attached.subscribe(uri) {
+            return Ok(());
+        }
+        let told = slot.subscribe(worker, uri, true).await;
+        if told.is_err() {
+            self.attached.unsubscribe(uri);
+            self.forget(uri);
+        }
+        told
+    }
+
+    async fn unsubscribe(&self, worker: &Worker, slot: &Arc<Slot>, uri: &str) -> Result<(), Fault> {
+        if self.forget(uri) && self.attached.unsubscribe(uri) {
+            return slot.subscribe(worker, uri, false).await;
+        }
+        Ok(())
+    }
+
+    fn remember(&self, uri: &str) -> bool {
+        let mut subscribed = self.subscribed.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = !subscribed.iter().any(|known| **known == *uri);
+        if new {
+            subscribed.push(uri.into());
+        }
+        new
+    }
+
+    fn forget(&self, uri: &str) -> bool {
+        let mut subscribed = self.subscribed.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = subscribed.len();
+        subscribed.retain(|known| **known != *uri);
+        subscribed.len() < before
+    }
+
+    /// Listens on behalf of a modern client; list changes show in the fleet, so only resources are asked for.
+    ///
+    /// # Errors
+    /// A fault when no session can be opened. A resource that the server does not take is left out.
+    pub(crate) async fn listen(
+        &self,
+        worker: &Worker,
+        mut filter: ListenFilter,
+        downstream: Arc<dyn Downstream>,
+    ) -> Result<Listening, Fault> {
+        let slot = Arc::clone(self.lanes.control());
+        let attached = slot.inbox.attach(downstream, false);
+        let asked = std::mem::take(&mut filter.uris);
+        let listener = Listener {
+            slot,
+            attached: Arc::new(attached),
+            uris: Mutex::default(),
+            ended: CancellationToken::new(),
+        };
+        for uri in asked {
+            let first = listener.attached.subscribe(&uri);
+            let told = if first {
+                listener.slot.subscribe(worker, &uri, true).await
+            } else {
+                Ok(())
+            };
+            match told {
+                Ok(()) => {
+                    listener.uris().push(uri.as_str().into());
+                    filter.uris.push(uri);
+                }
+                Err(fault) if fault.retry == Retry::Safe => return Err(fault),
+                Err(fault) => {
+                    listener.attached.unsubscribe(&uri);
+                    tracing::debug!(server = %self.ground.spec.name, %fault, "a resource is not subscribed to");
+                }
+            }
+        }
+        if !filter.uris.is_empty() {
+            listener.stay();
+        }
+        Ok(Listening::new(filter, self.ground.closing.clone(), Box::new(listener)))
+    }
+}
+
+/// A modern client's listening at a legacy server, until dropped.
+struct Listener {
+    slot: Arc<Slot>,
+    attached: Arc<Attached>,
+    uris: Mutex<Vec<Box<str>>>,
+    ended: CancellationToken,
+}
+
+impl Listener {
+    /// Opens the session again whenever it ends; a new one is told of all subscriptions (P-61).
+    fn stay(&self) {
+        let (slot, ended) = (Arc::downgrade(&self.slot), self.ended.clone());
+        let ground = Arc::clone(&self.slot.ground);
+        let closing = ground.closing.clone();
+        self.slot.ground.tasks.spawn(async move {
+            let mut backoff = super::backoff::Backoff::default();
+            let reopen = async {
+                while let Some(slot) = slot.upgrade() {
+                    let opened = slot.wire().await;
+                    drop(slot);
+                    match opened {
+                        Ok(wire) => {
+                            backoff.succeeded();
+                            wire.ended().await;
+                        }
+                        Err(_) => tokio::time::sleep(backoff.failed(&*ground.deps.random)).await,
+                    }
+                }
+            };
+            tokio::select! {
+                () = reopen => {}
+                () = ended.cancelled() => {}
+                () = closing.cancelled() => {}
+            }
+        });
+    }
+
+    fn uris(&self) -> std::sync::MutexGuard<'_, Vec<Box<str>>> {
+        self.uris.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.ended.cancel();
+        let (slot, uris) = (Arc::clone(&self.slot), std::mem::take(&mut *self.uris()));
+        let last: Vec<_> = uris.into_iter().filter(|uri| self.attached.unsubscribe(uri)).collect();
+        if last.is_empty() || slot.alive().is_none() {
+            return;
+        }
+        let ground = Arc::clone(&slot.ground);
+        ground.tasks.spawn(async move {
+            for uri in last {
+                // A server that is gone has forgotten the subscription as well.
+                let _told = slot.subscribe(&slot.ground.worker, &uri, false).await;
+            }
+        });
+    }
+}

@@ -1,0 +1,198 @@
+//! The links of one server: bounded, and closed when they are idle.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sallyport_core::PrincipalKey;
+use sallyport_core::fault::{Blame, Fault, Retry};
+use sallyport_mcp::Era;
+use tokio::time::{Instant, sleep};
+
+use super::link::Link;
+use super::slot::Slot;
+use crate::exchange::ClientView;
+use crate::spec::Transport;
+
+/// What tells the links of one principal apart: legacy sessions are never mixed, and neither are capabilities, which a
+/// legacy server is told once for all (P-101).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Part {
+    /// A legacy client's session.
+    Session(Arc<str>),
+    /// A modern client's capabilities, as it wrote them.
+    Capabilities(Bytes),
+}
+
+impl Part {
+    pub(super) fn of(view: &ClientView) -> Self {
+        match &view.session {
+            Some(session) => Self::Session(Arc::clone(session)),
+            None => Self::Capabilities(view.capabilities.clone()),
+        }
+    }
+
+    fn is_of(&self, view: &ClientView) -> bool {
+        match (self, &view.session) {
+            (Self::Session(own), Some(session)) => own == session,
+            (Self::Capabilities(own), None) => *own == view.capabilities,
+            _ => false,
+        }
+    }
+}
+
+/// How many, and for how long.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    idle: Duration,
+    per_principal: usize,
+    in_all: usize,
+}
+
+impl Bounds {
+    const HTTP: Self = Self {
+        idle: Duration::from_secs(30 * 60),
+        per_principal: 64,
+        in_all: 10_000,
+    };
+
+    /// A process costs more than a session.
+    const STDIO: Self = Self {
+        idle: Duration::from_secs(15 * 60),
+        per_principal: 16,
+        in_all: 256,
+    };
+}
+
+/// All links of one server.
+pub(super) struct Links {
+    bounds: Bounds,
+    links: RwLock<HashMap<PrincipalKey, Vec<(Part, Arc<Link>)>>>,
+    /// The modern process of each principal.
+    processes: Mutex<HashMap<PrincipalKey, Weak<Slot>>>,
+}
+
+impl Links {
+    pub(super) fn new(transport: &Transport) -> Self {
+        let bounds = match transport {
+            Transport::Stdio { .. } => Bounds::STDIO,
+            Transport::Http { .. } | Transport::Demo => Bounds::HTTP,
+        };
+        Self {
+            bounds,
+            links: RwLock::default(),
+            processes: Mutex::default(),
+        }
+    }
+
+    /// The client's link, if it speaks `era`.
+    pub(super) fn get(&self, view: &ClientView, era: Era) -> Option<Arc<Link>> {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        let (_, link) = links
+            .get(&view.principal)?
+            .iter()
+            .find(|(part, link)| part.is_of(view) && link.era() == era)?;
+        Some(Arc::clone(link))
+    }
+
+    /// Keeps a new link; if another one was made meanwhile, that one stays. Where there are too many, the one that has
+    /// been idle longest makes room.
+    ///
+    /// # Errors
+    /// A fault of ours, safe to repeat, when all are in use.
+    pub(super) fn insert(&self, view: &ClientView, link: &Arc<Link>) -> Result<Arc<Link>, Fault> {
+        let mut evicted = Vec::new();
+        let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
+        let total: usize = links.values().map(Vec::len).sum();
+        let own = links.entry(view.principal.clone()).or_default();
+        let same_era = own
+            .iter()
+            .find(|(part, other)| part.is_of(view) && other.era() == link.era());
+        if let Some((_, present)) = same_era {
+            return Ok(Arc::clone(present));
+        }
+        if let Some(at) = own.iter().position(|(part, _)| part.is_of(view)) {
+            evicted.push(own.swap_remove(at));
+        } else if own.len() >= self.bounds.per_principal {
+            evicted.push(take_idlest(own).ok_or_else(full)?);
+        } else if total >= self.bounds.in_all {
+            let mut everyone: Vec<_> = links.values_mut().filter(|list| !list.is_empty()).collect();
+            everyone.sort_by_key(|list| list.iter().map(|(_, link)| link.activity().idle()).max());
+            evicted.push(everyone.pop().and_then(take_idlest).ok_or_else(full)?);
+        }
+        links
+            .entry(view.principal.clone())
+            .or_default()
+            .push((Part::of(view), Arc::clone(link)));
+        drop(links);
+        // Sessions and processes close out here, without the lock.
+        drop(evicted);
+        Ok(Arc::clone(link))
+    }
+
+    /// Takes a link out.
+    pub(super) fn remove(&self, principal: &PrincipalKey, part: &Part) -> Option<Arc<Link>> {
+        let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
+        let own = links.get_mut(principal)?;
+        let at = own.iter().position(|(other, _)| other == part)?;
+        let (_, link) = own.swap_remove(at);
+        if own.is_empty() {
+            links.remove(principal);
+        }
+        Some(link)
+    }
+
+    /// The principal's modern process.
+    pub(super) fn process_of(&self, principal: &PrincipalKey, make: impl FnOnce() -> Arc<Slot>) -> Arc<Slot> {
+        let mut processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = processes.get(principal).and_then(Weak::upgrade) {
+            return slot;
+        }
+        let slot = make();
+        processes.insert(principal.clone(), Arc::downgrade(&slot));
+        slot
+    }
+
+    /// Closes what has been idle for too long.
+    pub(super) fn sweep(&self) {
+        let mut idle = Vec::new();
+        let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
+        links.retain(|_, own| {
+            idle.extend(own.extract_if(.., |(_, link)| link.activity().idle() >= self.bounds.idle));
+            !own.is_empty()
+        });
+        drop(links);
+        drop(idle);
+        self.processes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, slot| slot.strong_count() > 0);
+    }
+
+    /// Lets go of all, once no call uses them, at the latest after `grace`.
+    pub(super) async fn drain(&self, grace: Duration) {
+        let all = std::mem::take(&mut *self.links.write().unwrap_or_else(PoisonError::into_inner));
+        let links: Vec<_> = all.into_values().flatten().map(|(_, link)| link).collect();
+        let until = Instant::now() + grace;
+        while Instant::now() < until && links.iter().any(|link| link.activity().is_busy()) {
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// The link that has been idle longest, if any is.
+fn take_idlest(own: &mut Vec<(Part, Arc<Link>)>) -> Option<(Part, Arc<Link>)> {
+    let idle = own.iter().enumerate().map(|(at, (_, link))| (link.activity().idle(), at));
+    let (_, at) = idle.filter(|(idle, _)| !idle.is_zero()).max()?;
+    Some(own.swap_remove(at))
+}
+
+fn full() -> Fault {
+    Fault::new(
+        Blame::Gateway,
+        Retry::Safe,
+        "open a session",
+        "too many clients use this server",
+    )
+}

@@ -1,0 +1,214 @@
+//! One configured server: what is known of it, and its clients' links.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use sallyport_core::ServerName;
+use sallyport_core::fault::Fault;
+use sallyport_mcp::Era;
+use sallyport_net::Worker;
+use tokio::sync::watch;
+
+use super::changes::Changed;
+use super::counters::Counters;
+use super::demo::DemoLink;
+use super::ground::Ground;
+use super::http::Modern;
+use super::lanes::Lanes;
+use super::legacy::LegacyLink;
+use super::link::{Kind, Link};
+use super::links::{Links, Part};
+use super::modern::{ModernLink, Way};
+use super::presented::Presented;
+use super::slot::Slot;
+use super::state::{ServerState, Status};
+use super::stale::Freshness;
+use crate::exchange::{ClientView, Downstream};
+use crate::spec::Transport;
+
+/// How often idle links are looked for.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// One server behind the gateway.
+pub struct Upstream {
+    pub(crate) ground: Arc<Ground>,
+    pub(super) state: watch::Sender<Arc<ServerState>>,
+    pub(super) freshness: Freshness,
+    links: Links,
+    /// The gateway's own session or process of each era; every principal's where the operator says so.
+    own: [ArcSwapOption<Slot>; 2],
+    making: Mutex<()>,
+}
+
+impl Upstream {
+    pub(super) fn new(ground: Arc<Ground>) -> Arc<Self> {
+        let unknown = Arc::new(ServerState::unknown(ground.spec.name.clone()));
+        let links = Links::new(&ground.spec.transport);
+        Arc::new(Self {
+            ground,
+            state: watch::Sender::new(unknown),
+            freshness: Freshness::default(),
+            links,
+            own: [ArcSwapOption::empty(), ArcSwapOption::empty()],
+            making: Mutex::new(()),
+        })
+    }
+
+    /// The operator's name for it.
+    #[must_use]
+    pub fn name(&self) -> &ServerName {
+        &self.ground.spec.name
+    }
+
+    /// What is known of it now.
+    #[must_use]
+    pub fn state(&self) -> Arc<ServerState> {
+        self.state.borrow().clone()
+    }
+
+    /// What happened at it.
+    #[must_use]
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.ground.counters
+    }
+
+    /// A list was asked for: if what is known is older than the server lets it be kept, it is fetched again. Does not
+    /// wait.
+    pub fn touch_lists(&self) {
+        if self.freshness.is_over() {
+            self.ground.changes.add(Changed::LISTS);
+        }
+    }
+
+    /// A client's use of this server: one for each legacy session, and one for each modern client and its capabilities.
+    /// What `downstream` is given first is what the session's messages go to. Nothing is opened yet; unused links close
+    /// by themselves.
+    ///
+    /// # Errors
+    /// A fault that is safe to repeat while the server is out of contact, or has too many clients.
+    pub async fn link(
+        self: &Arc<Self>,
+        _worker: &Arc<Worker>,
+        view: &ClientView,
+        downstream: Arc<dyn Downstream>,
+    ) -> Result<Arc<Link>, Fault> {
+        let era = self.era_for(view.revision.era()).await?;
+        if let Some(link) = self.links.get(view, era) {
+            return Ok(link);
+        }
+        if self.ground.closing.is_cancelled() {
+            return Err(Fault::unreached("open a session", "the server is being removed"));
+        }
+        let link = self.make(era, view, downstream)?;
+        self.links.insert(view, &link)
+    }
+
+    /// Closes the links of a legacy session that has ended.
+    pub async fn drop_session(&self, view: &ClientView) {
+        let gone = self.links.remove(&view.principal, &Part::of(view));
+        drop(gone);
+    }
+
+    /// The era to speak; waits for the first contact, which is being made.
+    async fn era_for(&self, client: Era) -> Result<Era, Fault> {
+        if matches!(self.ground.spec.transport, Transport::Demo) {
+            return Ok(client);
+        }
+        if let Some(era) = self.state.borrow().speaks.era_for(client) {
+            return Ok(era);
+        }
+        let mut state = self.state.subscribe();
+        let settled = state.wait_for(|state| state.status != Status::Connecting);
+        let waited = tokio::time::timeout(self.ground.spec.limits.handshake, settled).await;
+        let found = match &waited {
+            Ok(Ok(state)) => state.speaks.era_for(client),
+            _ => None,
+        };
+        found.ok_or_else(|| Fault::unreached("reach the server", "the server is out of contact"))
+    }
+
+    fn make(&self, era: Era, view: &ClientView, downstream: Arc<dyn Downstream>) -> Result<Arc<Link>, Fault> {
+        let ground = &self.ground;
+        let client = view.revision.era();
+        let presented = Presented::client(view);
+        let kind = match (&ground.spec.transport, era) {
+            (Transport::Demo, _) => Kind::Demo(DemoLink::new(ground, client)),
+            (Transport::Http { .. }, Era::Modern) => {
+                let way = Way::Http(Arc::new(Modern::new(ground)?));
+                Kind::Modern(ModernLink::new(ground, client, presented, way, downstream))
+            }
+            (Transport::Stdio { .. }, Era::Modern) => {
+                let slot = if ground.spec.shared {
+                    self.own_slot(Era::Modern)
+                } else {
+                    self.links.process_of(&view.principal, || {
+                        Slot::new(ground, Era::Modern, Presented::gateway(), false)
+                    })
+                };
+                let way = Way::Stdio(slot);
+                Kind::Modern(ModernLink::new(ground, client, presented, way, downstream))
+            }
+            (_, Era::Legacy) => {
+                let (lanes, is_client) = self.lanes(view, presented);
+                Kind::Legacy(LegacyLink::new(ground, client, lanes, downstream, is_client))
+            }
+        };
+        Ok(Link::new(ground, client, kind))
+    }
+
+    /// Whose session or process a client's calls go through; with it, whether the client is the only one there.
+    fn lanes(&self, view: &ClientView, presented: Presented) -> (Lanes, bool) {
+        let ground = &self.ground;
+        if ground.spec.shared {
+            return (Lanes::One(self.own_slot(Era::Legacy)), false);
+        }
+        let is_session = view.revision.era() == Era::Legacy;
+        let is_process = matches!(ground.spec.transport, Transport::Stdio { .. });
+        if !is_session && is_process && !presented.declared.is_empty() {
+            return (Lanes::each(ground, presented), false);
+        }
+        let slot = Slot::new(ground, Era::Legacy, presented, is_session);
+        (Lanes::One(slot), is_session)
+    }
+
+    /// Closes what has been idle for too long, until the server is removed.
+    pub(super) async fn sweep(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(SWEEP) => self.links.sweep(),
+                () = self.ground.closing.cancelled() => return,
+            }
+        }
+    }
+
+    /// Ends everything: the supervisor, sessions and processes. Calls that run may end within `grace` first.
+    pub(super) async fn close(&self, grace: Duration) {
+        self.ground.closing.cancel();
+        self.links.drain(grace).await;
+        for own in &self.own {
+            own.store(None);
+        }
+        self.ground.close_wires().await;
+        self.ground.tasks.wait().await;
+    }
+}
+
+impl super::detect::OwnSlots for Upstream {
+    fn own_slot(&self, era: Era) -> Arc<Slot> {
+        let [legacy, modern] = &self.own;
+        let own = match era {
+            Era::Legacy => legacy,
+            Era::Modern => modern,
+        };
+        if let Some(slot) = own.load_full() {
+            return slot;
+        }
+        let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        own.load_full().unwrap_or_else(|| {
+            let slot = Slot::new(&self.ground, era, Presented::gateway(), true);
+            own.store(Some(Arc::clone(&slot)));
+            slot
+        })
+    }
+}

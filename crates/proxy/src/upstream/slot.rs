@@ -1,0 +1,315 @@
+//! The place of one session or process: opened when it is first needed, and again when it has ended.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use sallyport_core::fault::Fault;
+use sallyport_mcp::Era;
+use sallyport_mcp::capabilities::InitializeResult;
+use sallyport_mcp::json::quote_into;
+use sallyport_mcp::log::LogLevel;
+use sallyport_mcp::method::Method;
+use sallyport_net::Worker;
+use tokio::time::{Instant, sleep};
+
+use super::backoff::Breaker;
+use super::ground::Ground;
+use super::http::Session;
+use super::inbox::Inbox;
+use super::presented::Presented;
+use super::request::{RequestError, own, result};
+use super::stdio::{self, Process};
+use super::wire::Wire;
+use crate::spec::Transport;
+
+/// A wait for the next attempt that a call sits out; longer ones fail it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What ended earlier than this after it was opened has failed.
+const LIVED: Duration = Duration::from_secs(10);
+
+/// Where a session or process is, or will be.
+pub(crate) struct Slot {
+    pub(crate) ground: Arc<Ground>,
+    pub(crate) era: Era,
+    pub(crate) presented: Presented,
+    pub(crate) inbox: Arc<Inbox>,
+    /// Whether the session's own stream is listened to.
+    listens: bool,
+    wire: ArcSwapOption<Wire>,
+    opening: tokio::sync::Mutex<Opening>,
+    state: Mutex<SessionState>,
+}
+
+#[derive(Default)]
+struct Opening {
+    breaker: Breaker,
+    opened: Option<Instant>,
+}
+
+/// What is known of the present session.
+#[derive(Default)]
+struct SessionState {
+    hello: Option<Arc<InitializeResult>>,
+    /// The level that the client set; set again in a new session.
+    level: Option<LogLevel>,
+}
+
+impl Slot {
+    /// A place where nothing is open yet.
+    pub(crate) fn new(ground: &Arc<Ground>, era: Era, presented: Presented, listens: bool) -> Arc<Self> {
+        Arc::new(Self {
+            inbox: Inbox::new(Arc::clone(ground), presented.declared.clone()),
+            ground: Arc::clone(ground),
+            era,
+            presented,
+            listens,
+            wire: ArcSwapOption::empty(),
+            opening: tokio::sync::Mutex::default(),
+            state: Mutex::default(),
+        })
+    }
+
+    /// Puts in what was opened elsewhere.
+    pub(crate) fn fill(&self, wire: Wire, hello: Option<InitializeResult>) {
+        self.state().hello = hello.map(Arc::new);
+        let wire = Arc::new(wire);
+        self.ground.opened(&wire);
+        self.wire.store(Some(wire));
+    }
+
+    /// What the server said when the present session was opened.
+    pub(crate) fn hello(&self) -> Option<Arc<InitializeResult>> {
+        self.state().hello.clone()
+    }
+
+    /// The open session or process. Opening it goes on if the caller leaves, and happens once however many wait.
+    ///
+    /// # Errors
+    /// A fault that is safe to repeat: nothing of a call was sent.
+    pub(crate) async fn wire(self: &Arc<Self>) -> Result<Arc<Wire>, Fault> {
+        if let Some(wire) = self.alive() {
+            return Ok(wire);
+        }
+        let slot = Arc::clone(self);
+        let opening = self.ground.tasks.spawn(async move { slot.open().await });
+        opening
+            .await
+            .unwrap_or_else(|error| Err(Fault::gateway("open a session", error)))
+    }
+
+    /// The open session or process, if there is one.
+    pub(crate) fn alive(&self) -> Option<Arc<Wire>> {
+        self.wire.load_full().filter(|wire| wire.is_alive())
+    }
+
+    async fn open(self: &Arc<Self>) -> Result<Arc<Wire>, Fault> {
+        let mut opening = self.opening.lock().await;
+        if let Some(wire) = self.alive() {
+            return Ok(wire);
+        }
+        if self.ground.closing.is_cancelled() {
+            return Err(Fault::unreached("open a session", "the server is being removed"));
+        }
+        if let Some(opened) = opening.opened.take() {
+            if opened.elapsed() < LIVED {
+                opening.breaker.failed(&*self.ground.deps.random);
+            } else {
+                opening.breaker.succeeded();
+            }
+        }
+        self.wait_turn(&opening.breaker).await?;
+        match self.connect().await {
+            Ok(wire) => {
+                self.ground.started(true);
+                opening.opened = Some(Instant::now());
+                let wire = Arc::new(wire);
+                self.ground.opened(&wire);
+                self.wire.store(Some(Arc::clone(&wire)));
+                self.restore(&wire).await;
+                Ok(wire)
+            }
+            Err(fault) => {
+                if self.is_process() {
+                    self.ground.started(false);
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// A process that cannot be started is not tried again and again (ST-10). Sessions are cheap to try.
+    async fn wait_turn(&self, breaker: &Breaker) -> Result<(), Fault> {
+        if !self.is_process() {
+            return Ok(());
+        }
+        let starts = self
+            .ground
+            .starts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .wait();
+        let wait = breaker.wait().max(starts);
+        if wait > PATIENCE {
+            let text = format!("it failed lately; the next attempt is in {} s", wait.as_secs() + 1);
+            return Err(Fault::unreached("start the process", text));
+        }
+        sleep(wait).await;
+        Ok(())
+    }
+
+    fn is_process(&self) -> bool {
+        matches!(self.ground.spec.transport, Transport::Stdio { .. })
+    }
+
+    async fn connect(&self) -> Result<Wire, Fault> {
+        let (ground, inbox) = (&self.ground, Arc::clone(&self.inbox));
+        match (&ground.spec.transport, self.era) {
+            (Transport::Http { .. }, Era::Legacy) => {
+                let opened = Session::open(ground, &self.presented, inbox).await;
+                let (session, hello) = opened.map_err(super::http::HttpError::into_fault)?;
+                self.state().hello = Some(Arc::new(hello));
+                if self.listens {
+                    session.listen();
+                }
+                Ok(Wire::Session(session))
+            }
+            (Transport::Stdio { .. }, Era::Legacy) => {
+                let process = Process::start(ground, Era::Legacy, inbox)?;
+                let hello = stdio::introduce(&process, &self.presented).await?;
+                self.state().hello = Some(Arc::new(hello));
+                Ok(Wire::Process(process))
+            }
+            (Transport::Stdio { .. }, Era::Modern) => {
+                Process::start(ground, Era::Modern, inbox).map(Wire::Process)
+            }
+            (Transport::Http { .. }, Era::Modern) | (Transport::Demo, _) => {
+                Err(Fault::gateway("open a session", "this server has none"))
+            }
+        }
+    }
+
+    /// A new legacy session is told what the old one knew.
+    async fn restore(&self, wire: &Arc<Wire>) {
+        if self.era == Era::Modern {
+            return;
+        }
+        let worker = &self.ground.worker;
+        let level = self.state().level;
+        let mut told = Vec::new();
+        if let Some(level) = level {
+            told.push((Method::SetLevel, level_params(level)));
+        }
+        let uris = self.inbox.uris();
+        told.extend(uris.iter().map(|uri| (Method::ResourcesSubscribe, uri_params(uri))));
+        for (method, params) in told {
+            if let Err(error) = self.request_on(wire, worker, method, params).await {
+                tracing::debug!(server = %self.ground.spec.name, %error, "a new session was not told everything");
+            }
+        }
+    }
+
+    /// A request of the gateway's own in the present session.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub(crate) async fn request(
+        self: &Arc<Self>,
+        worker: &Worker,
+        method: Method,
+        params: Bytes,
+    ) -> Result<Bytes, RequestError> {
+        let wire = self.wire().await?;
+        match self.request_on(&wire, worker, method, params.clone()).await {
+            // The server has forgotten the session, and so has not looked at the request.
+            Err(RequestError::Fault(_)) if !wire.is_alive() => {
+                let wire = self.wire().await?;
+                self.request_on(&wire, worker, method, params).await
+            }
+            other => other,
+        }
+    }
+
+    async fn request_on(
+        &self,
+        wire: &Arc<Wire>,
+        worker: &Worker,
+        method: Method,
+        params: Bytes,
+    ) -> Result<Bytes, RequestError> {
+        let params = match self.era {
+            Era::Legacy => params,
+            Era::Modern => self.presented.modern_params(&params, None),
+        };
+        let outgoing = own(method.as_str(), params);
+        let patience = self.ground.spec.limits.handshake;
+        result(wire.call(worker, &outgoing, ()), patience).await
+    }
+
+    /// Sets the session's log level, and that of the sessions that follow it.
+    ///
+    /// # Errors
+    /// A fault when the server does not take it.
+    pub(crate) async fn set_level(self: &Arc<Self>, worker: &Worker, level: LogLevel) -> Result<(), Fault> {
+        self.state().level = Some(level);
+        self.request(worker, Method::SetLevel, level_params(level))
+            .await
+            .map(drop)
+            .map_err(|error| error.into_fault("set the log level"))
+    }
+
+    /// Makes sure that the session tells at least what `level` asks for: callers filter what is more.
+    pub(crate) async fn want_level(self: &Arc<Self>, worker: &Worker, level: LogLevel) {
+        let logs = self.hello().is_some_and(|hello| hello.capabilities.logging);
+        let enough = self.state().level.is_some_and(|present| present <= level);
+        if logs
+            && !enough
+            && let Err(fault) = self.set_level(worker, level).await
+        {
+            tracing::debug!(server = %self.ground.spec.name, %fault, "the log level was not taken");
+        }
+    }
+
+    /// Tells the server that somebody listens to a resource, or nobody any more.
+    ///
+    /// # Errors
+    /// A fault when the server does not take it.
+    pub(crate) async fn subscribe(self: &Arc<Self>, worker: &Worker, uri: &str, on: bool) -> Result<(), Fault> {
+        let method = if on {
+            Method::ResourcesSubscribe
+        } else {
+            Method::ResourcesUnsubscribe
+        };
+        self.request(worker, method, uri_params(uri))
+            .await
+            .map(drop)
+            .map_err(|error| error.into_fault("subscribe to a resource"))
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, SessionState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Slot {
+    /// Nobody uses it any more: no link, and no call that still runs.
+    fn drop(&mut self) {
+        self.inbox.forget_questions();
+        if let Some(wire) = self.wire.swap(None) {
+            self.ground.tasks.spawn(async move { wire.close().await });
+        }
+    }
+}
+
+fn level_params(level: LogLevel) -> Bytes {
+    format!("{{\"level\":\"{}\"}}", level.as_str()).into()
+}
+
+fn uri_params(uri: &str) -> Bytes {
+    let mut params = b"{\"uri\":".to_vec();
+    quote_into(&mut params, uri);
+    params.push(b'}');
+    params.into()
+}

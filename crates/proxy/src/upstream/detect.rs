@@ -46,7 +46,11 @@ pub(crate) trait OwnSlots: Sync {
 ///
 /// # Errors
 /// A fault when the server is out of reach or speaks nothing that is spoken here.
-pub(crate) async fn contact(ground: &Arc<Ground>, slots: &impl OwnSlots, known: Speaks) -> Result<Contact, Fault> {
+pub(crate) async fn contact(
+    ground: &Arc<Ground>,
+    slots: &impl OwnSlots,
+    known: Speaks,
+) -> Result<Contact, Fault> {
     let protocol = match (ground.spec.protocol, known.legacy, known.modern) {
         (Protocol::Auto, true, false) => Protocol::Legacy,
         (Protocol::Auto, false, true) => Protocol::Modern,
@@ -116,14 +120,18 @@ fn speaks_legacy<'a>(versions: impl Iterator<Item = &'a str>) -> bool {
 
 async fn discover(ground: &Arc<Ground>) -> Result<Verdict, Fault> {
     let modern = Arc::new(Modern::new(ground)?);
-    let outgoing = own(Method::Discover.as_str(), Presented::gateway().modern_params(b"{}", None));
+    let outgoing = own(
+        Method::Discover.as_str(),
+        Presented::gateway().modern_params(b"{}", None),
+    );
     let patience = ground.spec.limits.handshake;
     let asked = async {
         let reply = modern.ask(&ground.worker, &outgoing, patience).await?;
         Ok::<_, HttpError>(terminal(reply).await?)
     };
     let answered = tokio::time::timeout(patience, asked).await;
-    let answered = answered.map_err(|_| Fault::unreached("discover the server", Trouble::Timeout("answer")))?;
+    let answered =
+        answered.map_err(|_| Fault::unreached("discover the server", Trouble::Timeout("answer")))?;
     let found = match answered {
         Ok(message) => result_of(&message),
         Err(HttpError::Refused(Refused { error: Some(raw), .. })) => Err(RequestError::Refused(raw)),
@@ -177,7 +185,10 @@ fn refusal(raw: &[u8]) -> Result<Verdict, Fault> {
 }
 
 fn nothing_in_common() -> Fault {
-    Fault::upstream("discover the server", "it speaks no protocol revision that is spoken here")
+    Fault::upstream(
+        "discover the server",
+        "it speaks no protocol revision that is spoken here",
+    )
 }
 
 /// A process is asked first and introduced to next. If that confuses it, it gets a successor that is only introduced to:
@@ -210,9 +221,7 @@ async fn process(ground: &Arc<Ground>, slots: &impl OwnSlots, protocol: Protocol
             modern.fill(Wire::Process(process), None);
             Ok(*contact)
         }
-        Ok(Verdict::Legacy) if protocol == Protocol::Auto => {
-            introduce(ground, slots, process, silent).await
-        }
+        Ok(Verdict::Legacy) if protocol == Protocol::Auto => introduce(ground, slots, process, silent).await,
         other => {
             process.stop();
             ground.started(false);

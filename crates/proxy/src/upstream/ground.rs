@@ -54,7 +54,9 @@ impl Ground {
             Transport::Stdio { .. } | Transport::Demo => None,
         };
         Arc::new(Self {
-            in_flight: Arc::new(Semaphore::new(spec.limits.concurrency.min(Semaphore::MAX_PERMITS))),
+            in_flight: Arc::new(Semaphore::new(
+                spec.limits.concurrency.min(Semaphore::MAX_PERMITS),
+            )),
             tasks: Tasks::new(deps.control.clone()),
             spec,
             deps,

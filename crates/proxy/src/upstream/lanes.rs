@@ -67,8 +67,8 @@ impl Lanes {
         let permit = Arc::clone(&exclusive.permits).acquire_owned().await;
         let permit = permit.map_err(|error| Fault::gateway("lease a process", error))?;
         let free = exclusive.free().pop();
-        let slot =
-            free.unwrap_or_else(|| Slot::new(&exclusive.ground, Era::Legacy, exclusive.presented.clone(), false));
+        let slot = free
+            .unwrap_or_else(|| Slot::new(&exclusive.ground, Era::Legacy, exclusive.presented.clone(), false));
         Ok(Lane {
             slot,
             lease: Some((Arc::clone(exclusive), permit)),

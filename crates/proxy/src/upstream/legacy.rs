@@ -195,7 +195,11 @@ impl LegacyLink {
         if !filter.uris.is_empty() {
             listener.stay();
         }
-        Ok(Listening::new(filter, self.ground.closing.clone(), Box::new(listener)))
+        Ok(Listening::new(
+            filter,
+            self.ground.closing.clone(),
+            Box::new(listener),
+        ))
     }
 }
 
@@ -245,7 +249,10 @@ impl Drop for Listener {
     fn drop(&mut self) {
         self.ended.cancel();
         let (slot, uris) = (Arc::clone(&self.slot), std::mem::take(&mut *self.uris()));
-        let last: Vec<_> = uris.into_iter().filter(|uri| self.attached.unsubscribe(uri)).collect();
+        let last: Vec<_> = uris
+            .into_iter()
+            .filter(|uri| self.attached.unsubscribe(uri))
+            .collect();
         if last.is_empty() || slot.alive().is_none() {
             return;
         }

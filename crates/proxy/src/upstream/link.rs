@@ -195,5 +195,10 @@ impl Drop for Entry {
 }
 
 fn cancelled_by_client() -> Fault {
-    Fault::new(Blame::Client, Retry::Never, "call the server", "the client cancelled the call")
+    Fault::new(
+        Blame::Client,
+        Retry::Never,
+        "call the server",
+        "the client cancelled the call",
+    )
 }

@@ -183,7 +183,10 @@ impl Links {
 
 /// The link that has been idle longest, if any is.
 fn take_idlest(own: &mut Vec<(Part, Arc<Link>)>) -> Option<(Part, Arc<Link>)> {
-    let idle = own.iter().enumerate().map(|(at, (_, link))| (link.activity().idle(), at));
+    let idle = own
+        .iter()
+        .enumerate()
+        .map(|(at, (_, link))| (link.activity().idle(), at));
     let (_, at) = idle.filter(|(idle, _)| !idle.is_zero()).max()?;
     Some(own.swap_remove(at))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use sallyport_core::fault::Fault;
-use sallyport_mcp::json::{Object, elements, decode, quote_into};
+use sallyport_mcp::json::{Object, decode, elements, quote_into};
 use sallyport_mcp::jsonrpc::{Key, Limits, MetaKey, scan};
 use sallyport_mcp::method::Method;
 use sallyport_mcp::splice::{Edits, ObjectEdit};
@@ -106,7 +106,9 @@ impl ListenFilter {
         let Ok(object) = Object::read(acknowledgement) else {
             return Self::default();
         };
-        let uris = object.get("resourceSubscriptions").and_then(|raw| elements(raw).ok());
+        let uris = object
+            .get("resourceSubscriptions")
+            .and_then(|raw| elements(raw).ok());
         let uris: Vec<_> = uris
             .iter()
             .flatten()
@@ -261,7 +263,8 @@ mod tests {
             String::from_utf8_lossy(&filter.params()),
             r#"{"notifications":{"toolsListChanged":true,"promptsListChanged":true,"resourceSubscriptions":["a:\"1\"","b:2"]}}"#
         );
-        let acknowledged = br#"{"toolsListChanged":true,"resourcesListChanged":true,"resourceSubscriptions":["b:2","c:3"]}"#;
+        let acknowledged =
+            br#"{"toolsListChanged":true,"resourcesListChanged":true,"resourceSubscriptions":["b:2","c:3"]}"#;
         let accepted = filter.accepted(acknowledged);
         assert_eq!(
             accepted,

@@ -12,9 +12,9 @@ use sallyport_net::Worker;
 
 use super::ground::Ground;
 use super::http::{HttpError, Modern, Refused};
-use super::request::{RequestError, Requests, own, result_of};
 use super::presented::Presented;
 use super::reply::terminal;
+use super::request::{RequestError, Requests, own, result_of};
 
 /// A list as it was fetched.
 pub(crate) struct Fetched {
@@ -49,7 +49,11 @@ pub(crate) async fn fetch(
             Err(error) => return Err(error.into_fault("fetch a list")),
         };
         let page = parse_page(kind, &result).map_err(|error| Fault::upstream("read a list", error))?;
-        let page = if mirrored { page.without_bad_annotations() } else { page };
+        let page = if mirrored {
+            page.without_bad_annotations()
+        } else {
+            page
+        };
         match collector.add(page) {
             Next::More(next) => cursor = Some(next),
             Next::Done => break,
@@ -68,7 +72,8 @@ pub(crate) async fn fetch(
             "an item of a list is left out"
         );
     }
-    let ttl = (collector.ttl_ms > 0 && collector.ttl_ms < u64::MAX).then(|| Duration::from_millis(collector.ttl_ms));
+    let ttl = (collector.ttl_ms > 0 && collector.ttl_ms < u64::MAX)
+        .then(|| Duration::from_millis(collector.ttl_ms));
     Ok(Fetched {
         items: collector.finish(),
         ttl,

@@ -115,13 +115,13 @@ mod tests {
         let note = |bytes: &Bytes| Message::Notification(bytes.clone());
         assert_eq!(mailbox.deliver(note(&half)), Delivery::Taken);
         assert_eq!(mailbox.deliver(note(&half)), Delivery::Taken, "at the bound");
-        assert_eq!(
-            mailbox.deliver(Message::Terminal(half.clone())),
-            Delivery::Taken
-        );
+        assert_eq!(mailbox.deliver(Message::Terminal(half.clone())), Delivery::Taken);
         assert!(letters.next().await.is_some());
         assert_eq!(mailbox.deliver(note(&half)), Delivery::Taken, "room again");
-        assert_eq!(mailbox.deliver(note(&Bytes::from_static(b"x"))), Delivery::Overfull);
+        assert_eq!(
+            mailbox.deliver(note(&Bytes::from_static(b"x"))),
+            Delivery::Overfull
+        );
         drop(letters);
         assert_eq!(mailbox.deliver(Message::Terminal(half)), Delivery::Gone);
     }

@@ -116,8 +116,6 @@ impl Upstreams {
     #[must_use]
     pub fn start(deps: UpstreamDeps) -> Arc<Self> {
         let worker = Worker::new(CONTROL_WORKER);
-        let pool = Arc::clone(worker.pool());
-        deps.control.spawn(async move { pool.keep_swept().await });
         Arc::new(Self {
             deps,
             worker,
@@ -149,7 +147,9 @@ impl Upstreams {
             after.insert(name, upstream);
         }
         removed.extend(before.into_values());
-        let servers = after.iter().map(|(name, upstream)| (name.clone(), upstream.state()));
+        let servers = after
+            .iter()
+            .map(|(name, upstream)| (name.clone(), upstream.state()));
         let fleet = Fleet {
             servers: servers.collect(),
         };

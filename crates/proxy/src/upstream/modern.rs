@@ -105,8 +105,10 @@ impl ModernLink {
     /// extension that the gateway does not carry.
     fn params(&self, params: Bytes, level: Option<LogLevel>) -> Bytes {
         let has = |needle: &[u8]| memchr::memmem::find(&params, needle).is_some();
-        let as_it_is =
-            self.client == Era::Modern && !has(b"baggage") && !has(b"modelcontextprotocol/tasks") && !has(b"\\u");
+        let as_it_is = self.client == Era::Modern
+            && !has(b"baggage")
+            && !has(b"modelcontextprotocol/tasks")
+            && !has(b"\\u");
         if as_it_is {
             return params;
         }
@@ -140,7 +142,12 @@ impl ModernLink {
         if !changed {
             return Ok(());
         }
-        let uris: Vec<String> = self.session().uris.iter().map(|uri| String::from(&**uri)).collect();
+        let uris: Vec<String> = self
+            .session()
+            .uris
+            .iter()
+            .map(|uri| String::from(&**uri))
+            .collect();
         if uris.is_empty() {
             let ended = self.session().listening.take();
             drop(ended);
@@ -188,7 +195,14 @@ impl ModernLink {
             way: self.way.clone(),
             ground: Arc::clone(&self.ground),
         };
-        let listening = follow(&self.ground, source, &self.presented, filter, Some(downstream), sender);
+        let listening = follow(
+            &self.ground,
+            source,
+            &self.presented,
+            filter,
+            Some(downstream),
+            sender,
+        );
         let accepted = wait(&self.ground, acknowledged).await?;
         Ok((accepted, listening))
     }

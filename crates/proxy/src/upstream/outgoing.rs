@@ -57,8 +57,8 @@ impl Outgoing<'_> {
         if self.token.is_none() {
             return Ok(None);
         }
-        let params =
-            scan_params(&self.params, &Limits::SERVER).map_err(|error| Fault::gateway("build the request", error))?;
+        let params = scan_params(&self.params, &Limits::SERVER)
+            .map_err(|error| Fault::gateway("build the request", error))?;
         Ok(token_in(&params))
     }
 }

@@ -36,11 +36,6 @@ impl Declared {
         Self { capabilities, raw }
     }
 
-    /// The raw object that is sent.
-    pub(crate) fn raw(&self) -> &Bytes {
-        &self.raw
-    }
-
     /// Whether the server may ask this of the client.
     pub(crate) fn allows(&self, method: Method, params: Option<&[u8]>) -> bool {
         self.capabilities.allow(method, params)
@@ -89,7 +84,11 @@ impl Presented {
     }
 
     /// Parameters as a modern server wants them.
-    pub(crate) fn modern_params(&self, params: &[u8], log_level: Option<sallyport_mcp::log::LogLevel>) -> Bytes {
+    pub(crate) fn modern_params(
+        &self,
+        params: &[u8],
+        log_level: Option<sallyport_mcp::log::LogLevel>,
+    ) -> Bytes {
         let to = MetaFor::Modern {
             version: Revision::NEWEST_MODERN,
             client_info: Some(&self.info),

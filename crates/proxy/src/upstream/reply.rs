@@ -20,5 +20,8 @@ pub(crate) async fn terminal(reply: Reply) -> Result<Bytes, Fault> {
             return Ok(bytes);
         }
     }
-    Err(Fault::upstream("read the answer", "the stream ended before the answer"))
+    Err(Fault::upstream(
+        "read the answer",
+        "the stream ended before the answer",
+    ))
 }

@@ -85,7 +85,8 @@ pub(crate) async fn result(
 /// # Errors
 /// [`RequestError`] for an error response.
 pub(crate) fn result_of(message: &Bytes) -> Result<Bytes, RequestError> {
-    let envelope = scan(message, &Limits::SERVER).map_err(|error| Fault::upstream("read the answer", error))?;
+    let envelope =
+        scan(message, &Limits::SERVER).map_err(|error| Fault::upstream("read the answer", error))?;
     if let Some(raw) = envelope.result_raw() {
         return Ok(message.slice_ref(raw));
     }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::changes::Changed;
 use super::counters::Counters;
 use super::demo::DemoLink;
+use super::detect::OwnSlots;
 use super::ground::Ground;
 use super::http::Modern;
 use super::lanes::Lanes;
@@ -22,8 +23,8 @@ use super::links::{Links, Part};
 use super::modern::{ModernLink, Way};
 use super::presented::Presented;
 use super::slot::Slot;
-use super::state::{ServerState, Status};
 use super::stale::Freshness;
+use super::state::{ServerState, Status};
 use crate::exchange::{ClientView, Downstream};
 use crate::spec::Transport;
 
@@ -194,7 +195,7 @@ impl Upstream {
     }
 }
 
-impl super::detect::OwnSlots for Upstream {
+impl OwnSlots for Upstream {
     fn own_slot(&self, era: Era) -> Arc<Slot> {
         let [legacy, modern] = &self.own;
         let own = match era {

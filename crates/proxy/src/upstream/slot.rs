@@ -153,7 +153,10 @@ impl Slot {
             .wait();
         let wait = breaker.wait().max(starts);
         if wait > PATIENCE {
-            let text = format!("it failed lately; the next attempt is in {} s", wait.as_secs() + 1);
+            let text = format!(
+                "it failed lately; the next attempt is in {} s",
+                wait.as_secs() + 1
+            );
             return Err(Fault::unreached("start the process", text));
         }
         sleep(wait).await;
@@ -203,7 +206,10 @@ impl Slot {
             told.push((Method::SetLevel, level_params(level)));
         }
         let uris = self.inbox.uris();
-        told.extend(uris.iter().map(|uri| (Method::ResourcesSubscribe, uri_params(uri))));
+        told.extend(
+            uris.iter()
+                .map(|uri| (Method::ResourcesSubscribe, uri_params(uri))),
+        );
         for (method, params) in told {
             if let Err(error) = self.request_on(wire, worker, method, params).await {
                 tracing::debug!(server = %self.ground.spec.name, %error, "a new session was not told everything");
@@ -276,7 +282,12 @@ impl Slot {
     ///
     /// # Errors
     /// A fault when the server does not take it.
-    pub(crate) async fn subscribe(self: &Arc<Self>, worker: &Worker, uri: &str, on: bool) -> Result<(), Fault> {
+    pub(crate) async fn subscribe(
+        self: &Arc<Self>,
+        worker: &Worker,
+        uri: &str,
+        on: bool,
+    ) -> Result<(), Fault> {
         let method = if on {
             Method::ResourcesSubscribe
         } else {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sallyport_core::fault::Fault;
-use sallyport_mcp::catalogue::{Catalogue, ListKind};
 use sallyport_mcp::capabilities::ServerCapabilities;
+use sallyport_mcp::catalogue::{Catalogue, ListKind};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -138,7 +138,12 @@ impl Supervisor {
     }
 
     /// The lists in `changed`, and those of `last` otherwise.
-    async fn lists(&self, contact: &Contact, changed: Changed, last: Arc<Catalogue>) -> Result<Arc<Catalogue>, Fault> {
+    async fn lists(
+        &self,
+        contact: &Contact,
+        changed: Changed,
+        last: Arc<Catalogue>,
+    ) -> Result<Arc<Catalogue>, Fault> {
         let ground = &self.upstream.ground;
         let mirrored = matches!(contact.control, Control::Http(..));
         let mut next = (*last).clone();
@@ -176,7 +181,9 @@ impl Supervisor {
         let filter = ListenFilter {
             tools: capabilities.tools == Some(true),
             prompts: capabilities.prompts == Some(true),
-            resources: capabilities.resources.is_some_and(|resources| resources.list_changed),
+            resources: capabilities
+                .resources
+                .is_some_and(|resources| resources.list_changed),
             uris: Vec::new(),
         };
         let Some(way) = contact.control.modern().filter(|_| !filter.is_empty()) else {
@@ -250,5 +257,7 @@ fn has(capabilities: &ServerCapabilities, kind: ListKind) -> bool {
 fn tells_all(capabilities: &ServerCapabilities) -> bool {
     capabilities.tools != Some(false)
         && capabilities.prompts != Some(false)
-        && capabilities.resources.is_none_or(|resources| resources.list_changed)
+        && capabilities
+            .resources
+            .is_none_or(|resources| resources.list_changed)
 }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sallyport_core::Timestamp;
 use sallyport_core::fault::Fault;
+use sallyport_mcp::Era;
 use sallyport_mcp::capabilities::{ResourcesCapability, ServerCapabilities};
 use sallyport_mcp::error::{self, INVALID_PARAMS, LEGACY_RESOURCE_NOT_FOUND, METHOD_NOT_FOUND};
 use sallyport_mcp::method::Method;
 use sallyport_mcp::render::implementation;
-use sallyport_mcp::Era;
 use serde_json::{Value, json};
 
 use super::control::Control;
@@ -52,8 +52,8 @@ impl DemoLink {
     /// # Errors
     /// A fault of ours: parameters were checked when they came in.
     pub(crate) fn call(&self, call: OutboundCall, kept: Kept) -> Result<Reply, Fault> {
-        let params: Value =
-            serde_json::from_slice(&call.params).map_err(|error| Fault::gateway("read the parameters", error))?;
+        let params: Value = serde_json::from_slice(&call.params)
+            .map_err(|error| Fault::gateway("read the parameters", error))?;
         let now = self.ground.deps.clock.now();
         let method = Method::parse(call.method);
         if method == Method::ToolsCall
@@ -144,7 +144,14 @@ pub(crate) fn contact() -> Contact {
             ..ServerCapabilities::default()
         },
         instructions: Some(offers::INSTRUCTIONS.to_owned()),
-        info: Some(implementation("sallyport-demo", Some("Sallyport demo"), env!("CARGO_PKG_VERSION")).into()),
+        info: Some(
+            implementation(
+                "sallyport-demo",
+                Some("Sallyport demo"),
+                env!("CARGO_PKG_VERSION"),
+            )
+            .into(),
+        ),
         control: Control::Demo,
     }
 }
@@ -170,7 +177,9 @@ mod tests {
     fn results_are_of_their_era() {
         let read = json!({ "uri": offers::WELCOME });
         for (era, bears) in [(Era::Legacy, false), (Era::Modern, true)] {
-            let mut result = answer(Method::ResourcesRead, &read, Timestamp::EPOCH).ok().expect("there");
+            let mut result = answer(Method::ResourcesRead, &read, Timestamp::EPOCH)
+                .ok()
+                .expect("there");
             complete(era, Method::ResourcesRead, &mut result);
             for member in ["resultType", "ttlMs", "cacheScope"] {
                 assert_eq!(result.get(member).is_some(), bears, "{era:?} {member}");

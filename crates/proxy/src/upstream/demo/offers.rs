@@ -45,7 +45,8 @@ pub(super) fn templates() -> Value {
 
 /// Reads a resource.
 pub(super) fn read(uri: &str) -> Result<Value, Refusal> {
-    let contents = |mime: &str, text: String| json!({ "contents": [{ "uri": uri, "mimeType": mime, "text": text }] });
+    let contents =
+        |mime: &str, text: String| json!({ "contents": [{ "uri": uri, "mimeType": mime, "text": text }] });
     if uri == WELCOME {
         return Ok(contents("text/markdown", welcome()));
     }
@@ -96,7 +97,10 @@ pub(super) fn prompts() -> Value {
 /// Fetches a prompt.
 pub(super) fn prompt(name: &str, arguments: &Value) -> Result<Value, Refusal> {
     if name != "explain" {
-        return Err(Refusal::Params(format!("there is no prompt `{}`", name.escape_debug())));
+        return Err(Refusal::Params(format!(
+            "there is no prompt `{}`",
+            name.escape_debug()
+        )));
     }
     let argument = |key: &str| arguments.get(key).and_then(Value::as_str);
     let topic = argument("topic").ok_or_else(|| Refusal::Params("`topic` is missing".to_owned()))?;
@@ -110,7 +114,12 @@ pub(super) fn prompt(name: &str, arguments: &Value) -> Result<Value, Refusal> {
 
 /// Completes an argument: of the prompt's topic and the template's name.
 pub(super) fn complete(params: &Value) -> Value {
-    let text = |pointer: &str| params.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let text = |pointer: &str| {
+        params
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     let (begun, argument) = (text("/argument/value"), text("/argument/name"));
     let known: &[&str] = match (text("/ref/type"), argument) {
         ("ref/prompt", "topic") if text("/ref/name") == "explain" => &TOPICS,
@@ -131,9 +140,18 @@ mod tests {
 
     #[test]
     fn greetings_are_read_by_name() {
-        let text = |uri: &str| read(uri).ok()?.pointer("/contents/0/text")?.as_str().map(str::to_owned);
+        let text = |uri: &str| {
+            read(uri)
+                .ok()?
+                .pointer("/contents/0/text")?
+                .as_str()
+                .map(str::to_owned)
+        };
         assert_eq!(text("demo://greeting/Ada").as_deref(), Some("Hello, Ada!"));
-        assert_eq!(text("demo://greeting/J%C3%BCrgen%20M%zz").as_deref(), Some("Hello, Jürgen M%zz!"));
+        assert_eq!(
+            text("demo://greeting/J%C3%BCrgen%20M%zz").as_deref(),
+            Some("Hello, Jürgen M%zz!")
+        );
         assert!(text(&format!("{GREETING}{}", "x".repeat(LONGEST))).is_some());
         assert!(text(&format!("{GREETING}{}", "x".repeat(LONGEST + 1))).is_none());
         assert!(text(GREETING).is_none());

@@ -93,7 +93,12 @@ pub(super) fn call(name: &str, arguments: &Value, now: Timestamp) -> Result<Valu
         }
         "time" => text(&utc(now)),
         "countdown" => failure("`from` must be an integer from 1 to 20"),
-        _ => return Err(Refusal::Params(format!("there is no tool `{}`", name.escape_debug()))),
+        _ => {
+            return Err(Refusal::Params(format!(
+                "there is no tool `{}`",
+                name.escape_debug()
+            )));
+        }
     })
 }
 
@@ -130,7 +135,10 @@ pub(super) fn countdown(params: &Value) -> Option<u64> {
     if params.get("name")?.as_str()? != "countdown" {
         return None;
     }
-    let from = match params.get("arguments").and_then(|arguments| arguments.get("from")) {
+    let from = match params
+        .get("arguments")
+        .and_then(|arguments| arguments.get("from"))
+    {
         None => 5,
         Some(from) => from.as_u64()?,
     };
@@ -162,7 +170,9 @@ fn progress(token: &[u8], step: u64, steps: u64) -> Bytes {
     let mut params = b"{\"progressToken\":".to_vec();
     params.extend_from_slice(token);
     let left = steps - step;
-    params.extend_from_slice(format!(",\"progress\":{step},\"total\":{steps},\"message\":\"{left}\"}}").as_bytes());
+    params.extend_from_slice(
+        format!(",\"progress\":{step},\"total\":{steps},\"message\":\"{left}\"}}").as_bytes(),
+    );
     error::notification(Method::Progress.as_str(), Some(&params))
 }
 
@@ -171,8 +181,13 @@ mod tests {
     use super::*;
 
     fn said(name: &str, arguments: Value) -> (String, bool) {
-        let result = call(name, &arguments, Timestamp::from_secs(1_700_000_000)).ok().expect("a tool");
-        let text = result.pointer("/content/0/text").and_then(Value::as_str).unwrap_or_default();
+        let result = call(name, &arguments, Timestamp::from_secs(1_700_000_000))
+            .ok()
+            .expect("a tool");
+        let text = result
+            .pointer("/content/0/text")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         (text.to_owned(), result.get("isError").is_some())
     }
 
@@ -186,7 +201,11 @@ mod tests {
             ("echo", json!({}), ("`text` must be a string", true)),
             ("add", json!({ "a": "2" }), ("`a` and `b` must be numbers", true)),
         ] {
-            assert_eq!(said(name, arguments), (expected.0.to_owned(), expected.1), "{name}");
+            assert_eq!(
+                said(name, arguments),
+                (expected.0.to_owned(), expected.1),
+                "{name}"
+            );
         }
         assert!(!said("echo", json!({ "text": "x".repeat(ECHO) })).1);
         assert!(said("echo", json!({ "text": "x".repeat(ECHO + 1) })).1);

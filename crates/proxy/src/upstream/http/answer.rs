@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use sallyport_core::fault::{Blame, Fault, Retry};
+use sallyport_mcp::json;
 use sallyport_mcp::jsonrpc::{Limits, scan};
-use sallyport_mcp::{error, json};
 use sallyport_net::http1::{Answer, Headers};
 
 use super::events::Events;
@@ -65,12 +65,10 @@ impl Refused {
     /// The JSON-RPC message.
     pub(crate) fn message(&self) -> String {
         let message = self.error.as_ref().and_then(|raw| json::find(raw, "message"));
-        message.and_then(json::decode).map(String::from).unwrap_or_default()
-    }
-
-    /// Whether it proves that the server speaks a modern revision (2026-07-28, Version Negotiation).
-    pub(crate) fn is_modern(&self) -> bool {
-        self.code().is_some_and(error::is_modern_code)
+        message
+            .and_then(json::decode)
+            .map(String::from)
+            .unwrap_or_default()
     }
 
     /// As a failure. A refused request was not carried out.
@@ -115,7 +113,9 @@ pub(super) async fn judge(answer: Answer, message_bytes: usize) -> Result<Got, H
     match media_type(&answer.headers) {
         Media::Json => Ok(Got::Json(answer.body.whole(message_bytes).await?)),
         Media::Events => Ok(Got::Events(Events::new(answer.body, message_bytes))),
-        Media::Other => Err(Fault::upstream(OPERATION, "the answer is neither JSON nor an event stream").into()),
+        Media::Other => {
+            Err(Fault::upstream(OPERATION, "the answer is neither JSON nor an event stream").into())
+        }
     }
 }
 
@@ -165,7 +165,8 @@ fn is_plain(headers: &Headers) -> bool {
 /// # Errors
 /// [`HttpError`] otherwise.
 pub(super) fn judge_stream(answer: Answer, message_bytes: usize) -> Result<Events, HttpError> {
-    let events = answer.status == 200 && media_type(&answer.headers) == Media::Events && is_plain(&answer.headers);
+    let events =
+        answer.status == 200 && media_type(&answer.headers) == Media::Events && is_plain(&answer.headers);
     if events {
         return Ok(Events::new(answer.body, message_bytes));
     }

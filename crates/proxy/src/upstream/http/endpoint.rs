@@ -80,12 +80,16 @@ impl Endpoint {
                 .map_err(|error| EndpointError::Header(name.clone(), error))?;
         }
         let ours = |error| EndpointError::Header("accept".to_owned(), error);
-        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
+        if !headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("user-agent"))
+        {
             let agent = concat!("sallyport/", env!("CARGO_PKG_VERSION"));
             common.put_known(&header::USER_AGENT, agent).map_err(ours)?;
         }
         let mut get = common.clone().with_method(Method::GET);
-        get.put_known(&header::ACCEPT, "text/event-stream").map_err(ours)?;
+        get.put_known(&header::ACCEPT, "text/event-stream")
+            .map_err(ours)?;
         let mut post = common;
         post.put_known(&header::ACCEPT, "application/json, text/event-stream")
             .and_then(|()| post.put_known(&header::CONTENT_TYPE, "application/json"))

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sallyport_core::fault::Fault;
+use sallyport_mcp::Revision;
 use sallyport_mcp::error::{self, HEADER_MISMATCH, UNSUPPORTED_VERSION};
 use sallyport_mcp::method::Method as Called;
 use sallyport_mcp::mirror::{self, ParamHeader, encode};
-use sallyport_mcp::Revision;
 use sallyport_net::Worker;
 use sallyport_net::http1::RequestHead;
 
@@ -59,7 +59,8 @@ impl Modern {
             Err(HttpError::Fault(fault)) => return Err(fault),
             Err(HttpError::Refused(refused)) => refused,
         };
-        let stale = refused.code() == Some(HEADER_MISMATCH.into()) && outgoing.method == Called::ToolsCall.as_str();
+        let stale =
+            refused.code() == Some(HEADER_MISMATCH.into()) && outgoing.method == Called::ToolsCall.as_str();
         if !stale {
             return self.refused(refused, outgoing);
         }

@@ -99,7 +99,10 @@ impl Call {
             Got::Events(events) => self.stream(events, kept).await,
             Got::Accepted => {
                 self.settle();
-                Err(Fault::upstream("read the answer", "the server did not answer a request"))
+                Err(Fault::upstream(
+                    "read the answer",
+                    "the server did not answer a request",
+                ))
             }
         }
     }
@@ -119,7 +122,10 @@ impl Call {
         let batch = (self.session.is_some() && is_batch(bytes))
             .then(|| split_batch(bytes, &Limits::SERVER).unwrap_or_default());
         let single = batch.is_none().then(|| bytes.clone());
-        let parts = batch.unwrap_or_default().into_iter().map(|part| bytes.slice_ref(part));
+        let parts = batch
+            .unwrap_or_default()
+            .into_iter()
+            .map(|part| bytes.slice_ref(part));
         single
             .into_iter()
             .chain(parts)
@@ -163,7 +169,11 @@ impl Call {
                 token.is_some() && token == self.token.as_deref()
             }
             Method::LogMessage => self.logs.take(level_of(envelope)),
-            Method::ToolsChanged | Method::PromptsChanged | Method::ResourcesChanged if self.is_listening() => true,
+            Method::ToolsChanged | Method::PromptsChanged | Method::ResourcesChanged
+                if self.is_listening() =>
+            {
+                true
+            }
             Method::ToolsChanged | Method::PromptsChanged | Method::ResourcesChanged => {
                 if let Some(changed) = Changed::of(method) {
                     self.ground.changes.add(changed);

@@ -46,7 +46,10 @@ impl Session {
         let mut head = self.get.clone();
         put(&mut head, &LAST_EVENT, last)?;
         let patience = self.ground.spec.limits.idle;
-        let answer = self.endpoint.send_within(&self.ground.worker, &head, &[], patience).await?;
+        let answer = self
+            .endpoint
+            .send_within(&self.ground.worker, &head, &[], patience)
+            .await?;
         judge_stream(answer, self.endpoint.message_bytes)
             .map(|events| events.continuing(&broken))
             .map_err(HttpError::into_fault)
@@ -100,7 +103,9 @@ impl Session {
             put(&mut head, &LAST_EVENT, last)?;
         }
         // Some servers send the head only with the first event.
-        let sent = self.endpoint.send_within(&self.ground.worker, &head, &[], Duration::MAX);
+        let sent = self
+            .endpoint
+            .send_within(&self.ground.worker, &head, &[], Duration::MAX);
         judge_stream(sent.await?, self.endpoint.message_bytes)
     }
 

@@ -231,7 +231,9 @@ impl Session {
         self.inbox.forget_questions();
         if self.has_id {
             let head = self.get.clone().with_method(Method::DELETE);
-            let sent = self.endpoint.send_within(&self.ground.worker, &head, &[], GOODBYE);
+            let sent = self
+                .endpoint
+                .send_within(&self.ground.worker, &head, &[], GOODBYE);
             // 405 means that the server does not end sessions on demand; nothing else can be done about others.
             let _farewell = tokio::time::timeout(GOODBYE, sent).await;
         }
@@ -301,7 +303,9 @@ fn session_id(answer: &Answer) -> Result<Option<Box<str>>, Fault> {
         return Ok(None);
     };
     let visible = (1..=SESSION_ID).contains(&first.len()) && first.iter().all(|b| matches!(b, 0x21..=0x7e));
-    let text = std::str::from_utf8(first).ok().filter(|_| visible && second.is_none());
+    let text = std::str::from_utf8(first)
+        .ok()
+        .filter(|_| visible && second.is_none());
     text.map(|text| Some(text.into()))
         .ok_or_else(|| Fault::upstream("open a session", "the server's session id cannot be used"))
 }
@@ -318,5 +322,10 @@ async fn introduction(reply: Reply) -> Result<InitializeResult, Fault> {
 pub(crate) fn spoken(version: &str) -> Result<Revision, Fault> {
     Revision::parse(version)
         .filter(|revision| revision.era() == Era::Legacy)
-        .ok_or_else(|| Fault::upstream("open a session", "the server chose a revision that is not spoken here"))
+        .ok_or_else(|| {
+            Fault::upstream(
+                "open a session",
+                "the server chose a revision that is not spoken here",
+            )
+        })
 }

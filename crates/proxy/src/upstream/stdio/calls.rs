@@ -67,11 +67,6 @@ impl Calls {
         running.next().is_none().then(|| (*id, call.clone()))
     }
 
-    /// How many run.
-    pub(crate) fn count(&self) -> usize {
-        self.table().running.len()
-    }
-
     /// Whether this number was ever given out: then an answer to it is late rather than foreign.
     pub(crate) fn was_entered(&self, id: u64) -> bool {
         (1..=self.table().last).contains(&id)
@@ -85,8 +80,7 @@ impl Calls {
             std::mem::take(&mut table.running)
         };
         for call in running.into_values() {
-            call.mailbox
-                .fail(Fault::upstream("wait for the answer", reason));
+            call.mailbox.fail(Fault::upstream("wait for the answer", reason));
         }
     }
 

@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn st_04_only_what_any_program_needs_is_inherited() {
-        let child = environment(&gateway(), &configured(&[("TOKEN", "t"), ("PATH", "/opt")])).expect("passes");
+        let child =
+            environment(&gateway(), &configured(&[("TOKEN", "t"), ("PATH", "/opt")])).expect("passes");
         let names: Vec<_> = child.keys().filter_map(|k| k.to_str()).collect();
         assert_eq!(names, ["HOME", "LC_ALL", "PATH", "TOKEN"]);
         assert_eq!(child.get(OsStr::new("PATH")), Some(&OsString::from("/opt")));

@@ -16,7 +16,10 @@ use crate::upstream::request::{own, result};
 ///
 /// # Errors
 /// A fault that is safe to repeat: no call was sent.
-pub(crate) async fn introduce(process: &Arc<Process>, presented: &Presented) -> Result<InitializeResult, Fault> {
+pub(crate) async fn introduce(
+    process: &Arc<Process>,
+    presented: &Presented,
+) -> Result<InitializeResult, Fault> {
     let hello = shake_hands(process, presented).await;
     if hello.is_err() {
         process.stop();

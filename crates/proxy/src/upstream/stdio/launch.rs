@@ -58,7 +58,12 @@ pub(crate) fn launch(
         Launcher::Guard(argv) => {
             let (first, rest) = argv.split_first().ok_or(LaunchError::NoLauncher)?;
             let mut command = Command::new(first);
-            command.args(rest).arg("--cwd").arg(program.cwd).arg("--").arg(&executable);
+            command
+                .args(rest)
+                .arg("--cwd")
+                .arg(program.cwd)
+                .arg("--")
+                .arg(&executable);
             command
         }
     };
@@ -90,7 +95,9 @@ fn resolve(command: &str, path: Option<&OsStr>, cwd: &Path) -> Result<PathBuf, L
         .filter(|directory| directory.is_absolute())
         .map(|directory| directory.join(given))
         .find(|candidate| executable(candidate))
-        .ok_or_else(|| LaunchError::NotFound(command.chars().take(64).flat_map(char::escape_default).collect()))
+        .ok_or_else(|| {
+            LaunchError::NotFound(command.chars().take(64).flat_map(char::escape_default).collect())
+        })
 }
 
 fn executable(path: &Path) -> bool {
@@ -109,7 +116,14 @@ mod tests {
         assert_eq!(found("sh"), Some("/bin/sh".into()));
         assert_eq!(found("/bin/sh"), Some("/bin/sh".into()));
         assert_eq!(found("./sh"), Some("/bin/./sh".into()));
-        for missing in ["", "sh; touch /tmp/x", "$(sh)", "no-such-program", "/etc", "/etc/passwd"] {
+        for missing in [
+            "",
+            "sh; touch /tmp/x",
+            "$(sh)",
+            "no-such-program",
+            "/etc",
+            "/etc/passwd",
+        ] {
             assert_eq!(found(missing), None, "{missing:?}");
         }
         assert!(resolve("sh", None, cwd).is_err());

@@ -54,11 +54,6 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    /// Whether a complete line is waiting, so that [`Self::next`] returns at once.
-    pub(crate) fn ready(&self) -> bool {
-        memchr::memchr(b'\n', &self.buffer).is_some()
-    }
-
     fn take(&mut self) -> Result<Option<Bytes>, LineError> {
         let unseen = self.buffer.get(self.searched..).unwrap_or_default();
         let Some(found) = memchr::memchr(b'\n', unseen) else {
@@ -118,6 +113,9 @@ mod tests {
     async fn st_07_a_line_without_end_is_given_up_at_the_limit() {
         let mut lines = Lines::new(tokio::io::repeat(b'x'), 1 << 20);
         assert!(matches!(lines.next().await, Err(LineError::TooLong(_))));
-        assert!(lines.buffer.len() <= (1 << 20) + (64 << 10), "the buffer is bounded");
+        assert!(
+            lines.buffer.len() <= (1 << 20) + (64 << 10),
+            "the buffer is bounded"
+        );
     }
 }

@@ -12,8 +12,6 @@ mod process;
 mod reply;
 mod stderr;
 
-use std::sync::Arc;
-
 use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_core::fault::Fault;
 use tokio::process::Child;

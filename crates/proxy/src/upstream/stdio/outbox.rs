@@ -83,10 +83,7 @@ impl Outbox {
 
     /// Nothing more is taken; the pipe is closed once everything that waits is written.
     pub(crate) fn close(&self) {
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .closed = true;
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         self.wake.notify_one();
     }
 

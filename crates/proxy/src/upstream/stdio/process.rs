@@ -167,11 +167,6 @@ impl Process {
         !self.stop.is_cancelled() && !self.ended.is_cancelled()
     }
 
-    /// How many calls run in it.
-    pub(crate) fn running(&self) -> usize {
-        self.calls.count()
-    }
-
     /// Becomes ready when the child and its group have ended.
     pub(crate) async fn wait_ended(&self) {
         self.ended.cancelled().await;

@@ -93,7 +93,11 @@ impl Allowance {
 /// Printable text: control characters become visible escapes, so that nobody's terminal obeys a server (LG-01).
 fn clean(line: &[u8], secrets: &[Secret<String>]) -> String {
     let mut text = String::from_utf8_lossy(line).into_owned();
-    for secret in secrets.iter().map(|s| s.expose()).filter(|s| s.len() >= SHORTEST_SECRET) {
+    for secret in secrets
+        .iter()
+        .map(|s| s.expose())
+        .filter(|s| s.len() >= SHORTEST_SECRET)
+    {
         if text.contains(secret.as_str()) {
             text = text.replace(secret.as_str(), "[secret]");
         }

@@ -226,6 +226,9 @@ impl Room<'_> {
             ])
             .env("LOGIN_LOG", home.join("login.log"))
             .env("HOME", home)
+            // Else the desktop's own browser would be found before ours.
+            .env("XDG_DATA_DIRS", home)
+            .env("XDG_CONFIG_DIRS", home)
             .env("PATH", path)
             .env("BROWSER", browser)
             .envs(own)

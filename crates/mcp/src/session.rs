@@ -290,7 +290,6 @@ mod tests {
         RequestStateSeal {
             server: ServerName::parse("git").unwrap(),
             method: "tools/call".into(),
-            call: [1; 32],
             resume,
             expires: Timestamp::from_secs(1),
         }

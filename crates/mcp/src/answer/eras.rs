@@ -24,8 +24,11 @@ pub fn to_legacy(message: &[u8], method: Method) -> Cow<'_, [u8]> {
             _ => None,
         });
     }
-    if let Some(refusal) = unserveable(&object, |kind| kind == "complete") {
-        return Cow::Owned(refusal);
+    let kind = object
+        .get("result")
+        .and_then(|result| crate::json::find(result, "resultType"));
+    if kind.is_some_and(|kind| kind != b"\"complete\"") {
+        return Cow::Owned(unknown_type(&object));
     }
     changed_result(message, &object, |edit| {
         let mut changed = false;
@@ -73,23 +76,26 @@ pub fn to_modern(message: &[u8], method: Method, from: Era) -> Cow<'_, [u8]> {
             _ => None,
         });
     }
-    let known = |kind: &str| kind == "complete" || (kind == "input_required" && method.may_ask());
-    if from == Era::Modern
-        && let Some(refusal) = unserveable(&object, known)
-    {
-        return Cow::Owned(refusal);
+    let kind = object
+        .get("result")
+        .and_then(|result| crate::json::find(result, "resultType"));
+    if from == Era::Modern {
+        let complete = kind == Some(b"\"complete\"");
+        // The usual case ends here, and costs one look at the message.
+        if (complete && !method.is_cacheable()) || (kind == Some(b"\"input_required\"") && method.may_ask()) {
+            return Cow::Borrowed(message);
+        }
+        if kind.is_some() && !complete {
+            return Cow::Owned(unknown_type(&object));
+        }
     }
     changed_result(message, &object, |edit| {
         let mut missing: Vec<(&str, &[u8])> = Vec::new();
-        let complete = match edit.object().text("resultType") {
-            Some(kind) if from == Era::Modern => kind == "complete",
-            // To a legacy server the member means nothing, whatever it is.
-            _ => {
-                missing.push(("resultType", b"\"complete\""));
-                true
-            }
-        };
-        if complete && method.is_cacheable() {
+        // To a legacy server the member means nothing, whatever it is.
+        if kind.is_none() || from == Era::Legacy {
+            missing.push(("resultType", b"\"complete\""));
+        }
+        if method.is_cacheable() {
             if edit.object().get("cacheScope").is_none() {
                 missing.push(("cacheScope", b"\"private\""));
             }
@@ -106,13 +112,9 @@ pub fn to_modern(message: &[u8], method: Method, from: Era) -> Cow<'_, [u8]> {
 
 /// The error in place of a result whose `resultType` nobody agreed on (2026-07-28, Results: an unrecognized type is an
 /// invalid response).
-fn unserveable(object: &Object<'_>, known: impl FnOnce(&str) -> bool) -> Option<Vec<u8>> {
-    let kind = crate::json::find(object.get("result")?, "resultType")?;
-    if decode(kind).is_some_and(|kind| known(&kind)) {
-        return None;
-    }
+fn unknown_type(object: &Object<'_>) -> Vec<u8> {
     let text = "the server answered with a result of an unknown type";
-    Some(error::message(object.get("id"), INTERNAL_ERROR, text, None).to_vec())
+    error::message(object.get("id"), INTERNAL_ERROR, text, None).to_vec()
 }
 
 /// The message with its result edited.

@@ -335,12 +335,12 @@ fn plain(bytes: &[u8]) -> usize {
 }
 
 fn plain_long(bytes: &[u8]) -> usize {
-    let (blocks, _) = bytes.as_chunks::<32>();
+    let (blocks, _) = bytes.as_chunks::<64>();
     let clean = blocks
         .iter()
         .take_while(|block| !block.iter().fold(false, |found, b| found | is_special(*b)))
         .count();
-    let count = clean * 32;
+    let count = clean * 64;
     let rest = bytes.get(count..).unwrap_or_default();
     count + rest.iter().position(|b| is_special(*b)).unwrap_or(rest.len())
 }

@@ -3,6 +3,7 @@
 
 mod object;
 mod scanner;
+mod special;
 #[cfg(test)]
 mod tests;
 mod text;

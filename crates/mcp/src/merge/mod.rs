@@ -1,5 +1,6 @@
 //! Several servers as one: every name and URI that clients see leads to one server, and to one only.
 
+mod build;
 mod names;
 mod table;
 mod template;
@@ -7,7 +8,8 @@ mod template;
 mod tests;
 mod uris;
 
+pub use build::{CollisionError, Naming, merge};
 pub use names::{MAX_PREFIXED_NAME, SEPARATOR, prefixed_name};
-pub use table::{CollisionError, Entry, Merged, Naming, merge};
+pub use table::{Entry, Merged};
 pub use template::template_matches;
 pub use uris::{UriRoute, prefixed_uri};

@@ -1,45 +1,16 @@
 //! The table of what clients see, and where each entry leads.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use sallyport_core::ServerName;
-use thiserror::Error;
 
-use super::names::{fnv, imitates_prefix, prefixed_name};
+use super::names::fnv;
 use super::template::template_matches;
-use super::uris::{UriRoute, labels, prefixed_uri, split_label};
-use crate::catalogue::{Catalogue, Item, ListKind};
-use crate::json::{Object, quote};
+use super::uris::{UriRoute, prefixed_uri, split_label};
+use crate::catalogue::ListKind;
 use crate::mirror::ParamHeader;
-use crate::splice::{Edits, ObjectEdit};
-
-/// When names are prefixed with the server's name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Naming {
-    /// Only names that two servers share; then both are prefixed.
-    #[default]
-    OnCollision,
-    /// All names.
-    Always,
-    /// None; a collision is an error.
-    Never,
-}
-
-/// Two servers claim one name, and names are not to be changed.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-#[error("the servers `{first}` and `{second}` both have `{key}` in {}", .kind.method().as_str())]
-pub struct CollisionError {
-    /// In which list.
-    pub kind: ListKind,
-    /// What both claim.
-    pub key: String,
-    /// The server that comes first.
-    pub first: ServerName,
-    /// The other.
-    pub second: ServerName,
-}
 
 /// One tool, prompt, resource or template as clients see it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,17 +38,17 @@ pub struct Merged {
     pub resources: Vec<Entry>,
     /// The resource templates.
     pub templates: Vec<Entry>,
-    servers: Vec<ServerName>,
-    labels: Vec<String>,
-    index: [HashMap<Box<str>, usize>; 4],
+    pub(super) servers: Vec<ServerName>,
+    pub(super) labels: Vec<String>,
+    pub(super) index: [HashMap<Box<str>, usize>; 4],
     /// Of every resource and template, admitted or not: whose it is under its own URI, if only one server has it.
-    owners: HashMap<Box<str>, Owner>,
-    owned_templates: Vec<(Box<str>, Owner)>,
+    pub(super) owners: HashMap<Box<str>, Owner>,
+    pub(super) owned_templates: Vec<(Box<str>, Owner)>,
 }
 
 /// By the server's place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Owner {
+pub(super) enum Owner {
     One(usize),
     Several,
 }
@@ -161,196 +132,5 @@ impl Merged {
 
     fn place_of(&self, server: &ServerName) -> Option<usize> {
         self.servers.iter().position(|s| s == server)
-    }
-}
-
-/// Merges what servers offer, in the order given. `admit` is asked with the visible name; what it does not admit is not
-/// in the lists, and changes no other name.
-///
-/// # Errors
-/// [`CollisionError`] under [`Naming::Never`].
-pub fn merge(
-    servers: &[(ServerName, &Catalogue)],
-    naming: Naming,
-    admit: impl Fn(ListKind, &str) -> bool,
-) -> Result<Merged, CollisionError> {
-    let names: Vec<ServerName> = servers.iter().map(|(name, _)| name.clone()).collect();
-    let mut merged = Merged {
-        labels: labels(&names),
-        servers: names,
-        ..Merged::default()
-    };
-    claim_uris(&mut merged, servers);
-    for kind in ListKind::ALL {
-        let entries = entries(&merged, servers, (kind, naming), &admit)?;
-        let index = entries
-            .iter()
-            .enumerate()
-            .map(|(i, e)| (e.visible.clone(), i))
-            .collect();
-        if let Some(slot) = merged.index.get_mut(kind as usize) {
-            *slot = index;
-        }
-        match kind {
-            ListKind::Tools => merged.tools = entries,
-            ListKind::Prompts => merged.prompts = entries,
-            ListKind::Resources => merged.resources = entries,
-            ListKind::Templates => merged.templates = entries,
-        }
-    }
-    Ok(merged)
-}
-
-/// Notes whose each URI is, before anything is renamed.
-fn claim_uris(merged: &mut Merged, servers: &[(ServerName, &Catalogue)]) {
-    for (place, (_, catalogue)) in servers.iter().enumerate() {
-        for item in &catalogue.resources {
-            claim(&mut merged.owners, &item.key, place);
-        }
-    }
-    let mut templates = HashMap::new();
-    for (place, (_, catalogue)) in servers.iter().enumerate() {
-        for item in &catalogue.templates {
-            claim(&mut templates, &item.key, place);
-        }
-    }
-    merged.owned_templates = templates.into_iter().collect();
-}
-
-fn claim(owners: &mut HashMap<Box<str>, Owner>, key: &str, place: usize) {
-    let owner = owners.entry(key.into()).or_insert(Owner::One(place));
-    if *owner != Owner::One(place) {
-        *owner = Owner::Several;
-    }
-}
-
-fn entries(
-    merged: &Merged,
-    servers: &[(ServerName, &Catalogue)],
-    (kind, naming): (ListKind, Naming),
-    admit: &impl Fn(ListKind, &str) -> bool,
-) -> Result<Vec<Entry>, CollisionError> {
-    let mut claims: HashMap<&str, (usize, bool)> = HashMap::new();
-    for (place, (server, catalogue)) in servers.iter().enumerate() {
-        for item in catalogue.list(kind) {
-            let (first, shared) = claims.entry(&item.key).or_insert((place, false));
-            if *first != place {
-                *shared = true;
-                if naming == Naming::Never {
-                    return Err(CollisionError {
-                        kind,
-                        key: item.key.to_string(),
-                        first: servers
-                            .get(*first)
-                            .map_or_else(|| server.clone(), |(name, _)| name.clone()),
-                        second: server.clone(),
-                    });
-                }
-            }
-        }
-    }
-    let mut taken: HashSet<Box<str>> = HashSet::new();
-    let mut out = Vec::new();
-    for (place, (server, catalogue)) in servers.iter().enumerate() {
-        for item in catalogue.list(kind) {
-            let shared = claims.get(&*item.key).is_some_and(|(_, shared)| *shared);
-            let visible = visible_key(merged, (kind, naming), place, &item.key, shared);
-            // Two that come out alike, after cutting, are the same server's: the first stays.
-            if taken.insert(visible.as_ref().into()) && admit(kind, &visible) {
-                out.push(entry(merged, kind, server, item, &visible));
-            }
-        }
-    }
-    Ok(out)
-}
-
-fn visible_key<'i>(
-    merged: &Merged,
-    (kind, naming): (ListKind, Naming),
-    place: usize,
-    key: &'i str,
-    shared: bool,
-) -> Cow<'i, str> {
-    let (Some(server), Some(label)) = (merged.servers.get(place), merged.labels.get(place)) else {
-        return Cow::Borrowed(key);
-    };
-    let alone = merged.servers.len() < 2;
-    match kind {
-        _ if naming == Naming::Never => Cow::Borrowed(key),
-        ListKind::Tools | ListKind::Prompts => {
-            let imitates = !alone && imitates_prefix(key, &merged.servers);
-            if naming == Naming::Always || shared || imitates {
-                Cow::Owned(prefixed_name(server, key))
-            } else {
-                Cow::Borrowed(key)
-            }
-        }
-        ListKind::Resources | ListKind::Templates => {
-            if shared || (!alone && split_label(key, &merged.labels).is_some()) {
-                Cow::Owned(prefixed_uri(label, key))
-            } else {
-                Cow::Borrowed(key)
-            }
-        }
-    }
-}
-
-fn entry(merged: &Merged, kind: ListKind, server: &ServerName, item: &Item, visible: &str) -> Entry {
-    let mut edits = Edits::new();
-    if let Ok(object) = Object::read(&item.raw) {
-        if visible != &*item.key {
-            let member = object.members().iter().find(|m| m.is(kind.key()));
-            if let Some(member) = member {
-                edits.replace(member.value_span, quote(visible));
-            }
-        }
-        if kind == ListKind::Tools {
-            ui_uri(merged, server, &object, &mut edits);
-        }
-    }
-    let raw = if edits.is_empty() {
-        item.raw.clone()
-    } else {
-        edits.apply(&item.raw).into()
-    };
-    Entry {
-        visible: visible.into(),
-        server: server.clone(),
-        remote: item.key.clone(),
-        raw,
-        headers: item.headers.clone().unwrap_or_default(),
-    }
-}
-
-/// The resource that shows a tool (MCP Apps): `_meta.ui.resourceUri`, and flat `_meta["ui/resourceUri"]`.
-fn ui_uri(merged: &Merged, server: &ServerName, tool: &Object<'_>, edits: &mut Edits) {
-    let Some(meta_member) = tool.members().iter().find(|m| m.is("_meta")) else {
-        return;
-    };
-    let Ok(meta) = Object::read(meta_member.value) else {
-        return;
-    };
-    let changed = |raw: &[u8]| -> Option<Vec<u8>> {
-        let uri = crate::json::decode(raw)?;
-        match merged.visible_uri(server, &uri) {
-            Cow::Owned(visible) => Some(quote(&visible)),
-            Cow::Borrowed(_) => None,
-        }
-    };
-    let mut edit = ObjectEdit::of(meta.clone());
-    let mut any = false;
-    if let Some(flat) = meta.get("ui/resourceUri").and_then(changed) {
-        edit.set("ui/resourceUri", flat);
-        any = true;
-    }
-    if let Some(mut ui) = meta.get("ui").and_then(|raw| ObjectEdit::new(raw).ok())
-        && let Some(uri) = ui.object().get("resourceUri").and_then(changed)
-    {
-        ui.set("resourceUri", uri);
-        edit.set("ui", ui.finish());
-        any = true;
-    }
-    if any {
-        edits.replace(meta_member.value_span, edit.finish());
     }
 }

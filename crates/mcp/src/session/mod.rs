@@ -3,7 +3,13 @@
 //! The bytes are sealed before they leave (`core::SealState`), bound to the principal; here they only get a form. Each
 //! begins with the number of its form, so that a later release can tell its own from older ones.
 
+mod codec;
+#[cfg(test)]
+mod tests;
+
 use sallyport_core::{ServerName, Timestamp};
+
+use codec::{Reader, Writer};
 
 use crate::catalogue::ListKind;
 use crate::revision::Revision;
@@ -188,168 +194,5 @@ impl RequestStateSeal {
             expires: input.time()?,
         };
         input.end(seal)
-    }
-}
-
-/// Fields one after another: fixed ones as they are, others behind their length.
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn new(form: u8) -> Self {
-        Self(vec![form])
-    }
-
-    fn fixed(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn number(&mut self, value: u64) {
-        self.fixed(&value.to_be_bytes());
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        // Nothing sealed comes near 4 GiB: messages are bounded far below.
-        self.fixed(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
-        self.fixed(bytes);
-    }
-
-    fn optional(&mut self, bytes: Option<&[u8]>) {
-        self.fixed(&[u8::from(bytes.is_some())]);
-        if let Some(bytes) = bytes {
-            self.bytes(bytes);
-        }
-    }
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn new(bytes: &'a [u8], form: u8) -> Option<Self> {
-        bytes
-            .split_first()
-            .filter(|(first, _)| **first == form)
-            .map(|(_, rest)| Self(rest))
-    }
-
-    fn fixed<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*head)
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        self.fixed().map(u64::from_be_bytes)
-    }
-
-    fn time(&mut self) -> Option<Timestamp> {
-        self.number().map(|n| Timestamp::from_millis(n.cast_signed()))
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = usize::try_from(u32::from_be_bytes(self.fixed()?)).ok()?;
-        let (head, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(head)
-    }
-
-    fn text(&mut self) -> Option<String> {
-        self.bytes().and_then(|b| String::from_utf8(b.to_vec()).ok())
-    }
-
-    #[expect(clippy::option_option, reason = "unreadable is another thing than absent")]
-    fn optional(&mut self) -> Option<Option<Vec<u8>>> {
-        match self.fixed::<1>()? {
-            [0] => Some(None),
-            [1] => self.bytes().map(|b| Some(b.to_vec())),
-            _ => None,
-        }
-    }
-
-    fn end<T>(self, value: T) -> Option<T> {
-        self.0.is_empty().then_some(value)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn session() -> SessionSeal {
-        SessionSeal {
-            endpoint: "/mcp/a".into(),
-            revision: Revision::V2025_06_18,
-            client_info: Some(b"{\"name\":\"c\"}".to_vec()),
-            capabilities: b"{}".to_vec(),
-            nonce: [7; 16],
-            created: Timestamp::from_millis(-5),
-        }
-    }
-
-    fn state(resume: Resume) -> RequestStateSeal {
-        RequestStateSeal {
-            server: ServerName::parse("git").unwrap(),
-            method: "tools/call".into(),
-            resume,
-            expires: Timestamp::from_secs(1),
-        }
-    }
-
-    #[test]
-    fn what_was_encoded_is_decoded() {
-        let plain = SessionSeal {
-            client_info: None,
-            ..session()
-        };
-        for seal in [session(), plain] {
-            assert_eq!(SessionSeal::decode(&seal.encode()), Some(seal));
-        }
-        for kind in ListKind::ALL {
-            let seal = CursorSeal {
-                endpoint: "/mcp".into(),
-                kind,
-                snapshot: u64::MAX,
-                offset: 1000,
-                created: Timestamp::EPOCH,
-            };
-            assert_eq!(CursorSeal::decode(&seal.encode()), Some(seal));
-        }
-        let nonce = [2; 16];
-        for resume in [
-            Resume::Parked {
-                process: nonce,
-                call: 9,
-            },
-            Resume::Relayed { nonce, state: None },
-            Resume::Relayed {
-                nonce,
-                state: Some(String::new()),
-            },
-            Resume::Relayed {
-                nonce,
-                state: Some("é".repeat(1000)),
-            },
-        ] {
-            let seal = state(resume);
-            assert_eq!(RequestStateSeal::decode(&seal.encode()), Some(seal));
-        }
-    }
-
-    #[test]
-    fn other_forms_and_cut_or_longer_bytes_are_none() {
-        let bytes = session().encode();
-        for cut in 0..bytes.len() {
-            assert_eq!(SessionSeal::decode(&bytes[..cut]), None, "{cut}");
-        }
-        assert_eq!(SessionSeal::decode(&[&bytes[..], &[0]].concat()), None);
-        assert_eq!(SessionSeal::decode(&[&[2], &bytes[1..]].concat()), None);
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
-            let bytes = [&[1], &bytes[..]].concat();
-            let _ = (SessionSeal::decode(&bytes), CursorSeal::decode(&bytes), RequestStateSeal::decode(&bytes));
-        }
     }
 }

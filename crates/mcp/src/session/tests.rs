@@ -1,0 +1,80 @@
+use super::*;
+use proptest::prelude::*;
+
+fn session() -> SessionSeal {
+    SessionSeal {
+        endpoint: "/mcp/a".into(),
+        revision: Revision::V2025_06_18,
+        client_info: Some(b"{\"name\":\"c\"}".to_vec()),
+        capabilities: b"{}".to_vec(),
+        nonce: [7; 16],
+        created: Timestamp::from_millis(-5),
+    }
+}
+
+fn state(resume: Resume) -> RequestStateSeal {
+    RequestStateSeal {
+        server: ServerName::parse("git").unwrap(),
+        method: "tools/call".into(),
+        resume,
+        expires: Timestamp::from_secs(1),
+    }
+}
+
+#[test]
+fn what_was_encoded_is_decoded() {
+    let plain = SessionSeal {
+        client_info: None,
+        ..session()
+    };
+    for seal in [session(), plain] {
+        assert_eq!(SessionSeal::decode(&seal.encode()), Some(seal));
+    }
+    for kind in ListKind::ALL {
+        let seal = CursorSeal {
+            endpoint: "/mcp".into(),
+            kind,
+            snapshot: u64::MAX,
+            offset: 1000,
+            created: Timestamp::EPOCH,
+        };
+        assert_eq!(CursorSeal::decode(&seal.encode()), Some(seal));
+    }
+    let nonce = [2; 16];
+    for resume in [
+        Resume::Parked {
+            process: nonce,
+            call: 9,
+        },
+        Resume::Relayed { nonce, state: None },
+        Resume::Relayed {
+            nonce,
+            state: Some(String::new()),
+        },
+        Resume::Relayed {
+            nonce,
+            state: Some("é".repeat(1000)),
+        },
+    ] {
+        let seal = state(resume);
+        assert_eq!(RequestStateSeal::decode(&seal.encode()), Some(seal));
+    }
+}
+
+#[test]
+fn other_forms_and_cut_or_longer_bytes_are_none() {
+    let bytes = session().encode();
+    for cut in 0..bytes.len() {
+        assert_eq!(SessionSeal::decode(&bytes[..cut]), None, "{cut}");
+    }
+    assert_eq!(SessionSeal::decode(&[&bytes[..], &[0]].concat()), None);
+    assert_eq!(SessionSeal::decode(&[&[2], &bytes[1..]].concat()), None);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+        let bytes = [&[1], &bytes[..]].concat();
+        let _ = (SessionSeal::decode(&bytes), CursorSeal::decode(&bytes), RequestStateSeal::decode(&bytes));
+    }
+}

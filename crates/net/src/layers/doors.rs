@@ -88,8 +88,8 @@ pub struct Doors {
 }
 
 impl Doors {
-    /// Doors for a public URL and the addresses that are listened on. Where one of these is a loopback address, the names
-    /// `localhost`, `127.0.0.1` and `[::1]` are hosts too, with the port that is listened on.
+    /// Doors for a public URL and the addresses that are listened on. Where one of these, or the public
+    /// URL, is a loopback address, the names `localhost`, `127.0.0.1` and `[::1]` are hosts too, with its port.
     ///
     /// # Errors
     /// [`DoorsError`].
@@ -107,7 +107,7 @@ impl Doors {
                 hosts.push(addr.to_string());
             }
         }
-        if is_loopback_url(options.public_url) && !ports.is_empty() {
+        if is_loopback_url(options.public_url) {
             ports.extend(options.public_url.port_or_known_default());
         }
         for port in ports {

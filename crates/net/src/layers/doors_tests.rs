@@ -208,6 +208,18 @@ fn a_proxy_in_front_may_call_the_address_or_pass_the_name_on() {
 }
 
 #[test]
+fn a_container_is_called_by_the_names_of_the_machine_that_publishes_its_port() {
+    let doors = doors("http://localhost:9000", &["0.0.0.0:8717"], &[]).unwrap();
+    for (name, admitted) in [
+        ("localhost:9000", true),
+        ("127.0.0.1:9000", true),
+        ("127.0.0.1:8717", false),
+    ] {
+        assert_eq!(host(&doors, name).is_ok(), admitted, "{name}");
+    }
+}
+
+#[test]
 fn port_80_may_be_left_out() {
     let doors = doors("http://localhost", &["127.0.0.1:80"], &[]).unwrap();
     for good in ["localhost", "localhost:80", "127.0.0.1", "[::1]"] {

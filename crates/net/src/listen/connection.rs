@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -42,8 +42,8 @@ pub(super) struct Shared<S> {
 #[derive(Default)]
 pub(crate) struct Leftover {
     body: Mutex<Option<Incoming>>,
-    /// Whether a request is being answered.
-    pub(super) busy: AtomicBool,
+    /// How many answers are being made or written: the connection is idle at none.
+    pub(super) busy: AtomicUsize,
 }
 
 impl Leftover {
@@ -113,7 +113,7 @@ async fn answer<S: Service>(
     request: http::Request<Incoming>,
     peer: SocketAddr,
 ) -> http::Response<Tracked> {
-    leftover.busy.store(true, Ordering::Relaxed);
+    leftover.busy.fetch_add(1, Ordering::Relaxed);
     let tracked = Busy(Arc::clone(&leftover));
     let (parts, incoming) = request.into_parts();
     let body = RequestBody::new(incoming, &parts.headers, Arc::clone(&leftover));
@@ -156,7 +156,7 @@ struct Busy(Arc<Leftover>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.busy.store(false, Ordering::Relaxed);
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

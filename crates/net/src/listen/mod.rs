@@ -27,6 +27,8 @@ pub trait Service: Send + Sync + 'static {
 }
 
 #[cfg(test)]
+mod agreement_tests;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod tests;

@@ -75,7 +75,7 @@ impl<T> Wire<T> {
         let waiting = &mut self.waiting;
         match waiting.phase {
             // hyper does not ask again when the answer is written: a look must be due even now.
-            Phase::Between if self.state.busy.load(Ordering::Relaxed) => {
+            Phase::Between if self.state.busy.load(Ordering::Relaxed) > 0 => {
                 Instant::now() + options.idle_timeout
             }
             Phase::Between if waiting.fresh => waiting.since() + options.header_timeout,

@@ -196,6 +196,10 @@ fn nothing_in_common() -> Fault {
 async fn process(ground: &Arc<Ground>, slots: &impl OwnSlots, protocol: Protocol) -> Result<Contact, Fault> {
     let modern = slots.own_slot(Era::Modern);
     if let Some(wire) = modern.alive() {
+        // It may be in use; one that answers is kept.
+        if let Ok(contact) = still_modern(&modern).await {
+            return Ok(contact);
+        }
         wire.close().await;
     }
     let process = match Process::start(ground, Era::Modern, Arc::clone(&modern.inbox)) {
@@ -227,6 +231,15 @@ async fn process(ground: &Arc<Ground>, slots: &impl OwnSlots, protocol: Protocol
             ground.started(false);
             Err(other.err().unwrap_or_else(nothing_in_common))
         }
+    }
+}
+
+async fn still_modern(slot: &Arc<Slot>) -> Result<Contact, Fault> {
+    let asked = slot.request(&slot.ground.worker, Method::Discover, Bytes::from_static(b"{}"));
+    let control = Control::Slot(Arc::clone(slot));
+    match verdict(asked.await, |found| modern_contact(found, control))? {
+        Verdict::Modern(contact) => Ok(*contact),
+        Verdict::Legacy => Err(nothing_in_common()),
     }
 }
 

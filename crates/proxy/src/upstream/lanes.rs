@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sallyport_core::fault::Fault;
+use sallyport_core::fault::{Blame, Fault, Retry};
 use sallyport_mcp::Era;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -53,7 +53,7 @@ impl Lanes {
     /// One to call through.
     ///
     /// # Errors
-    /// A fault of ours when the gateway is stopping.
+    /// A fault of ours, safe to repeat, when all have been waiting for their client's answers for too long.
     pub(crate) async fn lane(&self) -> Result<Lane, Fault> {
         let exclusive = match self {
             Self::One(slot) => {
@@ -64,8 +64,12 @@ impl Lanes {
             }
             Self::Each(exclusive) => exclusive,
         };
-        let permit = Arc::clone(&exclusive.permits).acquire_owned().await;
-        let permit = permit.map_err(|error| Fault::gateway("lease a process", error))?;
+        let permits = Arc::clone(&exclusive.permits);
+        let patience = exclusive.ground.spec.limits.idle;
+        let permit = tokio::time::timeout(patience, permits.acquire_owned())
+            .await
+            .map_err(|_| busy())?
+            .map_err(|error| Fault::gateway("lease a process", error))?;
         let free = exclusive.free().pop();
         let slot = free
             .unwrap_or_else(|| Slot::new(&exclusive.ground, Era::Legacy, exclusive.presented.clone(), false));
@@ -82,6 +86,15 @@ impl Lanes {
             Self::Each(exclusive) => &exclusive.control,
         }
     }
+}
+
+fn busy() -> Fault {
+    Fault::new(
+        Blame::Gateway,
+        Retry::Safe,
+        "lease a process",
+        "every process of this client waits for an answer of the client",
+    )
 }
 
 impl Exclusive {

@@ -65,10 +65,13 @@ impl Bounds {
     };
 }
 
+/// A link and what tells it apart from the principal's others.
+type Known = (Part, Arc<Link>);
+
 /// All links of one server.
 pub(super) struct Links {
     bounds: Bounds,
-    links: RwLock<HashMap<PrincipalKey, Vec<(Part, Arc<Link>)>>>,
+    links: RwLock<HashMap<PrincipalKey, Vec<Known>>>,
     /// The modern process of each principal.
     processes: Mutex<HashMap<PrincipalKey, Weak<Slot>>>,
 }
@@ -182,7 +185,7 @@ impl Links {
 }
 
 /// The link that has been idle longest, if any is.
-fn take_idlest(own: &mut Vec<(Part, Arc<Link>)>) -> Option<(Part, Arc<Link>)> {
+fn take_idlest(own: &mut Vec<Known>) -> Option<Known> {
     let idle = own
         .iter()
         .enumerate()

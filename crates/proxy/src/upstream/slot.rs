@@ -111,7 +111,7 @@ impl Slot {
             return Ok(wire);
         }
         if self.ground.closing.is_cancelled() {
-            return Err(Fault::unreached("open a session", "the server is being removed"));
+            return Err(removed());
         }
         if let Some(opened) = opening.opened.take() {
             if opened.elapsed() < LIVED {
@@ -122,6 +122,10 @@ impl Slot {
         }
         self.wait_turn(&opening.breaker).await?;
         match self.connect().await {
+            Ok(wire) if self.ground.closing.is_cancelled() => {
+                wire.close().await;
+                Err(removed())
+            }
             Ok(wire) => {
                 self.ground.started(true);
                 opening.opened = Some(Instant::now());
@@ -251,7 +255,8 @@ impl Slot {
         };
         let outgoing = own(method.as_str(), params);
         let patience = self.ground.spec.limits.handshake;
-        result(wire.call(worker, &outgoing, ()), patience).await
+        // Boxed: what is rarely needed must not make every call's future large.
+        result(Box::pin(wire.call(worker, &outgoing, ())), patience).await
     }
 
     /// Sets the session's log level, and that of the sessions that follow it.
@@ -312,6 +317,10 @@ impl Drop for Slot {
             self.ground.tasks.spawn(async move { wire.close().await });
         }
     }
+}
+
+fn removed() -> Fault {
+    Fault::unreached("open a session", "the server is being removed")
 }
 
 fn level_params(level: LogLevel) -> Bytes {

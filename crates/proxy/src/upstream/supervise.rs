@@ -87,6 +87,8 @@ impl Supervisor {
     /// Makes contact and fetches the lists.
     async fn connect(&mut self, known: Speaks) -> Result<Contact, Fault> {
         let ground = &self.upstream.ground;
+        // All lists are about to be fetched.
+        ground.changes.take();
         let contact = contact(ground, &*self.upstream, known).await?;
         let catalogue = self.lists(&contact, Changed::LISTS, Arc::default()).await?;
         let state = ServerState {

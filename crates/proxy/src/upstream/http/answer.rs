@@ -19,7 +19,7 @@ pub(crate) enum Got {
     /// One JSON text.
     Json(Bytes),
     /// A stream of events.
-    Events(Events),
+    Events(Box<Events>),
     /// Taken note of, with nothing to say.
     Accepted,
 }
@@ -112,11 +112,23 @@ pub(super) async fn judge(answer: Answer, message_bytes: usize) -> Result<Got, H
     }
     match media_type(&answer.headers) {
         Media::Json => Ok(Got::Json(answer.body.whole(message_bytes).await?)),
-        Media::Events => Ok(Got::Events(Events::new(answer.body, message_bytes))),
+        Media::Events => Ok(Got::Events(Box::new(Events::new(answer.body, message_bytes)))),
         Media::Other => {
             Err(Fault::upstream(OPERATION, "the answer is neither JSON nor an event stream").into())
         }
     }
+}
+
+/// Judges the answer to a message that asks nothing: any success will do, whatever it says.
+///
+/// # Errors
+/// [`HttpError`] for everything else.
+pub(super) async fn judge_taken(answer: Answer) -> Result<(), HttpError> {
+    if (200..300).contains(&answer.status) {
+        let _nothing = answer.body.whole(REFUSAL).await;
+        return Ok(());
+    }
+    judge(answer, REFUSAL).await.map(drop)
 }
 
 async fn refusal(answer: Answer) -> HttpError {

@@ -215,7 +215,7 @@ impl Call {
     }
 
     /// The first message decides: an answer that comes at once is no stream.
-    async fn stream<K: Send + 'static>(self, events: Events, kept: K) -> Result<Reply, Fault> {
+    async fn stream<K: Send + 'static>(self, events: Box<Events>, kept: K) -> Result<Reply, Fault> {
         let mut relay = Relay {
             call: self,
             events: Some(events),
@@ -253,7 +253,7 @@ impl Drop for Call {
 /// A stream of events that answers one call.
 struct Relay {
     call: Call,
-    events: Option<Events>,
+    events: Option<Box<Events>>,
     /// Further messages of one event: only batches have them.
     waiting: VecDeque<Message>,
 }
@@ -284,7 +284,8 @@ impl Relay {
                 None => {
                     let broken = self.events.take().ok_or_else(ended)?;
                     let session = self.call.session.as_ref().ok_or_else(ended)?;
-                    self.events = Some(session.resume(broken, &self.call.pace).await?);
+                    let rest = session.resume(&broken, &self.call.pace).await?;
+                    self.events = Some(Box::new(rest));
                 }
             }
         }

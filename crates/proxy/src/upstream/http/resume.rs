@@ -35,7 +35,7 @@ impl Session {
     ///
     /// # Errors
     /// A fault when the rest of the answer is lost. The call is not repeated.
-    pub(super) async fn resume(&self, broken: Events, pace: &Pace) -> Result<Events, Fault> {
+    pub(super) async fn resume(&self, broken: &Events, pace: &Pace) -> Result<Events, Fault> {
         let lost = || Fault::upstream("read the answer", "the stream ended before the answer");
         let last = broken.last_id().ok_or_else(lost)?;
         let wait = broken.retry().max(RETRY_SHORTEST).min(pace.left());
@@ -51,7 +51,7 @@ impl Session {
             .send_within(&self.ground.worker, &head, &[], patience)
             .await?;
         judge_stream(answer, self.endpoint.message_bytes)
-            .map(|events| events.continuing(&broken))
+            .map(|events| events.continuing(broken))
             .map_err(HttpError::into_fault)
     }
 

@@ -12,7 +12,7 @@ use sallyport_net::Worker;
 use sallyport_net::http1::{Answer, RequestHead};
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{HttpError, Refused, judge};
+use super::answer::{HttpError, Refused, judge, judge_taken};
 use super::endpoint::{Endpoint, SESSION, VERSION, put};
 use super::modern::body;
 use super::relay::Call;
@@ -180,8 +180,8 @@ impl Session {
     /// A fault when the server does not take it.
     pub(crate) async fn notify(&self, worker: &Worker, message: &[u8]) -> Result<(), Fault> {
         let answer = self.endpoint.send(worker, &self.post, &[message]).await?;
-        match judge(answer, self.endpoint.message_bytes).await {
-            Ok(_) => Ok(()),
+        match judge_taken(answer).await {
+            Ok(()) => Ok(()),
             Err(HttpError::Fault(fault)) => Err(fault),
             Err(HttpError::Refused(refused)) if self.is_forgotten(&refused) => {
                 self.gone.cancel();

@@ -22,12 +22,12 @@ impl Group {
 
     /// Ends the child after its standard input was closed: waits, sends SIGTERM, waits, sends SIGKILL (2025-11-25,
     /// Lifecycle, Shutdown). The child is reaped on return.
-    pub(super) async fn end(&mut self, child: &mut Child, grace: Duration) {
+    pub(super) async fn end(&mut self, child: &mut Child, grace: Duration, after_term: Duration) {
         if timeout(grace, child.wait()).await.is_ok() {
             return;
         }
         self.signal(Signal::TERM);
-        if timeout(grace, child.wait()).await.is_ok() {
+        if timeout(after_term, child.wait()).await.is_ok() {
             return;
         }
         self.signal(Signal::KILL);

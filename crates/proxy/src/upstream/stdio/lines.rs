@@ -48,7 +48,9 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 return Ok(Some(line));
             }
             self.buffer.reserve(PIECE);
-            if self.pipe.read_buf(&mut self.buffer).await? == 0 {
+            // The buffer's room grows by doubling; what is read at once does not.
+            let mut piece = (&mut self.pipe).take(PIECE as u64);
+            if piece.read_buf(&mut self.buffer).await? == 0 {
                 return Ok(None);
             }
         }

@@ -16,14 +16,18 @@ use super::group::Group;
 use super::lines::{LineError, Lines};
 use super::outbox::Outbox;
 use super::reply::InFlight;
+use crate::upstream::Launcher;
 use crate::upstream::ground::Ground;
 use crate::upstream::inbox::{Inbox, Respond};
 use crate::upstream::mailbox::mailbox;
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::pace::Pace;
 
+/// How long a guard may take besides.
+const GUARD: Duration = Duration::from_millis(1500);
+
 /// How long a child may take to end by itself, and again after SIGTERM.
-pub(crate) const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Lines in a row that are no messages before the child is given up (ST-08).
 const GARBAGE: usize = 100;
@@ -178,6 +182,14 @@ impl Process {
         self.stop.cancel();
     }
 
+    /// A guard needs some time of its own to end what its program started, wherever that has gone to.
+    fn grace_after_term(&self) -> Duration {
+        match self.ground.deps.launcher {
+            Launcher::Direct => GRACE,
+            Launcher::Guard(_) => GRACE + GUARD,
+        }
+    }
+
     async fn write(self: Arc<Self>, stdin: tokio::process::ChildStdin) {
         let stall = self.ground.spec.limits.idle;
         let written = self.outbox.drain(stdin, stall).await;
@@ -239,7 +251,7 @@ impl Process {
             _status = child.wait() => {}
             () = self.stop.cancelled() => {
                 self.outbox.close();
-                group.end(&mut child, GRACE).await;
+                group.end(&mut child, GRACE, self.grace_after_term()).await;
             }
         }
         // What the child left behind in its group ends with it (ST-06).

@@ -1,5 +1,4 @@
 //! The fixtures themselves: what is tested through a gateway has to work without one.
-#![forbid(unsafe_code)]
 
 use sallyport_testkit::everything::{Era, Options, serve::HttpServer};
 use sallyport_testkit::mcp::{Endpoint, Legacy, Modern};

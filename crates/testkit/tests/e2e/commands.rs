@@ -1,0 +1,84 @@
+//! The command line and what it tells.
+
+use sallyport_testkit::process::GatewayProcess;
+use serde_json::Value;
+
+use crate::support::Scene;
+
+#[tokio::test]
+async fn a_wrong_configuration_starts_nothing_and_names_every_problem() {
+    let gateway =
+        GatewayProcess::prepare("colour: red\nservers:\n  x: { uri: \"http://localhost/\" }\n").unwrap();
+    for verb in [&["serve"][..], &["config", "check"]] {
+        let output = gateway.command().unwrap().args(verb).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(78), "{verb:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        for part in ["colour", "uri", "sallyport.yaml:5", "sallyport.yaml:7"] {
+            assert!(said.contains(part), "{verb:?}: {part} is not in\n{said}");
+        }
+    }
+    assert!(!gateway.data_dir().exists());
+}
+
+#[tokio::test]
+async fn tools_can_be_listed_and_called_from_the_command_line() {
+    let scene = Scene::demo().await.unwrap();
+    let list = scene
+        .gateway
+        .run(&["-o", "json", "tools", "list"], "")
+        .await
+        .unwrap();
+    assert!(list.contains("\"echo\""), "{list}");
+    let answer = scene
+        .gateway
+        .run(&["tools", "call", "echo", r#"{"text":"from the shell"}"#], "")
+        .await
+        .unwrap();
+    assert!(answer.contains("from the shell"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_removed_user_is_out_at_once() {
+    let scene = Scene::demo().await.unwrap();
+    scene.gateway.add_user("bob", false).await.unwrap();
+    let token = scene.token_for("bob", "default").await.unwrap();
+    let endpoint = scene.gateway.endpoint("default", &token);
+    let mut bob = sallyport_testkit::mcp::Modern::new(endpoint, serde_json::json!({}));
+    assert_eq!(bob.request("tools/list", Value::Null).await.unwrap().status, 200);
+    scene.gateway.run(&["user", "remove", "bob"], "").await.unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(1);
+    loop {
+        if bob.request("tools/list", Value::Null).await.unwrap().status == 401 {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "still in after a second");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn health_readiness_and_metrics() {
+    let scene = Scene::demo().await.unwrap();
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(scene.gateway.admin(path).await.unwrap(), 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_holds_no_secret() {
+    let scene = Scene::demo().await.unwrap();
+    let tokens = scene.gateway.log_in("ada", "default").await.unwrap();
+    let log = scene.gateway.log();
+    for secret in [
+        &tokens.access,
+        &tokens.refresh,
+        &scene.token,
+        sallyport_testkit::process::PASSWORD,
+    ] {
+        assert!(!log.contains(secret));
+    }
+    assert!(
+        !log.contains("code=") && !log.contains("state-of-the-test"),
+        "{log}"
+    );
+}

@@ -1,0 +1,12 @@
+//! Sallyport through its front door, as clients, operators and attackers meet it.
+#![forbid(unsafe_code)]
+
+mod bridge;
+mod challenge;
+mod commands;
+mod crash;
+mod everything;
+mod front_door;
+mod passing;
+mod servers;
+mod support;

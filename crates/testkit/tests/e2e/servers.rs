@@ -1,0 +1,113 @@
+//! Several servers in one profile.
+
+use std::time::{Duration, Instant};
+
+use sallyport_testkit::everything::Era;
+use serde_json::json;
+
+use crate::support::{Scene, names, server, servers, stdio};
+
+#[tokio::test]
+async fn names_collide_only_where_two_servers_have_them() {
+    let (one, two) = (
+        server(Era::Dual).await.unwrap(),
+        server(Era::Legacy).await.unwrap(),
+    );
+    let more = servers(&[("one", &one), ("two", &two)]);
+    let scene = Scene::with(&more, vec![one, two]).await.unwrap();
+    let mut client = scene.modern(json!({}));
+    let list = client.request("tools/list", json!({})).await.unwrap();
+    let names = names(list.result().unwrap());
+    assert!(
+        names.contains(&"one__echo") && names.contains(&"two__echo"),
+        "{names:?}"
+    );
+    assert!(!names.contains(&"echo"));
+    for name in ["one__echo", "two__echo"] {
+        let answer = client.call(name, json!({ "text": name })).await.unwrap();
+        assert_eq!(answer.text().unwrap(), name);
+    }
+}
+
+#[tokio::test]
+async fn a_dead_server_does_not_stall_the_others() {
+    let alive = server(Era::Dual).await.unwrap();
+    // A port where nobody listens, and one where somebody listens and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut more = servers(&[("alive", &alive)]);
+    more.push_str("  gone: { url: \"http://127.0.0.1:9/mcp\" }\n");
+    more.push_str(&format!(
+        "  silent: {{ url: \"http://{}/mcp\" }}\n",
+        silent.local_addr().unwrap()
+    ));
+    let begin = Instant::now();
+    let scene = Scene::with(&more, vec![alive]).await.unwrap();
+    let mut client = scene.modern(json!({}));
+    let answer = client.call("echo", json!({ "text": "alive" })).await.unwrap();
+    assert_eq!(answer.text().unwrap(), "alive");
+    let list = client.request("tools/list", json!({})).await.unwrap();
+    assert!(names(list.result().unwrap()).contains(&"echo"));
+    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn a_server_that_is_added_to_the_file_is_there_without_a_restart() {
+    let scene = Scene::demo().await.unwrap();
+    let mut session = scene.legacy(json!({})).await.unwrap();
+    let mut stream = session.stream().await.unwrap();
+    let process = scene.gateway.id();
+    scene.gateway.configure(&stdio("dual").unwrap()).unwrap();
+    // The session goes on, and hears of it.
+    loop {
+        let note = stream.message().await.unwrap();
+        if note["method"] == "notifications/tools/list_changed" {
+            let list = session.request("tools/list", json!({})).await.unwrap();
+            if names(list.result().unwrap()).contains(&"test_simple_text") {
+                break;
+            }
+        }
+    }
+    // A bad file changes nothing.
+    scene.gateway.configure("servers: 5\n").unwrap();
+    scene.gateway.signal("HUP").await.unwrap();
+    let list = session.request("tools/list", json!({})).await.unwrap();
+    assert!(
+        names(list.result().unwrap()).contains(&"test_simple_text"),
+        "{list:?}"
+    );
+    assert_eq!(scene.gateway.id(), process);
+}
+
+#[tokio::test]
+async fn a_child_gets_a_small_environment() {
+    let scene = Scene::stdio("dual").await.unwrap();
+    let mut client = scene.modern(json!({}));
+    let answer = client.call("environment", json!({})).await.unwrap();
+    let names: Vec<String> = serde_json::from_str(answer.text().unwrap()).unwrap();
+    for secret in [
+        "SALLYPORT_MASTER_KEY",
+        "CARGO_MANIFEST_DIR",
+        "CARGO",
+        "SSH_AUTH_SOCK",
+    ] {
+        assert!(!names.iter().any(|name| name == secret), "{names:?}");
+    }
+    assert!(names.iter().any(|name| name == "PATH"), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_child_that_dies_is_started_again() {
+    let scene = Scene::stdio("dual").await.unwrap();
+    let mut client = scene.modern(json!({}));
+    let answer = client.call("die", json!({})).await.unwrap();
+    assert!(answer.answer.get("error").is_some(), "{answer:?}");
+    let deadline = Instant::now() + Duration::from_secs(15);
+    loop {
+        let answer = client.call("echo", json!({ "text": "again" })).await.unwrap();
+        if answer.text().is_ok_and(|text| text == "again") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{answer:?}");
+        tokio::task::yield_now().await;
+    }
+}

@@ -72,7 +72,7 @@ impl Drop for Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests_support::Counting;
+    use crate::tests::support::Counting;
 
     fn question() -> (Question, oneshot::Receiver<Answered>) {
         let (answer, answered) = oneshot::channel();

@@ -6,7 +6,7 @@
 //! | authenticate | bearer token → [`Caller`] | [`crate::door`] |
 //! | parse | bytes → envelope, borrowed | [`crate::front`] |
 //! | route | the client's name → [`Route`], within what the endpoint shows | [`prepare`] |
-//! | decide | → a permit, or a refusal that looks like an unknown name | [`Call::send`] |
+//! | decide | → a permit, or a refusal that looks like an unknown name | [`prepare`], [`Call::send`] |
 //! | open | the audit record's start | [`prepare`] |
 //! | credential | → the link of this principal to the server | [`Call::send`] |
 //! | build | permit by value, names the server's own → `OutboundCall` | [`Call::send`] |
@@ -19,6 +19,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sallyport_core::audit::{Action, Outcome};
 use sallyport_core::fault::Fault;
+use sallyport_core::policy::Denied;
 use sallyport_mcp::revision::Era;
 use sallyport_net::{Inbound, Response, Worker};
 
@@ -28,7 +29,7 @@ use crate::exchange::{CallParts, Control, Reply};
 use crate::limits::{Kind, Slot};
 use crate::record::{Record, at};
 use crate::refusal::Refusal;
-use crate::route::{Route, What};
+use crate::route::{Allowed, Route, What};
 use crate::session::RunningCall;
 use crate::{door, front, stream_get};
 
@@ -71,6 +72,8 @@ pub(crate) struct Call {
     /// The raw arguments, which sealed state is bound to.
     pub(crate) arguments: Bytes,
     pub(crate) record: Record,
+    /// What allows the first round.
+    permit: Option<Allowed>,
     /// The principal's place for a running call; given back while the call is parked.
     pub(crate) slot: Option<Slot>,
     /// Its place among the running requests of a legacy session.
@@ -98,14 +101,17 @@ pub(crate) fn prepare(caller: Arc<Caller>, client: Client, asked: Asked) -> Resu
     let Some(route) = Route::find(&caller.endpoint, asked.what, &asked.visible) else {
         return Err(refuse(&caller, asked.what, &asked.visible, "unknown", era));
     };
-    if let Err(denied) = route.decide(&caller.endpoint.rules, &caller.principal) {
-        let reason = match denied {
-            sallyport_core::policy::Denied::User => "user",
-            sallyport_core::policy::Denied::Scope => "scope",
-            sallyport_core::policy::Denied::Rule => "rule",
-        };
-        return Err(refuse(&caller, asked.what, &asked.visible, reason, era));
-    }
+    let permit = match route.decide(&caller.endpoint.rules, &caller.principal) {
+        Ok(permit) => permit,
+        Err(denied) => {
+            let reason = match denied {
+                Denied::User => "user",
+                Denied::Scope => "scope",
+                Denied::Rule => "rule",
+            };
+            return Err(refuse(&caller, asked.what, &asked.visible, reason, era));
+        }
+    };
     let limit = caller.limits.calls_per_principal;
     let slot = caller.proxy.usage.take(&caller.key, Kind::Calls, limit);
     let slot = slot.ok_or_else(|| Refusal::too_many("calls"))?;
@@ -124,6 +130,7 @@ pub(crate) fn prepare(caller: Arc<Caller>, client: Client, asked: Asked) -> Resu
         client,
         route,
         record,
+        permit: Some(permit),
         slot: Some(slot),
         running: None,
         caller,
@@ -131,17 +138,19 @@ pub(crate) fn prepare(caller: Arc<Caller>, client: Client, asked: Asked) -> Resu
 }
 
 impl Call {
-    /// Sends the call with these parameters, under this id: decides anew, takes the principal's link, builds, sends.
+    /// Sends the call with these parameters, under this id: takes the permit, or decides anew for another round, takes
+    /// the principal's link, builds, sends.
     ///
     /// # Errors
     /// A refusal for the client; its cause is in the log.
-    pub(crate) async fn send(&self, params: Bytes, id: Bytes) -> Result<(Reply, Era), Refusal> {
+    pub(crate) async fn send(&mut self, params: Bytes, id: Bytes) -> Result<(Reply, Era), Refusal> {
+        let allowed = match self.permit.take() {
+            Some(allowed) => Ok(allowed),
+            None => self.route.decide(&self.caller.endpoint.rules, &self.caller.principal),
+        };
         let caller = &*self.caller;
         let gone = || unknown(self.route.what, &self.route.visible, self.client.era());
-        let allowed = self
-            .route
-            .decide(&caller.endpoint.rules, &caller.principal)
-            .map_err(|_| gone())?;
+        let allowed = allowed.map_err(|_| gone())?;
         let upstream = caller.proxy.upstreams.get(&self.route.server).ok_or_else(gone)?;
         let ears = self.client.ears(caller, &self.route);
         let link = upstream
@@ -151,12 +160,10 @@ impl Call {
         let era = link.era();
         if let Client::Legacy(session) = &self.client {
             session.note_link(&self.route.server);
-        }
-        if let (Client::Legacy(session), Era::Legacy) = (&self.client, era)
-            && let Some(level) = session.level_to_tell(&self.route.server)
-        {
-            let told = link.control(&caller.worker, Control::LogLevel(level)).await;
-            told.map_err(|fault| self.failed(&fault))?;
+            if let Some(level) = session.level_to_tell(&self.route.server) {
+                let told = link.control(&caller.worker, Control::LogLevel(level)).await;
+                told.map_err(|fault| self.failed(&fault))?;
+            }
         }
         let outbound = allowed.into_call(CallParts {
             params,

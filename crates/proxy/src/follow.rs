@@ -34,8 +34,10 @@ pub(crate) async fn listen(
         .get(&route.server)
         .ok_or_else(|| Fault::unreached("find the server", "it is not configured any more"))?;
     let ears = client.ears(caller, route);
-    let link = upstream.link(&caller.worker, client.view(), ears).await?;
-    link.listen(&caller.worker, filter).await
+    let link = upstream
+        .link(&caller.worker, client.view(), Arc::clone(&ears))
+        .await?;
+    link.listen(&caller.worker, filter, ears).await
 }
 
 /// `resources/subscribe`.

@@ -1,7 +1,42 @@
 //! The MCP data path: what a client sends is authenticated, parsed, routed, decided, built anew and sent to the server
-//! behind; what the server answers goes back in the client's revision.
+//! behind; what the server answers goes back in the client's revision. [`call`] is the list of the steps.
 #![forbid(unsafe_code)]
 
+mod ask;
+mod asked;
+mod call;
+mod caller;
+mod deliver;
+mod door;
 pub mod exchange;
+mod follow;
+mod front;
+mod head;
+mod hub;
+mod limits;
+mod linger;
+pub mod metrics;
+mod notice;
+mod park;
+mod proxy;
+mod pulse;
+mod record;
+mod refusal;
+mod relay;
+mod route;
+mod session;
 pub mod spec;
+mod state;
+mod strangers;
+mod stream;
+mod stream_get;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod translate;
+mod unfold;
 pub mod upstream;
+mod world;
+
+pub use metrics::Metrics;
+pub use proxy::{Proxy, ProxyDeps};

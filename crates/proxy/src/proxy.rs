@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use sallyport_core::audit::Audit;
 use sallyport_core::capability::{SealState, VerifyToken};
-use sallyport_core::{Clock, Random};
+use sallyport_core::{Clock, Random, Timestamp};
 use sallyport_net::{Inbound, Response, Worker};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -145,9 +145,11 @@ impl Proxy {
         call::serve(self, worker, inbound).await
     }
 
-    /// Ends the streams that would stay open, in good order; running calls go on.
+    /// Ends the streams that would stay open, in good order, and gives up on calls that wait for their client; running
+    /// calls go on.
     pub fn close_streams(&self) {
         self.closing.cancel();
+        self.lot.sweep(Timestamp::from_millis(i64::MAX));
     }
 
     /// Whether every server of every endpoint has introduced itself, or had its time to.

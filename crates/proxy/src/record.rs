@@ -105,7 +105,7 @@ pub(crate) fn at(mut event: Event, server: &ServerName) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests_support::{Trail, books};
+    use crate::tests::support::{Trail, books};
 
     fn event() -> Event {
         Event::new(Action::ToolCall, Outcome::Started).on("echo")

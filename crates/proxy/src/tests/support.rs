@@ -1,0 +1,136 @@
+//! What the tests of this crate share.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sallyport_core::audit::{Audit, AuditUnavailable, Event, Outcome, Pending};
+use sallyport_core::capability::{Purpose, SealState, TokenError, VerifyToken};
+use sallyport_core::{ClientId, Clock, GrantId, Principal, Random, Resource, ScopeSet, Timestamp, TokenId, UserId};
+
+use crate::metrics::Metrics;
+use crate::record::Books;
+use crate::sync::lock;
+
+/// Chance without chance: every fill is another number.
+#[derive(Debug, Default)]
+pub(crate) struct Counting(AtomicU64);
+
+impl Random for Counting {
+    fn fill(&self, out: &mut [u8]) {
+        let n = self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        for (place, byte) in out.iter_mut().enumerate() {
+            *byte = n[place % n.len()];
+        }
+    }
+}
+
+/// A clock that is set by hand.
+#[derive(Debug, Default)]
+pub(crate) struct Hand(pub(crate) AtomicI64);
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// A trail in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Trail {
+    events: Mutex<Vec<Event>>,
+    broken: AtomicBool,
+}
+
+impl Trail {
+    pub(crate) fn break_it(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn events(&self) -> Vec<Event> {
+        lock(&self.events).clone()
+    }
+
+    pub(crate) fn outcomes(&self) -> Vec<Outcome> {
+        self.events().iter().map(|e| e.outcome).collect()
+    }
+}
+
+impl Audit for Trail {
+    fn record_durably(&self, event: Event) -> Pending<'_, Result<(), AuditUnavailable>> {
+        let done = self.record(event);
+        Box::pin(async move { done })
+    }
+
+    fn record(&self, event: Event) -> Result<(), AuditUnavailable> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(AuditUnavailable);
+        }
+        lock(&self.events).push(event);
+        Ok(())
+    }
+}
+
+/// Books over this trail.
+pub(crate) fn books(trail: &Arc<Trail>) -> Books {
+    Books {
+        audit: Arc::clone(trail) as Arc<dyn Audit>,
+        metrics: Arc::new(Metrics::new()),
+        clock: Arc::new(Hand::default()),
+    }
+}
+
+/// Tokens that are their person's name. `expired`, `revoked` and whatever begins with `bad` are no tokens; a name with
+/// `@/path` is a token for another resource; `noscope` has no scope.
+pub(crate) struct Keys;
+
+impl VerifyToken for Keys {
+    fn verify(
+        &self,
+        token: &str,
+        audiences: &[Resource],
+        now: Timestamp,
+    ) -> Result<Arc<Principal>, TokenError> {
+        let error = match token {
+            "expired" => Some(TokenError::Expired),
+            "revoked" => Some(TokenError::Revoked),
+            "elsewhere" => Some(TokenError::Audience),
+            // Good until a minute has passed on the tests' clock.
+            "short" if now.as_millis() >= 1_060_000 => Some(TokenError::Expired),
+            other if other.starts_with("bad") => Some(TokenError::Malformed),
+            _ => None,
+        };
+        if let Some(error) = error {
+            return Err(error);
+        }
+        let scopes = if token == "noscope" { "openid" } else { "mcp" };
+        Ok(Arc::new(Principal {
+            user: UserId::new(token),
+            client: ClientId::new("client"),
+            grant: GrantId::new("grant"),
+            token: TokenId::new("token"),
+            scopes: ScopeSet::parse(scopes),
+            audience: audiences.first().cloned().ok_or(TokenError::Audience)?,
+            expires: Timestamp::from_millis(i64::MAX),
+        }))
+    }
+}
+
+/// A seal that everybody could break, but that holds against what a test does by accident.
+pub(crate) struct Wax;
+
+impl SealState for Wax {
+    fn seal(&self, purpose: Purpose, bound_to: &str, plain: &[u8]) -> String {
+        let head = format!("{}\0{bound_to}\0", purpose.label());
+        let mut all = head.into_bytes();
+        all.extend_from_slice(plain);
+        URL_SAFE_NO_PAD.encode(all)
+    }
+
+    fn open(&self, purpose: Purpose, bound_to: &str, sealed: &str) -> Option<Vec<u8>> {
+        let all = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let head = format!("{}\0{bound_to}\0", purpose.label());
+        all.strip_prefix(head.as_bytes()).map(<[u8]>::to_vec)
+    }
+}

@@ -1,10 +1,15 @@
-//! What it costs to find the envelope of a message, beside the same with serde_json's borrowed raw values.
+//! What it costs to find the envelope of a message, beside the same with serde_json's borrowed raw values; and what the
+//! other steps of a call cost.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use sallyport_mcp::answer::to_modern;
 use sallyport_mcp::jsonrpc::{Limits, scan};
+use sallyport_mcp::meta::{MetaFor, rewrite};
+use sallyport_mcp::mirror::{HeaderField, admit, headers_for};
+use sallyport_mcp::{Era, Method, Revision};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -95,5 +100,41 @@ fn envelopes(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, envelopes);
+/// The other steps of one modern call, each by itself.
+fn steps(criterion: &mut Criterion) {
+    let message = call(r#"{"region":"eu-1","q":"what is the weather","limit":10}"#);
+    let Ok(envelope) = scan(&message, &Limits::CLIENT) else {
+        return;
+    };
+    let get = |name: &str| match name {
+        "mcp-protocol-version" => HeaderField::Single(b"2026-07-28"),
+        "mcp-method" => HeaderField::Single(b"tools/call"),
+        "mcp-name" => HeaderField::Single(b"crm__lookup"),
+        _ => HeaderField::Missing,
+    };
+    let params = envelope.params_raw().unwrap_or_default();
+    let to = MetaFor::Modern {
+        version: Revision::V2026_07_28,
+        client_info: None,
+        capabilities: b"{}",
+        log_level: None,
+    };
+    let answer = br#"{"jsonrpc":"2.0","id":"a1","result":{"resultType":"complete","content":[{"type":"text","text":"eight degrees and rain, as it was yesterday"}]}}"#;
+    let mut group = criterion.benchmark_group("steps");
+    group.bench_function("headers against body", |b| {
+        b.iter(|| admit(get, black_box(&envelope)).is_ok())
+    });
+    group.bench_function("meta for the next hop", |b| {
+        b.iter(|| rewrite(black_box(params), to))
+    });
+    group.bench_function("headers for the next hop", |b| {
+        b.iter(|| headers_for(Method::ToolsCall, "tools/call", black_box(params), &[]));
+    });
+    group.bench_function("answer to a modern client", |b| {
+        b.iter(|| to_modern(black_box(answer), Method::ToolsCall, Era::Modern).len());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, envelopes, steps);
 criterion_main!(benches);

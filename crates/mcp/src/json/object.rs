@@ -116,10 +116,16 @@ pub fn members(raw: &[u8]) -> Result<Vec<Member<'_>>, JsonError> {
 /// The value of the first member `key` of the object `raw`. What follows it is not looked at.
 #[must_use]
 pub fn find<'a>(raw: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    find_span(raw, key).map(|span| span.of(raw))
+}
+
+/// Where the value of the first member `key` of the object `raw` is. What follows it is not looked at.
+#[must_use]
+pub fn find_span(raw: &[u8], key: &str) -> Option<Span> {
     let mut found = None;
     each(raw, |member| {
         if member.is(key) {
-            found = Some(member.value);
+            found = Some(member.value_span);
         }
         found.is_none()
     })

@@ -1,5 +1,6 @@
 //! `params._meta`: what a modern request says of itself, and how it is put on and taken off (2026-07-28, `_meta`).
 
+mod hop;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -8,14 +9,13 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
+pub use hop::{MetaFor, rewrite};
 pub use trace::{MAX_TRACE_STATE, is_trace_parent, is_trace_state};
 
 use crate::error::INVALID_PARAMS;
-use crate::json::{Object, is_object, quote};
+use crate::json::is_object;
 use crate::jsonrpc::{Envelope, Meta, MetaKey, well_formed_id};
 use crate::log::LogLevel;
-use crate::revision::Revision;
-use crate::splice::ObjectEdit;
 
 /// What a modern request says of itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -99,96 +99,6 @@ fn log_level(meta: &Meta<'_>) -> Result<Option<LogLevel>, MetaError> {
     }
     let name = meta.text(MetaKey::LogLevel).ok_or(MetaError::LogLevel)?;
     LogLevel::parse(&name).map(Some).ok_or(MetaError::LogLevel)
-}
-
-/// What a request is to say of itself on its next hop.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum MetaFor<'a> {
-    /// To a modern server.
-    Modern {
-        /// The version spoken on the hop.
-        version: Revision,
-        /// A raw object.
-        client_info: Option<&'a [u8]>,
-        /// A raw object.
-        capabilities: &'a [u8],
-        /// The level from which log messages are wanted.
-        log_level: Option<LogLevel>,
-    },
-    /// To a legacy server, which was told in `initialize`.
-    Legacy,
-}
-
-/// Makes `_meta` of a raw `params` object right for the next hop. Protocol members are overwritten or taken out; a
-/// member under a reserved prefix that is none of them passes only between hops of one revision; invalid trace members
-/// and `baggage` are taken out. Everything else, the progress token included, stays byte for byte.
-#[must_use]
-pub fn rewrite(params: &[u8], to: MetaFor<'_>) -> Vec<u8> {
-    // No scanned message has parameters that are no object; what is none is not passed on.
-    let Ok(mut outer) = ObjectEdit::new(params).or_else(|_| ObjectEdit::new(b"{}")) else {
-        return Vec::new();
-    };
-    let meta = outer.object().get("_meta").filter(|raw| is_object(raw));
-    let had_meta = meta.is_some();
-    let Ok(object) = Object::read(meta.unwrap_or(b"{}")) else {
-        return outer.finish();
-    };
-    let rewritten = rewrite_meta(object, to);
-    if had_meta || rewritten != b"{}" {
-        outer.set("_meta", rewritten);
-    }
-    outer.finish()
-}
-
-fn rewrite_meta(object: Object<'_>, to: MetaFor<'_>) -> Vec<u8> {
-    let came_as = object.text(MetaKey::ProtocolVersion.as_str());
-    let valid_parent = object
-        .text(MetaKey::TraceParent.as_str())
-        .is_some_and(|p| is_trace_parent(&p));
-    let valid_state = valid_parent
-        && object
-            .text(MetaKey::TraceState.as_str())
-            .is_some_and(|s| is_trace_state(&s));
-    let same_revision = match to {
-        MetaFor::Modern { version, .. } => came_as.as_deref() == Some(version.as_str()),
-        MetaFor::Legacy => came_as.is_none(),
-    };
-    let mut edit = ObjectEdit::of(object);
-    edit.remove_where(|key| match key {
-        "traceparent" => !valid_parent,
-        "tracestate" => !valid_state,
-        "baggage" => true,
-        key => is_protocol_key(key) || (!same_revision && is_reserved(key)),
-    });
-    if let MetaFor::Modern {
-        version,
-        client_info,
-        capabilities,
-        log_level,
-    } = to
-    {
-        edit.set(MetaKey::ProtocolVersion.as_str(), quote(version.as_str()));
-        edit.set(MetaKey::ClientCapabilities.as_str(), capabilities);
-        if let Some(info) = client_info {
-            edit.set(MetaKey::ClientInfo.as_str(), info);
-        }
-        if let Some(level) = log_level {
-            edit.set(MetaKey::LogLevel.as_str(), quote(level.as_str()));
-        }
-    }
-    edit.finish()
-}
-
-/// The members that belong to one hop.
-fn is_protocol_key(key: &str) -> bool {
-    [
-        MetaKey::ProtocolVersion,
-        MetaKey::ClientInfo,
-        MetaKey::ClientCapabilities,
-        MetaKey::LogLevel,
-    ]
-    .iter()
-    .any(|k| k.as_str() == key)
 }
 
 /// Whether a key is under a prefix that the protocol keeps for itself: its second label is `mcp` or

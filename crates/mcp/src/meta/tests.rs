@@ -1,5 +1,8 @@
 use super::*;
 use crate::jsonrpc::{Limits, scan};
+use crate::log::LogLevel;
+use crate::revision::Revision;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const MODERN: MetaFor<'static> = MetaFor::Modern {
@@ -101,6 +104,58 @@ fn they_are_taken_off_and_the_rest_stays_byte_for_byte() {
             rewrite(untouched.as_bytes(), MetaFor::Legacy),
             untouched.as_bytes()
         );
+    }
+}
+
+#[test]
+fn whatever_the_parameters_they_stay_an_object() {
+    for params in [
+        "{}",
+        " { } ",
+        r#"{ "a":1}"#,
+        "[]",
+        "5",
+        "",
+        r#"{"_meta":5}"#,
+        r#"{"_meta":{ }}"#,
+        r#"{"_meta":null,"a":1}"#,
+    ] {
+        let modern = rewritten(params, MODERN);
+        assert_eq!(
+            modern["_meta"]["io.modelcontextprotocol/protocolVersion"], "2026-07-28",
+            "{params}"
+        );
+        assert_eq!(
+            modern.get("a").is_some(),
+            params.contains('a') && params.contains('1'),
+            "{params}"
+        );
+        assert!(rewritten(params, MetaFor::Legacy).is_object(), "{params}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn members_of_others_pass_whatever_surrounds_them(
+        members in proptest::collection::btree_map("[a-c]/[a-c]", "[0-9]|\\[ \\]|\"x\"|null", 0..4),
+        space in "[ \n]{0,2}",
+        before in "(\"a\":\\{\"_meta\":1\\},)?",
+        bare in any::<bool>(),
+    ) {
+        let listed: Vec<String> = members.iter().map(|(k, v)| format!("{space}\"{k}\"{space}:{space}{v}{space}")).collect();
+        let meta = format!("{{{}}}", listed.join(","));
+        let params = if bare { format!("{{{space}}}") } else { format!("{{{before}{space}\"_meta\":{meta}{space}}}") };
+        let original: Value = serde_json::from_str(&params).unwrap();
+        prop_assert_eq!(rewritten(&params, MetaFor::Legacy), original.clone());
+        let mut modern = rewritten(&params, MODERN);
+        let meta = modern["_meta"].as_object_mut().unwrap();
+        meta.retain(|key, _| !key.starts_with("io.modelcontextprotocol/"));
+        let theirs = original.get("_meta").cloned().unwrap_or(json!({}));
+        prop_assert_eq!(&modern["_meta"], &theirs);
+        prop_assert_eq!(modern.get("a"), original.get("a"));
+        // Done twice it is the same.
+        let once = rewrite(params.as_bytes(), MODERN);
+        prop_assert_eq!(rewrite(&once, MODERN), once);
     }
 }
 

@@ -111,10 +111,15 @@ impl Gateway {
         let log = fs::read_to_string(&self.log)?;
         let start = format!("{}/setup", self.origin);
         let link = log
-            .split_whitespace()
-            .find(|word| word.starts_with(&start))
+            .find(&start)
+            .and_then(|at| log.get(at..))
             .context("no setup link was printed")?;
-        Ok(link.trim_end_matches(['.', ',', ')']).to_owned())
+        // A person's banner puts it between blanks, a log for machines between quotes.
+        let end = link.find(|c: char| c.is_whitespace() || "\"'\\\u{1b}".contains(c));
+        Ok(link
+            .get(..end.unwrap_or(link.len()))
+            .unwrap_or_default()
+            .to_owned())
     }
 
     /// An access token for the profile `slug`.

@@ -1,6 +1,7 @@
 //! The built program, started as an operator would start it.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
@@ -10,13 +11,8 @@ use anyhow::{Context as _, bail};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 
-use crate::browser::Browser;
+use crate::front::{Front, PASSWORD};
 use crate::http::{Connection, Request};
-use crate::mcp::Endpoint;
-use crate::oauth::{OauthClient, Tokens};
-
-/// The password of every account that the testkit makes.
-pub const PASSWORD: &str = "correct-horse-battery-staple";
 
 /// A program of the workspace: built on the first use, if the build is older than the code.
 ///
@@ -50,8 +46,16 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
 pub struct GatewayProcess {
     folder: tempfile::TempDir,
     child: Option<Child>,
-    address: SocketAddr,
+    front: Front,
     admin: SocketAddr,
+}
+
+impl Deref for GatewayProcess {
+    type Target = Front;
+
+    fn deref(&self) -> &Front {
+        &self.front
+    }
 }
 
 fn free_address() -> anyhow::Result<SocketAddr> {
@@ -77,7 +81,7 @@ impl GatewayProcess {
         let this = Self {
             folder: tempfile::tempdir()?,
             child: None,
-            address: free_address()?,
+            front: Front::new(free_address()?),
             admin: free_address()?,
         };
         this.configure(more)?;
@@ -91,8 +95,8 @@ impl GatewayProcess {
     pub fn configure(&self, more: &str) -> anyhow::Result<()> {
         let text = format!(
             "public_url: {}\nlisten: {}\nadmin_listen: {}\ndata_dir: {}\n{more}",
-            self.origin(),
-            self.address,
+            self.front.origin(),
+            self.front.address(),
             self.admin,
             self.data_dir().display()
         );
@@ -189,74 +193,21 @@ impl GatewayProcess {
         Ok(connection.ask(&Request::get(path)).await?.status())
     }
 
-    /// A connection to the gateway.
+    /// The one-time link with which the first administrator makes an account.
     ///
     /// # Errors
-    /// When nobody listens.
-    pub async fn connect(&self) -> anyhow::Result<Connection> {
-        Connection::open(self.address, &self.host()).await
-    }
-
-    /// A browser without cookies.
-    ///
-    /// # Errors
-    /// Never, as long as the origin is a URL.
-    pub fn browser(&self) -> anyhow::Result<Browser> {
-        Browser::new(self.address, &self.origin())
-    }
-
-    /// A freshly registered client.
-    ///
-    /// # Errors
-    /// When it is refused.
-    pub async fn client(&self) -> anyhow::Result<OauthClient> {
-        OauthClient::register(self.address, &self.host()).await
-    }
-
-    /// Tokens of `user` for the profile `slug`, by the whole way of a new client in a new browser.
-    ///
-    /// # Errors
-    /// At the first step that fails.
-    pub async fn log_in(&self, user: &str, slug: &str) -> anyhow::Result<Tokens> {
-        let client = self.client().await?;
-        client
-            .log_in(&mut self.browser()?, &self.resource(slug), (user, PASSWORD))
-            .await
-    }
-
-    /// Where an MCP client with `token` goes for the profile `slug`.
-    #[must_use]
-    pub fn endpoint(&self, slug: &str, token: &str) -> Endpoint {
-        Endpoint {
-            address: self.address,
-            host: self.host(),
-            path: path(slug),
-            token: Some(token.to_owned()),
-        }
-    }
-
-    /// The URL of the profile `slug`, which is also its resource (RFC 8707).
-    #[must_use]
-    pub fn resource(&self, slug: &str) -> String {
-        format!("{}{}", self.origin(), path(slug))
-    }
-
-    /// The public origin.
-    #[must_use]
-    pub fn origin(&self) -> String {
-        format!("http://{}", self.host())
-    }
-
-    /// The `Host` header of requests to it.
-    #[must_use]
-    pub fn host(&self) -> String {
-        self.address.to_string()
-    }
-
-    /// The address of the main listener.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// With the log, when it has none.
+    pub fn setup_link(&self) -> anyhow::Result<String> {
+        let (log, start) = (self.log(), format!("{}/setup", self.front.origin()));
+        let link = log
+            .find(&start)
+            .and_then(|at| log.get(at..))
+            .with_context(|| log.clone())?;
+        let end = link.find(|c: char| c.is_whitespace() || "\"'\\\u{1b}".contains(c));
+        Ok(link
+            .get(..end.unwrap_or(link.len()))
+            .unwrap_or_default()
+            .to_owned())
     }
 
     /// The data directory.
@@ -327,15 +278,5 @@ impl GatewayProcess {
         let mut child = self.child.take().context("it does not run")?;
         let status = crate::http::in_time("its end", async { Ok(child.wait().await?) }).await?;
         Ok(status.code())
-    }
-}
-
-/// The path of the profile `slug`.
-#[must_use]
-pub fn path(slug: &str) -> String {
-    if slug == "default" {
-        "/mcp".to_owned()
-    } else {
-        format!("/mcp/{slug}")
     }
 }

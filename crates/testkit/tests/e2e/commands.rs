@@ -73,7 +73,7 @@ async fn the_log_holds_no_secret() {
         &tokens.access,
         &tokens.refresh,
         &scene.token,
-        sallyport_testkit::process::PASSWORD,
+        sallyport_testkit::front::PASSWORD,
     ] {
         assert!(!log.contains(secret));
     }

@@ -1,24 +1,20 @@
 //! From nothing to a tool's answer: the way of a newcomer.
 
+use sallyport_testkit::front::PASSWORD;
+use sallyport_testkit::mcp::{Legacy, Modern};
 use sallyport_testkit::oauth::get;
-use sallyport_testkit::process::{GatewayProcess, PASSWORD};
+use sallyport_testkit::process::GatewayProcess;
 use serde_json::json;
 
 use crate::support::names;
-use sallyport_testkit::mcp::{Legacy, Modern};
 
 #[tokio::test]
 async fn setup_link_account_login_consent_list_and_call() {
     let gateway = GatewayProcess::start("").await.unwrap();
-    let log = gateway.log();
-    let start = format!("{}/setup", gateway.origin());
-    let link = log
-        .split_whitespace()
-        .find(|word| word.starts_with(&start))
-        .unwrap_or_else(|| panic!("{log}"));
+    let link = gateway.setup_link().unwrap();
 
     let mut browser = gateway.browser().unwrap();
-    let page = browser.open(link).await.unwrap();
+    let page = browser.open(&link).await.unwrap();
     let form = page.form_with("password").unwrap();
     let form = form
         .fill("username", "ada")
@@ -30,7 +26,7 @@ async fn setup_link_account_login_consent_list_and_call() {
 
     // The link is used up: it opens no second account.
     let mut other = gateway.browser().unwrap();
-    let again = other.open(link).await.unwrap();
+    let again = other.open(&link).await.unwrap();
     assert!(again.form_with("password").is_err(), "{}", again.answer.text());
 
     // Another browser: the person has to log in, and to allow the client.

@@ -95,7 +95,7 @@ async fn cancelling_reaches_the_server() {
     let request = modern.http(&call);
     let mut connection = scene.gateway.connect().await.unwrap();
     connection
-        .write(&request.wire(&scene.gateway.host()))
+        .write(&request.wire(scene.gateway.host()))
         .await
         .unwrap();
     // Until the call has arrived there; then the client goes away.

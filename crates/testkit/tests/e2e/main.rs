@@ -7,6 +7,8 @@ mod commands;
 mod crash;
 mod everything;
 mod front_door;
+mod messages;
+mod origins;
 mod passing;
 mod servers;
 mod support;

@@ -1,0 +1,124 @@
+//! Foreign origins and hosts.
+
+use sallyport_testkit::http::Request;
+use serde_json::json;
+
+use crate::support::Scene;
+
+fn list(token: &str) -> Request {
+    let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": { "_meta": {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    } } });
+    let request = Request::post("/mcp").bearer(token).rpc(&message);
+    request
+        .header("MCP-Protocol-Version", "2026-07-28")
+        .header("Mcp-Method", "tools/list")
+}
+
+#[tokio::test]
+async fn oh_01_a_foreign_origin_is_refused_on_every_method() {
+    let scene = Scene::demo().await.unwrap();
+    for origin in [
+        "https://evil.test",
+        "null",
+        "http://localhost.evil.test",
+        "http://127.0.0.1.evil.test",
+        "file://",
+    ] {
+        for request in [
+            list(&scene.token),
+            Request::get("/mcp").bearer(&scene.token),
+            Request::new("DELETE", "/mcp").bearer(&scene.token),
+            Request::post("/mcp"),
+        ] {
+            let request = request.header("Origin", origin);
+            let answer = scene
+                .gateway
+                .connect()
+                .await
+                .unwrap()
+                .ask(&request)
+                .await
+                .unwrap();
+            assert_eq!(answer.status(), 403, "{origin} {request:?} {answer:?}");
+            assert!(
+                answer.header("access-control-allow-origin").is_none(),
+                "{answer:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn oh_02_a_foreign_host_is_refused() {
+    let scene = Scene::demo().await.unwrap();
+    for host in ["rebind.evil.test", "evil.test:80", "user@localhost"] {
+        let request = list(&scene.token).header("Host", host);
+        let answer = scene
+            .gateway
+            .connect()
+            .await
+            .unwrap()
+            .ask(&request)
+            .await
+            .unwrap();
+        assert!(matches!(answer.status(), 400 | 403 | 421), "{host} {answer:?}");
+    }
+    let mut connection = scene.gateway.connect().await.unwrap();
+    connection.write(b"GET /mcp HTTP/1.1\r\n\r\n").await.unwrap();
+    assert_eq!(connection.answer().await.unwrap().status(), 400);
+}
+
+#[tokio::test]
+async fn oh_03_the_loopback_names_are_one_and_others_are_not() {
+    let scene = Scene::demo().await.unwrap();
+    let port = scene.gateway.address().port();
+    for (host, status) in [
+        (format!("localhost:{port}"), 200),
+        (format!("127.0.0.1:{port}"), 200),
+        (format!("[::1]:{port}"), 200),
+        (format!("127.1:{port}"), 403),
+        (format!("0.0.0.0:{port}"), 403),
+        (format!("2130706433:{port}"), 403),
+    ] {
+        let request = list(&scene.token).header("Host", &host);
+        let answer = scene
+            .gateway
+            .connect()
+            .await
+            .unwrap()
+            .ask(&request)
+            .await
+            .unwrap();
+        let right = answer.status() == status || (status == 403 && matches!(answer.status(), 400 | 421));
+        assert!(right, "{host} {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn oh_07_a_form_of_another_page_is_no_message() {
+    let scene = Scene::demo().await.unwrap();
+    for kind in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+    ] {
+        let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }).to_string();
+        let request = Request::post("/mcp")
+            .bearer(&scene.token)
+            .header("Content-Type", kind);
+        let request = request
+            .header("Accept", "application/json, text/event-stream")
+            .body(message);
+        let answer = scene
+            .gateway
+            .connect()
+            .await
+            .unwrap()
+            .ask(&request)
+            .await
+            .unwrap();
+        assert!(matches!(answer.status(), 400 | 415), "{kind} {answer:?}");
+    }
+}

@@ -8,3 +8,6 @@ pub mod config;
 pub mod environment;
 pub mod keys;
 pub mod telemetry;
+mod wiring;
+
+pub use wiring::{Banner, Gateway, Local, Overrides, Source, process};

@@ -8,8 +8,10 @@ mod audit;
 mod configuration;
 mod failure;
 mod output;
+mod serve;
 mod servers;
 mod token;
+mod tools;
 mod users;
 mod verb;
 
@@ -41,7 +43,7 @@ pub fn main() -> ExitCode {
         Verb::Serve(_) => Voice::Gateway,
         _ => Voice::Command,
     };
-    telemetry::start(voice, environment.get("SALLYPORT_LOG"));
+    let _telemetry = telemetry::start(voice, environment.get("SALLYPORT_LOG"));
     let format = cli.output;
     match Run::new(cli.shared(), environment).verb(cli.verb) {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,7 +7,7 @@ use sallyport_core::clock::SystemClock;
 use sallyport_vault::SystemRandom;
 
 use super::args::{Format, Shared, Verb};
-use super::{Failure, audit, configuration, servers, token, users};
+use super::{Failure, audit, configuration, serve, servers, token, tools, users};
 use crate::base::{Base, load};
 use crate::config::{Adjustments, Config, Location};
 use crate::environment::Environment;
@@ -25,7 +25,8 @@ impl Run {
 
     pub(super) fn verb(self, verb: Verb) -> Result<(), Failure> {
         match verb {
-            Verb::Serve(_) | Verb::Tools(_) => Err(Failure::failed("not wired yet")),
+            Verb::Serve(args) => self.wait(serve::serve(&self, &args)),
+            Verb::Tools(verb) => self.wait(tools::run(&self, &verb)),
             Verb::Config(verb) => self.wait(configuration::run(&self, &verb)),
             Verb::Add(args) => self.wait(servers::add(&self, &args)),
             Verb::List => self.wait(servers::list(&self)),

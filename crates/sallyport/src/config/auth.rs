@@ -36,7 +36,7 @@ section! {
         /// How long a refresh token is good if it is not used.
         refresh_ttl: Period = Period::secs(30 * 86_400), within Period::secs(600)..=Period::secs(366 * 86_400);
         /// The age at which a login ends whatever happens.
-        refresh_absolute: Period = Period::secs(90 * 86_400), within Period::secs(600)..=Period::secs(3660 * 86_400);
+        refresh_absolute: Period = Period::secs(180 * 86_400), within Period::secs(600)..=Period::secs(3660 * 86_400);
         /// The signature algorithm.
         alg: Algorithm = Algorithm::Es256;
     }

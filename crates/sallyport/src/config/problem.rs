@@ -43,6 +43,17 @@ impl fmt::Display for Problem {
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
+    /// A file that was emptied while the gateway runs.
+    #[must_use]
+    pub fn empty_file(name: &str) -> Self {
+        let mut collector = Collector::new(name);
+        collector.add(
+            Place::START,
+            "the file is empty; write the configuration, or restart for built-in defaults",
+        );
+        collector.finish()
+    }
+
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -97,6 +97,17 @@ impl Names {
         self.deny.is_empty() && self.allow.contains(&Pattern::any())
     }
 
+    /// As lists over names in lower case: people type their names as they like.
+    #[must_use]
+    pub fn folded(&self) -> Selection {
+        let fold = |patterns: &[Pattern]| patterns.iter().map(|p| Pattern(p.0.to_lowercase())).collect();
+        Self {
+            allow: fold(&self.allow),
+            deny: fold(&self.deny),
+        }
+        .selection()
+    }
+
     /// As the policy's lists.
     #[must_use]
     pub fn selection(&self) -> Selection {

@@ -129,18 +129,25 @@ impl Read for Origin {
         const FORM: &str = "scheme, host and port only: `https://app.example.com`";
         let scalar = cx.scalar(node, FORM)?;
         let text = &scalar.text;
-        let origin = url::Url::parse(text)
-            .ok()
-            .map(|url| url.origin())
-            .filter(url::Origin::is_tuple);
-        match origin.map(|origin| origin.ascii_serialization()) {
-            Some(origin) if origin == text.trim_end_matches('/').to_ascii_lowercase() => Some(Self(origin)),
+        let written = text.trim_end_matches('/').to_ascii_lowercase();
+        match url::Url::parse(text).map(|url| url.origin()) {
+            Ok(origin) if origin.is_tuple() && origin.ascii_serialization() == written => Some(Self(written)),
+            // Applications have schemes of their own: `vscode-webview://…`.
+            Ok(origin) if !origin.is_tuple() && is_plain_origin(&written) => Some(Self(written)),
             _ => cx.refuse(
                 node,
                 format!("`{}` is not a web origin; write {FORM}", scalar.shown()),
             ),
         }
     }
+}
+
+fn is_plain_origin(text: &str) -> bool {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || b"-._:+".contains(&b);
+    text.split_once("://").is_some_and(|(scheme, rest)| {
+        let web = matches!(scheme, "http" | "https" | "file" | "data" | "javascript");
+        !scheme.is_empty() && !web && !rest.is_empty() && rest.bytes().all(fine)
+    })
 }
 
 impl JsonSchema for Origin {

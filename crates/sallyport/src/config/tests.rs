@@ -42,7 +42,7 @@ public_url: https://mcp.example.com
 listen: 0.0.0.0:${env:PORT}
 data_dir: ~/data
 trusted_proxies: [10.0.0.0/8, "::1"]
-allowed_origins: [https://app.example.com]
+allowed_origins: [https://app.example.com, "vscode-webview://abc"]
 workers: 2
 servers:
   everything: { command: npx, args: [-y, "@modelcontextprotocol/server-everything", 1.10], env: { A: yes, B: 08 }, cwd: null }
@@ -83,132 +83,134 @@ limits: { request_bytes: 1MiB }
     assert_eq!(headers[0].1.expose(), "Bearer t0p");
 }
 
-#[test]
-fn cf_01_bad_files_get_exact_messages() {
-    let table: &[(&str, &str)] = &[
-        (
-            "servrs: {}",
-            "f.yaml:1:1: unknown key `servrs`; did you mean `servers`?",
-        ),
-        (
-            "servers:\n  a: { comand: npx }",
-            "f.yaml:2:6: a server needs a `command` or a `url`; give it a program or an endpoint\n\
+/// Bad files, and what is said about them.
+const BAD: &[(&str, &str)] = &[
+    (
+        "servrs: {}",
+        "f.yaml:1:1: unknown key `servrs`; did you mean `servers`?",
+    ),
+    (
+        "servers:\n  a: { comand: npx }",
+        "f.yaml:2:6: a server needs a `command` or a `url`; give it a program or an endpoint\n\
              f.yaml:2:8: unknown key `comand`; did you mean `command`?",
-        ),
-        (
-            "listen: 8717",
-            "f.yaml:1:9: `8717` is not an address to listen on; write an IP address and a port: `127.0.0.1:8717`, `[::]:8717`",
-        ),
-        (
-            "limits: { request_bytes: 5MB }",
-            "f.yaml:1:26: `5MB` is not a size; write a number of bytes: `64KiB`, `4MiB`, `1048576`",
-        ),
-        (
-            "limits:\n  depth: 257",
-            "f.yaml:2:10: `depth` is 257; it must be between 8 and 256",
-        ),
-        (
-            "limits:\n  depth: \"64\"",
-            "f.yaml:2:10: `\"64\"` is text; write the number without quotes",
-        ),
-        (
-            "limits:\n  depth: many",
-            "f.yaml:2:10: `many` is not a whole number; write digits only",
-        ),
-        (
-            "auth: { tokens: { access_ttl: 15 } }",
-            "f.yaml:1:31: `15` is not a length of time; write a number and a unit: `500ms`, `90s`, `15m`, `1h`, `30d`",
-        ),
-        (
-            "servers: { a: { command: x, shared: yes } }",
-            "f.yaml:1:37: `yes` is neither true nor false; write `true`",
-        ),
-        (
-            "servers:\n  - npx",
-            "f.yaml:2:3: found a list; write a mapping from each server to its settings",
-        ),
-        (
-            "servers:\n  a: { command: x, args: -y }",
-            "f.yaml:2:26: found a single value; write a list: `[…]`, or one `- …` a line",
-        ),
-        (
-            "servers:\n  a: { command: x }\n  a: { url: http://h }",
-            "f.yaml:3:3: `a` is here twice, first in line 2; remove one",
-        ),
-        (
-            "servers:\n  a: { command: x, url: http://h }",
-            "f.yaml:2:6: a server has `command` or `url`, not both; remove one of them",
-        ),
-        (
-            "servers:\n  a: { command: npx -y foo }",
-            "f.yaml:2:17: `npx -y foo` is not the name of a program; write its name alone and put the rest into `args`",
-        ),
-        (
-            "servers:\n  a/b: { command: x }",
-            "f.yaml:2:3: `a/b` is not a valid server name: use 1 to 32 letters, digits, `-`, `_` or `.`, \
+    ),
+    (
+        "listen: 8717",
+        "f.yaml:1:9: `8717` is not an address to listen on; write an IP address and a port: `127.0.0.1:8717`, `[::]:8717`",
+    ),
+    (
+        "limits: { request_bytes: 5MB }",
+        "f.yaml:1:26: `5MB` is not a size; write a number of bytes: `64KiB`, `4MiB`, `1048576`",
+    ),
+    (
+        "limits:\n  depth: 257",
+        "f.yaml:2:10: `depth` is 257; it must be between 8 and 256",
+    ),
+    (
+        "limits:\n  depth: \"64\"",
+        "f.yaml:2:10: `\"64\"` is text; write the number without quotes",
+    ),
+    (
+        "limits:\n  depth: many",
+        "f.yaml:2:10: `many` is not a whole number; write digits only",
+    ),
+    (
+        "auth: { tokens: { access_ttl: 15 } }",
+        "f.yaml:1:31: `15` is not a length of time; write a number and a unit: `500ms`, `90s`, `15m`, `1h`, `30d`",
+    ),
+    (
+        "servers: { a: { command: x, shared: yes } }",
+        "f.yaml:1:37: `yes` is neither true nor false; write `true`",
+    ),
+    (
+        "servers:\n  - npx",
+        "f.yaml:2:3: found a list; write a mapping from each server to its settings",
+    ),
+    (
+        "servers:\n  a: { command: x, args: -y }",
+        "f.yaml:2:26: found a single value; write a list: `[…]`, or one `- …` a line",
+    ),
+    (
+        "servers:\n  a: { command: x }\n  a: { url: http://h }",
+        "f.yaml:3:3: `a` is here twice, first in line 2; remove one",
+    ),
+    (
+        "servers:\n  a: { command: x, url: http://h }",
+        "f.yaml:2:6: a server has `command` or `url`, not both; remove one of them",
+    ),
+    (
+        "servers:\n  a: { command: npx -y foo }",
+        "f.yaml:2:17: `npx -y foo` is not the name of a program; write its name alone and put the rest into `args`",
+    ),
+    (
+        "servers:\n  a/b: { command: x }",
+        "f.yaml:2:3: `a/b` is not a valid server name: use 1 to 32 letters, digits, `-`, `_` or `.`, \
              starting with a letter or digit, without `__`",
-        ),
-        (
-            "servers:\n  a: { url: ftp://h }\n  b: { url: http://u:p@h }",
-            "f.yaml:2:13: this is neither an http nor an https URL; write `https://host/path`\n\
+    ),
+    (
+        "servers:\n  a: { url: ftp://h }\n  b: { url: http://u:p@h }",
+        "f.yaml:2:13: this is neither an http nor an https URL; write `https://host/path`\n\
              f.yaml:3:13: the URL holds a user name or password; put credentials into `headers`",
-        ),
-        (
-            "servers:\n  a: { command: x, env: { LD_PRELOAD: /x.so } }",
-            "f.yaml:2:27: `LD_PRELOAD` makes a program load other code; start that program as `command` instead",
-        ),
-        (
-            "servers: { docs: { command: x } }\nprofiles:\n  p: { servers: [dcos] }\n  q: {}",
-            "f.yaml:3:18: there is no server `dcos`; did you mean `docs`?\n\
+    ),
+    (
+        "servers:\n  a: { command: x, env: { LD_PRELOAD: /x.so } }",
+        "f.yaml:2:27: `LD_PRELOAD` makes a program load other code; start that program as `command` instead",
+    ),
+    (
+        "servers: { docs: { command: x } }\nprofiles:\n  p: { servers: [dcos] }\n  q: {}",
+        "f.yaml:3:18: there is no server `dcos`; did you mean `docs`?\n\
              f.yaml:4:3: profile `q` names no servers; write `servers: [\"*\"]` for all",
-        ),
-        (
-            "listen: 0.0.0.0:1\nauth: { mode: none }",
-            "f.yaml:1:9: clients cannot know 0.0.0.0:1; set `public_url` to the URL that they use\n\
+    ),
+    (
+        "listen: 0.0.0.0:1\nauth: { mode: none }",
+        "f.yaml:1:9: clients cannot know 0.0.0.0:1; set `public_url` to the URL that they use\n\
              f.yaml:2:15: `none` would let in everyone who reaches 0.0.0.0:1; listen on 127.0.0.1, or use `oauth`",
-        ),
-        (
-            "auth: { mode: open, tokens: { alg: HS256 } }",
-            "f.yaml:1:15: `open` is not known here; write `oauth`, `none`\n\
+    ),
+    (
+        "auth: { mode: open, tokens: { alg: HS256 } }",
+        "f.yaml:1:15: `open` is not known here; write `oauth`, `none`\n\
              f.yaml:1:36: `HS256` is not known here; write `ES256`",
-        ),
-        (
-            "public_url: https://h/mcp?x=1\nadmin_listen: 127.0.0.1:8717",
-            "f.yaml:1:13: `public_url` is an origin; write `https://h`\n\
+    ),
+    (
+        "public_url: https://h/mcp?x=1\nadmin_listen: 127.0.0.1:8717",
+        "f.yaml:1:13: `public_url` is an origin; write `https://h`\n\
              f.yaml:2:15: 127.0.0.1:8717 is also the address of `listen`; choose another port",
-        ),
-        (
-            "servers:\n  a: { url: http://h, headers: { X: \"${env:NOPE}\", Host: x, Y: \"${secrets:a}\" } }",
-            "f.yaml:2:37: the environment variable `NOPE` is not set; set it before starting\n\
+    ),
+    (
+        "servers:\n  a: { url: http://h, headers: { X: \"${env:NOPE}\", Host: x, Y: \"${secrets:a}\" } }",
+        "f.yaml:2:37: the environment variable `NOPE` is not set; set it before starting\n\
              f.yaml:2:52: the header `Host` is set by the gateway; remove it\n\
              f.yaml:2:64: unknown kind of reference `secrets`; there are `${env:NAME}`, `${file:PATH}` and `${secret:NAME}`",
-        ),
-        (
-            "servers: {}\nmcpServers: {}",
-            "f.yaml:2:1: `mcpServers` is the same key as `servers` in line 1; keep one of them",
-        ),
-        (
-            "trusted_proxies: [0.0.0.0/0, x]\nallowed_origins: [\"*\", https://h/path]",
-            "f.yaml:1:19: this would believe everyone; name the networks of your proxies\n\
+    ),
+    (
+        "servers: {}\nmcpServers: {}",
+        "f.yaml:2:1: `mcpServers` is the same key as `servers` in line 1; keep one of them",
+    ),
+    (
+        "trusted_proxies: [0.0.0.0/0, x]\nallowed_origins: [\"*\", https://h/path]",
+        "f.yaml:1:19: this would believe everyone; name the networks of your proxies\n\
              f.yaml:1:30: `x` is not a network; write `10.0.0.0/8` or `192.0.2.7`\n\
              f.yaml:2:19: `*` is not a web origin; write scheme, host and port only: `https://app.example.com`\n\
              f.yaml:2:24: `https://h/path` is not a web origin; write scheme, host and port only: `https://app.example.com`",
-        ),
-        (
-            "servers",
-            "f.yaml:1:1: found a single value; write a mapping with `public_url`, `listen`, `admin_listen`, \
+    ),
+    (
+        "servers",
+        "f.yaml:1:1: found a single value; write a mapping with `public_url`, `listen`, `admin_listen`, \
             `data_dir`, `store`, `trusted_proxies`, `allowed_origins`, `workers`, `servers`, `profiles`, `auth`, `limits`",
-        ),
-        (
-            "listen: ${env:NOPE}",
-            "f.yaml:1:9: the environment variable `NOPE` is not set; set it before starting",
-        ),
-        (
-            "store: postgres://h/db",
-            "f.yaml:1:8: `postgres://h/db` is not known here; write `sqlite`",
-        ),
-    ];
-    for (text, messages) in table {
+    ),
+    (
+        "listen: ${env:NOPE}",
+        "f.yaml:1:9: the environment variable `NOPE` is not set; set it before starting",
+    ),
+    (
+        "store: postgres://h/db",
+        "f.yaml:1:8: `postgres://h/db` is not known here; write `sqlite`",
+    ),
+];
+
+#[test]
+fn cf_01_bad_files_get_exact_messages() {
+    for (text, messages) in BAD {
         assert_eq!(refused(text), *messages, "{text}");
     }
 }

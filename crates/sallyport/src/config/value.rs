@@ -406,10 +406,11 @@ impl WebUrl {
         }
         let mut plain = url.clone();
         plain.set_query(url.query().map(|_| HIDDEN));
-        Ok(Self {
-            url,
-            shown: plain.to_string(),
-        })
+        let shown = match (plain.path(), plain.query()) {
+            ("/", None) => plain.as_str().trim_end_matches('/').to_owned(),
+            _ => plain.to_string(),
+        };
+        Ok(Self { url, shown })
     }
 }
 

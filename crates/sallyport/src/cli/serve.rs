@@ -1,0 +1,100 @@
+//! `serve`.
+
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Failure;
+use super::args::ServeArgs;
+use super::output;
+use super::verb::Run;
+use crate::base::load;
+use crate::config::Adjustments;
+use crate::telemetry;
+use crate::wiring::{Gateway, Overrides, Source, process};
+
+/// After the drain, for programs, trail and store; then the process ends anyway.
+const LAST_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs until SIGTERM or SIGINT. The first one drains, the second stops at once.
+pub(super) async fn serve(run: &Run, args: &ServeArgs) -> Result<(), Failure> {
+    let begun = Instant::now();
+    process::prepare();
+    let mut signals = Signals::listen()?;
+    let source = Source {
+        location: run.location(),
+        adjust: Adjustments {
+            listen: args.listen,
+            public_url: args.public_url.clone(),
+            ..run.adjustments()
+        },
+    };
+    let config = load(&source.location, &source.adjust).await?;
+    let drain = config.root.limits.drain.0;
+    let overrides = Overrides {
+        environment: run.environment.clone(),
+        source: Some(source),
+        ..Overrides::default()
+    };
+    let gateway = tokio::select! {
+        started = Gateway::start(config, overrides) => started?,
+        () = signals.stop() => return Ok(()),
+    };
+    let banner = gateway.banner();
+    if telemetry::is_human() {
+        output::note(&banner.text(begun.elapsed(), true));
+    } else {
+        banner.log();
+    }
+    while signals.next().await == Wish::Reload {
+        // What is wrong with the file was logged.
+        let _ = gateway.reload().await;
+    }
+    tracing::info!(
+        patience_s = drain.as_secs(),
+        "stopping: running requests may end; a second signal stops at once"
+    );
+    tokio::select! {
+        () = gateway.shutdown() => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+        () = signals.stop() => Err(Failure::failed("stopped at once")),
+        () = tokio::time::sleep(drain + LAST_PATIENCE) => Err(Failure::failed("the stop did not come to its end")),
+    }
+}
+
+/// What a signal asks for.
+#[derive(PartialEq, Eq)]
+enum Wish {
+    Reload,
+    Stop,
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.term.recv() => Wish::Stop,
+            _ = self.int.recv() => Wish::Stop,
+            _ = self.hup.recv() => Wish::Reload,
+        }
+    }
+
+    async fn stop(&mut self) {
+        while self.next().await != Wish::Stop {}
+    }
+}

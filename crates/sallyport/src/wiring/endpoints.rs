@@ -1,0 +1,144 @@
+//! The endpoints in front: profiles, and servers alone.
+
+use std::collections::BTreeMap;
+
+use sallyport_core::policy::{Glob, Rules, Selection};
+use sallyport_core::{ProfileSlug, Resource, ServerName};
+use sallyport_oauth::model::User;
+use sallyport_proxy::spec::{EndpointKind, EndpointSpec, Naming, ServerSpec, Transport};
+
+use super::plan::{Sources, resource};
+use crate::base::StartError;
+use crate::config::profiles::{Names, Profile};
+
+/// The profile that is also `/mcp`.
+pub(super) const DEFAULT: &str = "default";
+
+/// A profile for each of the file's, or `default` with everything; and each server alone that a profile shows whole.
+pub(super) fn endpoints(
+    sources: &Sources<'_>,
+    servers: &[ServerSpec],
+    notes: &mut Vec<String>,
+) -> Result<Vec<EndpointSpec>, StartError> {
+    let mut endpoints = Vec::new();
+    let mut alone: BTreeMap<ServerName, Selection> = BTreeMap::new();
+    for (slug, profile) in profiles(sources) {
+        let shown = shown(&slug, &profile, servers, notes);
+        let rules = rules(&profile, sources.users);
+        // Names are never changed there, so rules over changed names could not be judged.
+        if profile.tools.is_open() && profile.prompts.is_open() && profile.resources.is_open() {
+            for name in &shown {
+                join(alone.entry(name.clone()).or_default(), &rules.users);
+            }
+        }
+        let mut paths = vec![format!("/mcp/{slug}")];
+        if slug.as_str() == DEFAULT {
+            paths.insert(0, "/mcp".to_owned());
+        }
+        endpoints.push(EndpointSpec {
+            resources: resources(sources.origin, &paths)?,
+            kind: EndpointKind::Profile(slug),
+            paths,
+            servers: shown,
+            naming: Naming::from(profile.naming),
+            rules,
+        });
+    }
+    for (name, users) in alone {
+        let paths = vec![format!("/servers/{name}/mcp")];
+        endpoints.push(EndpointSpec {
+            resources: resources(sources.origin, &paths)?,
+            kind: EndpointKind::Server(name.clone()),
+            paths,
+            servers: vec![name],
+            naming: Naming::OnCollision,
+            rules: Rules {
+                users,
+                ..Rules::open()
+            },
+        });
+    }
+    Ok(endpoints)
+}
+
+fn profiles(sources: &Sources<'_>) -> Vec<(ProfileSlug, Profile)> {
+    let configured = &sources.config.root.profiles;
+    if configured.0.is_empty() {
+        let slug = ProfileSlug::parse(DEFAULT).ok();
+        return slug
+            .map(|slug| (slug, Profile::everything()))
+            .into_iter()
+            .collect();
+    }
+    configured
+        .iter()
+        .map(|row| (row.key.clone(), row.value.value.clone()))
+        .collect()
+}
+
+fn resources(origin: &str, paths: &[String]) -> Result<Vec<Resource>, StartError> {
+    paths.iter().map(|path| resource(origin, path)).collect()
+}
+
+/// The servers of a profile in its order, each once. The demo is for `default` only.
+fn shown(
+    slug: &ProfileSlug,
+    profile: &Profile,
+    servers: &[ServerSpec],
+    notes: &mut Vec<String>,
+) -> Vec<ServerName> {
+    let is_default = slug.as_str() == DEFAULT;
+    let all = servers
+        .iter()
+        .filter(|server| is_default || !matches!(server.transport, Transport::Demo));
+    let all: Vec<&ServerName> = all.map(|server| &server.name).collect();
+    let mut shown: Vec<ServerName> = Vec::new();
+    for wanted in &profile.servers {
+        let found: Vec<&ServerName> = all
+            .iter()
+            .copied()
+            .filter(|name| wanted.value == Profile::ALL || name.as_str() == wanted.value)
+            .collect();
+        if found.is_empty() && wanted.value != Profile::ALL {
+            notes.push(format!(
+                "profile `{slug}` names the server `{}`, which is not there any more",
+                wanted.value
+            ));
+        }
+        for name in found {
+            if !shown.contains(name) {
+                shown.push(name.clone());
+            }
+        }
+    }
+    shown
+}
+
+fn rules(profile: &Profile, users: &[User]) -> Rules {
+    Rules {
+        users: admitted(&profile.users, users),
+        tools: profile.tools.selection(),
+        prompts: profile.prompts.selection(),
+        resources: profile.resources.selection(),
+    }
+}
+
+/// The file names people by their names; the policy knows them by their ids, which are never used again.
+fn admitted(names: &Names, users: &[User]) -> Selection {
+    if names.is_open() {
+        return Selection::all();
+    }
+    let names = names.folded();
+    let admitted = users
+        .iter()
+        .filter(|user| names.admits(&user.name.to_lowercase()));
+    let globs = admitted.filter_map(|user| Glob::parse(user.id.as_str()).ok());
+    Selection {
+        allow: globs.collect(),
+        deny: Vec::new(),
+    }
+}
+
+fn join(all: &mut Selection, more: &Selection) {
+    all.allow.extend(more.allow.iter().cloned());
+}

@@ -1,0 +1,235 @@
+//! What runs, and how it takes over changes: of the file, and of the store by other processes.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use sallyport_authserver::Settings;
+use sallyport_core::Timestamp;
+use sallyport_core::audit::{Action, Audit as _, Event, Outcome};
+use sallyport_net::layers::{Doors, DoorsOptions};
+use sallyport_proxy::{Metrics, Proxy, upstream::Upstreams};
+use sallyport_store::AuditTrail;
+use sallyport_vault::signing::Signer;
+use sallyport_vault::verifier::Verifier;
+
+use super::plan::{self, Plan};
+use crate::base::{Base, StartError};
+use crate::config::{Config, Problems};
+use crate::keys;
+
+/// No access token lives longer: those of the command line, and those of the largest `access_ttl`.
+const LONGEST_TOKEN: Duration = Duration::from_secs(30 * 86_400);
+
+/// The running gateway.
+pub(super) struct Live {
+    pub(super) base: Base,
+    /// The configuration in force.
+    pub(super) config: ArcSwap<Config>,
+    /// The origin that clients use; fixed while it runs.
+    pub(super) origin: String,
+    pub(super) listening: Vec<SocketAddr>,
+    pub(super) signer: Arc<Signer>,
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) upstreams: Arc<Upstreams>,
+    pub(super) proxy: Arc<Proxy>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) settings: Arc<ArcSwap<Settings>>,
+    pub(super) trail: Arc<AuditTrail>,
+    pub(super) doors: ArcSwap<Doors>,
+    pub(super) started: Timestamp,
+    pub(super) ready: AtomicBool,
+    /// What the operator should know of.
+    pub(super) notes: ArcSwap<Vec<String>>,
+    /// Why the file was refused when it was read last.
+    pub(super) refused: ArcSwap<Vec<String>>,
+}
+
+/// Plans from a configuration and what the store holds now.
+pub(super) async fn plan_now(base: &Base, config: &Config, origin: &str) -> Result<Plan, StartError> {
+    let stored = base.stored_servers().await?;
+    let users = base.store.users().await?;
+    plan::plan(&plan::Sources {
+        config,
+        stored: &stored,
+        users: &users,
+        origin,
+        derive: &*base.vault,
+    })
+}
+
+/// The doors of a configuration.
+pub(super) fn doors(config: &Config, origin: &str, listening: &[SocketAddr]) -> Result<Doors, StartError> {
+    let unusable =
+        |error: &dyn std::fmt::Display| StartError::Other(format!("`public_url` cannot be used: {error}"));
+    let public_url = url::Url::parse(origin).map_err(|error| unusable(&error))?;
+    let allowed: Vec<String> = config
+        .root
+        .allowed_origins
+        .iter()
+        .map(|origin| origin.as_str().to_owned())
+        .collect();
+    let proxies: Vec<_> = config
+        .root
+        .trusted_proxies
+        .iter()
+        .map(|network| network.0)
+        .collect();
+    let options = DoorsOptions {
+        public_url: &public_url,
+        listen: listening,
+        allowed_origins: &allowed,
+        trusted_proxies: &proxies,
+    };
+    Doors::new(&options).map_err(|error| unusable(&error))
+}
+
+/// The directory in which programs run that configure none.
+pub(super) fn run_dir(data_dir: &Path) -> Result<PathBuf, StartError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let dir = data_dir.join("run");
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&dir);
+    made.map_err(StartError::io("make the directory in which programs run"))?;
+    Ok(dir)
+}
+
+impl Live {
+    /// Takes over what other processes changed in the store: servers, users, keys, revocations.
+    pub(super) async fn refresh(&self) {
+        let config = self.config.load_full();
+        let done = async {
+            self.refresh_revoked().await?;
+            self.refresh_keys().await?;
+            let plan = plan_now(&self.base, &config, &self.origin).await?;
+            self.take_over(plan);
+            Ok::<_, StartError>(())
+        };
+        if let Err(error) = done.await {
+            tracing::error!(%error, "changes in the store were not taken over");
+        }
+    }
+
+    /// The grants that were revoked, by whatever process.
+    pub(super) async fn refresh_revoked(&self) -> Result<(), StartError> {
+        let since = self.base.clock.now().minus(LONGEST_TOKEN);
+        self.verifier
+            .load_revoked(self.base.store.revoked_since(since).await?);
+        Ok(())
+    }
+
+    async fn refresh_keys(&self) -> Result<(), StartError> {
+        let (active, retiring) = keys::load(&self.base).await?;
+        let known: Vec<String> = self
+            .signer
+            .public_keys()
+            .iter()
+            .map(|key| key.kid().to_owned())
+            .collect();
+        let present: Vec<&str> = std::iter::once(&active)
+            .chain(&retiring)
+            .map(|key| key.kid())
+            .collect();
+        if known != present {
+            self.signer.replace(active, retiring)?;
+            self.verifier.replace_keys(&self.signer.public_keys())?;
+        }
+        Ok(())
+    }
+
+    fn take_over(&self, plan: Plan) {
+        self.proxy.apply(plan.proxy);
+        self.settings.store(Arc::new(plan.settings));
+        self.notes.store(Arc::new(plan.notes));
+    }
+
+    /// Takes over a file that was read again, or says why not; then everything stays as it is.
+    pub(super) async fn reload(&self, read: Result<Config, Problems>) -> Result<(), Problems> {
+        match read {
+            Ok(config) => {
+                let config = self.hold_fixed(config);
+                if let Err(error) = self.change_to(config).await {
+                    self.refuse(vec![error.to_string()]);
+                }
+                Ok(())
+            }
+            Err(problems) => {
+                self.refuse(problems.iter().map(ToString::to_string).collect());
+                Err(problems)
+            }
+        }
+    }
+
+    async fn change_to(&self, config: Config) -> Result<(), StartError> {
+        let doors = doors(&config, &self.origin, &self.listening)?;
+        let plan = plan_now(&self.base, &config, &self.origin).await?;
+        self.record(Outcome::Ok);
+        self.doors.store(Arc::new(doors));
+        self.config.store(Arc::new(config));
+        self.take_over(plan);
+        self.refused.store(Arc::default());
+        tracing::info!("the configuration was taken over");
+        Ok(())
+    }
+
+    fn refuse(&self, lines: Vec<String>) {
+        self.record(Outcome::Failed);
+        tracing::error!(
+            problems = %lines.join("\n"),
+            "the configuration was not taken over; what was in force stays in force"
+        );
+        self.refused.store(Arc::new(lines));
+    }
+
+    fn record(&self, outcome: Outcome) {
+        if self.trail.record(Event::new(Action::Reload, outcome)).is_err() {
+            tracing::error!("a reload could not be recorded: the audit trail cannot be written");
+        }
+    }
+
+    /// What cannot change while the gateway runs stays as it is, and is named.
+    fn hold_fixed(&self, mut config: Config) -> Config {
+        let now = self.config.load();
+        let mut fixed = Vec::new();
+        macro_rules! hold {
+            ($($name:literal => $($field:ident).+);+ $(;)?) => {
+                $(if config.$($field).+ != now.$($field).+ {
+                    fixed.push($name);
+                    config.$($field).+ = now.$($field).+.clone();
+                })+
+            };
+        }
+        hold! {
+            "listen" => root.listen;
+            "admin_listen" => root.admin_listen;
+            "public_url" => root.public_url;
+            "data_dir" => data_dir;
+            "workers" => root.workers;
+            "auth.mode" => root.auth.mode;
+            "limits.connections" => root.limits.connections;
+            "limits.header_timeout" => root.limits.header_timeout;
+            "limits.drain" => root.limits.drain;
+        }
+        if !fixed.is_empty() {
+            tracing::warn!(
+                keys = fixed.join(", "),
+                "these changes take effect at the next start"
+            );
+        }
+        config
+    }
+
+    /// What grows with time is cut.
+    pub(super) async fn sweep(&self) {
+        let now = self.base.clock.now();
+        self.verifier.forget_revoked(now.minus(LONGEST_TOKEN));
+        if let Err(error) = self.base.store.sweep(now).await {
+            tracing::warn!(%error, "what has ended could not be removed from the store");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The parts, put together: only here does anybody know everybody.
+
+mod admin;
+mod banner;
+mod endpoints;
+mod fleet;
+mod gateway;
+mod live;
+mod local;
+mod plan;
+pub mod process;
+mod service;
+mod watch;
+
+pub use banner::Banner;
+pub use gateway::{Gateway, Overrides, Source};
+pub use local::Local;

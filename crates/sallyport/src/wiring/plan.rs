@@ -1,0 +1,275 @@
+//! From the configuration, the store's servers and the users to what the proxy and the authorization server need.
+
+use sallyport_authserver::{ResourceInfo, Settings};
+use sallyport_core::capability::DeriveKeyed;
+use sallyport_core::{Resource, ServerName, UserId};
+use sallyport_oauth::model::User;
+use sallyport_proxy::spec::{EndpointKind, EndpointSpec, ProxyConfig, ProxyLimits};
+
+use crate::base::StartError;
+use crate::config::Config;
+use crate::config::auth::Mode;
+use crate::config::servers::Server;
+
+use super::endpoints::endpoints;
+use super::fleet::servers;
+
+/// Who everyone is with `auth.mode: none`.
+const LOCAL_USER: &str = "local";
+
+/// What is planned from.
+pub(super) struct Sources<'a> {
+    pub(super) config: &'a Config,
+    /// Servers that were added by command.
+    pub(super) stored: &'a [(ServerName, Server)],
+    pub(super) users: &'a [User],
+    /// The origin that clients use, without a slash at the end.
+    pub(super) origin: &'a str,
+    pub(super) derive: &'a dyn DeriveKeyed,
+}
+
+/// What follows.
+pub(super) struct Plan {
+    pub(super) proxy: ProxyConfig,
+    pub(super) settings: Settings,
+    /// What the operator should know of.
+    pub(super) notes: Vec<String>,
+}
+
+/// Plans everything that a reload may change.
+///
+/// # Errors
+/// [`StartError::Other`] if the origin cannot be part of a resource's URL.
+pub(super) fn plan(sources: &Sources<'_>) -> Result<Plan, StartError> {
+    let mut notes = sources.config.notes.clone();
+    let servers = servers(sources, &mut notes);
+    let endpoints = endpoints(sources, &servers, &mut notes)?;
+    let settings = settings(sources, &endpoints)?;
+    let anonymous = sources.config.root.auth.mode.value == Mode::None;
+    let proxy = ProxyConfig {
+        servers,
+        endpoints,
+        limits: ProxyLimits::from(&sources.config.root.limits),
+        public_url: sources.origin.to_owned(),
+        anonymous: anonymous.then(|| UserId::new(LOCAL_USER)),
+    };
+    Ok(Plan {
+        proxy,
+        settings,
+        notes,
+    })
+}
+
+/// What the authorization server is told; tokens are issued for profiles and for servers alone alike.
+fn settings(sources: &Sources<'_>, endpoints: &[EndpointSpec]) -> Result<Settings, StartError> {
+    let auth = &sources.config.root.auth;
+    let infos = endpoints.iter().flat_map(|endpoint| {
+        let label = match &endpoint.kind {
+            EndpointKind::Profile(slug) => slug.to_string(),
+            EndpointKind::Server(name) => name.to_string(),
+        };
+        let pairs = endpoint.resources.iter().zip(&endpoint.paths);
+        pairs.map(move |(resource, path)| ResourceInfo {
+            resource: resource.clone(),
+            path: path.clone(),
+            label: label.clone(),
+        })
+    });
+    let resources: Vec<ResourceInfo> = infos.collect();
+    // What a token request without `resource` is for: `/mcp`, or the first profile where there is no `default`.
+    let default = resources
+        .iter()
+        .find(|info| info.path == "/mcp")
+        .or(resources.first());
+    let default = match default {
+        Some(info) => info.resource.clone(),
+        None => resource(sources.origin, "/mcp")?,
+    };
+    let mut settings = Settings::new(sources.origin, resources, default);
+    settings.access_ttl = auth.tokens.access_ttl.0;
+    settings.refresh_ttl = auth.tokens.refresh_ttl.0;
+    settings.refresh_absolute = auth.tokens.refresh_absolute.0;
+    settings.dynamic_registration = auth.dynamic_registration;
+    if let Some(schemes) = &auth.private_schemes {
+        settings.private_schemes = schemes.iter().map(|scheme| scheme.to_ascii_lowercase()).collect();
+    }
+    Ok(settings)
+}
+
+/// The resource of a path.
+///
+/// # Errors
+/// [`StartError::Other`] if the origin is none.
+pub(super) fn resource(origin: &str, path: &str) -> Result<Resource, StartError> {
+    Resource::parse(&format!("{origin}{path}"))
+        .map_err(|error| StartError::Other(format!("`public_url` cannot be used: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use sallyport_core::Secret;
+    use sallyport_core::policy::Selection;
+    use sallyport_proxy::spec::Transport;
+
+    use super::*;
+    use crate::config::{Adjustments, Location, parse_server};
+
+    /// No secret is in it: it only has to tell different inputs apart.
+    struct Plain;
+    impl DeriveKeyed for Plain {
+        fn derive(&self, _: &'static str, input: &[u8]) -> [u8; 32] {
+            let mut out = [0u8; 32];
+            for (i, byte) in input.iter().enumerate() {
+                let cell = &mut out[i % 32];
+                *cell = cell.wrapping_mul(31).wrapping_add(*byte);
+            }
+            out
+        }
+    }
+
+    fn config(text: &str, stored: &[&str]) -> Config {
+        let location = Location {
+            file: None,
+            env: [("HOME".to_owned(), "/h".to_owned())].into(),
+        };
+        let stored: BTreeSet<String> = stored.iter().map(|name| (*name).to_owned()).collect();
+        location
+            .parse(text, "f.yaml", &Adjustments::default())
+            .finish(&stored)
+            .expect(text)
+    }
+
+    fn planned(text: &str, stored: &[(&str, &str)], users: &[User]) -> Plan {
+        let names: Vec<&str> = stored.iter().map(|(name, _)| *name).collect();
+        let stored: Vec<_> = stored
+            .iter()
+            .map(|(name, json)| {
+                (
+                    ServerName::parse(name).expect("a name"),
+                    parse_server(name, json).expect("good"),
+                )
+            })
+            .collect();
+        let config = config(text, &names);
+        let sources = Sources {
+            config: &config,
+            stored: &stored,
+            users,
+            origin: "http://h:1",
+            derive: &Plain,
+        };
+        plan(&sources).expect("a plan")
+    }
+
+    fn names(plan: &Plan) -> Vec<&str> {
+        plan.proxy
+            .servers
+            .iter()
+            .map(|server| server.name.as_str())
+            .collect()
+    }
+
+    fn endpoint<'p>(plan: &'p Plan, path: &str) -> Option<&'p EndpointSpec> {
+        plan.proxy
+            .endpoints
+            .iter()
+            .find(|endpoint| endpoint.paths.iter().any(|p| p == path))
+    }
+
+    #[test]
+    fn without_a_server_there_is_the_demo_in_the_default_profile() {
+        let plan = planned("", &[], &[]);
+        assert_eq!(names(&plan), ["demo"]);
+        assert!(matches!(plan.proxy.servers[0].transport, Transport::Demo));
+        let default = endpoint(&plan, "/mcp").expect("there");
+        assert_eq!(default.paths, ["/mcp", "/mcp/default"]);
+        assert_eq!(default.resources[0].as_str(), "http://h:1/mcp");
+        assert_eq!(default.servers.len(), 1);
+        assert_eq!(plan.settings.default_resource.as_str(), "http://h:1/mcp");
+        assert_eq!(plan.settings.resources.len(), 3);
+    }
+
+    #[test]
+    fn any_server_ends_the_demo() {
+        assert_eq!(names(&planned("servers: { a: { command: x } }", &[], &[])), ["a"]);
+        assert_eq!(names(&planned("", &[("b", r#"{"url":"http://h"}"#)], &[])), ["b"]);
+    }
+
+    #[test]
+    fn the_file_wins_over_a_command_and_says_so() {
+        let plan = planned(
+            "servers: { a: { command: x } }",
+            &[("a", r#"{"url":"http://h"}"#), ("b", r#"{"url":"http://h"}"#)],
+            &[],
+        );
+        assert_eq!(names(&plan), ["a", "b"]);
+        assert!(matches!(plan.proxy.servers[0].transport, Transport::Stdio { .. }));
+        assert!(
+            plan.notes
+                .iter()
+                .any(|note| note.contains("`a` was also added by command")),
+            "{:?}",
+            plan.notes
+        );
+    }
+
+    #[test]
+    fn profiles_that_are_named_are_all_there_are() {
+        let text = "servers: { a: { command: x }, b: { command: y } }\nprofiles: { p: { servers: [b, a] } }";
+        let plan = planned(text, &[], &[]);
+        assert!(endpoint(&plan, "/mcp").is_none());
+        let shown: Vec<_> = endpoint(&plan, "/mcp/p")
+            .expect("there")
+            .servers
+            .iter()
+            .map(|s| s.as_str())
+            .collect();
+        assert_eq!(shown, ["b", "a"]);
+        assert_eq!(plan.settings.default_resource.as_str(), "http://h:1/mcp/p");
+    }
+
+    #[test]
+    fn a_server_alone_needs_a_profile_that_shows_it_whole() {
+        let text = "servers: { a: { command: x }, b: { command: y } }\n\
+                    profiles: { p: { servers: [a] }, q: { servers: [b], tools: { allow: [x] } } }";
+        let plan = planned(text, &[], &[]);
+        assert!(endpoint(&plan, "/servers/a/mcp").is_some());
+        assert!(endpoint(&plan, "/servers/b/mcp").is_none());
+    }
+
+    #[test]
+    fn people_are_admitted_by_name_and_an_unknown_name_admits_nobody() {
+        let user = |name: &str| User {
+            id: UserId::new(format!("id-{name}")),
+            name: name.to_owned(),
+            admin: false,
+            password: Secret::from("x"),
+            created: sallyport_core::Timestamp::EPOCH,
+        };
+        let text = "profiles: { p: { servers: [\"*\"], users: { allow: [ada, b*], deny: [bob] } } }";
+        let plan = planned(text, &[], &[user("Ada"), user("bob"), user("bea"), user("eve")]);
+        let users: &Selection = &endpoint(&plan, "/mcp/p").expect("there").rules.users;
+        let admitted = |name: &str| users.admits(&format!("id-{name}"));
+        assert!(admitted("Ada") && admitted("bea"));
+        assert!(!admitted("bob") && !admitted("eve") && !admitted("ada"));
+    }
+
+    #[test]
+    fn a_fingerprint_changes_with_every_part() {
+        let base = r#"{"command":"x","args":["a","b"],"env":{"K":"v"}}"#;
+        let print = |json: &str| planned("", &[("s", json)], &[]).proxy.servers[0].fingerprint;
+        for other in [
+            r#"{"command":"y","args":["a","b"],"env":{"K":"v"}}"#,
+            r#"{"command":"x","args":["ab"],"env":{"K":"v"}}"#,
+            r#"{"command":"x","args":["a","b","K","v"]}"#,
+            r#"{"command":"x","args":["a","b"],"env":{"K":"w"}}"#,
+            r#"{"command":"x","args":["a","b"],"env":{"K":"v"},"shared":true}"#,
+            r#"{"command":"x","args":["a","b"],"env":{"K":"v"},"limits":{"connect":"3s"}}"#,
+        ] {
+            assert_ne!(print(base), print(other), "{other}");
+        }
+        assert_eq!(print(base), print(base));
+    }
+}

@@ -1,0 +1,103 @@
+//! What sets a change off: the file, SIGHUP, other processes' writes, and time. One task takes them one after the other.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::gateway::Source;
+use super::live::Live;
+use crate::base::load;
+use crate::config::{Config, Problems};
+
+/// Editors and deployments write in several steps: the file is read once it was quiet for this long.
+const QUIET: Duration = Duration::from_millis(200);
+/// How often what has ended is removed.
+const SWEEP: Duration = Duration::from_secs(600);
+
+/// Someone asks for a reload and waits for its outcome.
+pub(super) type Ask = oneshot::Sender<Result<(), Problems>>;
+
+/// Runs until the gateway stops.
+pub(super) async fn watch(
+    live: Arc<Live>,
+    source: Option<Source>,
+    mut asked: mpsc::Receiver<Ask>,
+    stop: CancellationToken,
+) {
+    let mut changes = live.base.store.changes();
+    let mut sweep = interval(SWEEP);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (touched, mut file) = mpsc::channel(1);
+    let _watcher = source
+        .as_ref()
+        .and_then(|source| watcher(source, touched.clone()));
+    let mut last = source.as_ref().and_then(content);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            Ok(()) = changes.changed() => live.refresh().await,
+            _ = sweep.tick() => live.sweep().await,
+            Some(ask) = asked.recv() => {
+                let Some(source) = &source else { continue };
+                last = content(source);
+                let outcome = live.reload(read(source).await).await;
+                // Nobody may be waiting any more.
+                let _ = ask.send(outcome);
+            }
+            Some(()) = file.recv() => {
+                while timeout(QUIET, file.recv()).await.is_ok() {}
+                let Some(source) = &source else { continue };
+                let now = content(source);
+                if now != last {
+                    last = now;
+                    // The log has said what is wrong.
+                    let _ = live.reload(read(source).await).await;
+                }
+            }
+        }
+    }
+}
+
+/// An empty file is the middle of a write, never a wish for defaults (CF-03).
+async fn read(source: &Source) -> Result<Config, Problems> {
+    if content(source).is_some_and(|content| content.trim_ascii().is_empty()) {
+        let name = source.location.file.as_deref().unwrap_or(Path::new(""));
+        return Err(Problems::empty_file(&name.display().to_string()));
+    }
+    load(&source.location, &source.adjust).await
+}
+
+fn content(source: &Source) -> Option<Vec<u8>> {
+    std::fs::read(source.location.file.as_ref()?).ok()
+}
+
+/// Watches the directory, because a file that is replaced is another file, and a mounted one is replaced by a link beside
+/// it.
+fn watcher(source: &Source, touched: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
+    let file = source.location.file.as_ref()?;
+    let directory: PathBuf = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let made = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Reading the file is an event too.
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            // A full channel says the same already.
+            let _ = touched.try_send(());
+        }
+    });
+    let watched = made.and_then(|mut watcher| {
+        watcher.watch(&directory, RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    watched
+        .inspect_err(|error| {
+            tracing::warn!(%error, "changes of the configuration file are not noticed; send SIGHUP after a change");
+        })
+        .ok()
+}

@@ -30,22 +30,14 @@ use crate::limits::{Kind, Slot};
 use crate::record::{Record, at};
 use crate::refusal::Refusal;
 use crate::route::{Allowed, Route, What};
-use crate::session::RunningCall;
-use crate::{door, front, stream_get};
+use crate::running::RunningCall;
+use crate::{cors, door, front, stream_get};
 
 /// Serves one HTTP request to an MCP endpoint.
 pub(crate) async fn serve(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: Inbound) -> Response {
-    let world = proxy.world.load();
-    let path = door::path_of(&inbound.parts);
-    let Some(place) = world.at(path) else {
-        return door::no_such_place();
-    };
-    if door::is_preflight(&inbound.parts) {
-        return door::preflight(&inbound.parts);
-    }
-    let origin = door::origin(&inbound.parts);
-    let response = match door::admit(proxy, &world, place, worker, &inbound) {
-        Err(turned) => turned.answer(place),
+    let origin = cors::origin(&inbound.parts);
+    let response = match enter(proxy, worker, &inbound) {
+        Err(response) => *response,
         Ok(caller) => match inbound.parts.method {
             http::Method::POST => front::post(caller, inbound).await,
             http::Method::GET => stream_get::get(&caller, &inbound.parts),
@@ -53,7 +45,19 @@ pub(crate) async fn serve(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: Inb
             _ => door::method_not_allowed(),
         },
     };
-    door::expose(response, origin.as_ref())
+    cors::expose(response, origin.as_ref())
+}
+
+/// Finds the endpoint and lets the caller in, or answers.
+fn enter(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: &Inbound) -> Result<Arc<Caller>, Box<Response>> {
+    let world = proxy.world.load();
+    let path = door::path_of(&inbound.parts);
+    let place = world.at(path).ok_or_else(|| Box::new(door::no_such_place()))?;
+    if cors::is_preflight(&inbound.parts) {
+        return Err(Box::new(cors::preflight(&inbound.parts)));
+    }
+    let admitted = door::admit(proxy, &world, place, worker, inbound);
+    admitted.map_err(|turned| Box::new(turned.answer(place)))
 }
 
 /// One permitted request, ready to be sent, and sent again when the server asked for more.
@@ -99,7 +103,7 @@ pub(crate) struct Asked {
 pub(crate) fn prepare(caller: Arc<Caller>, client: Client, asked: Asked) -> Result<Call, Refusal> {
     let era = client.era();
     let Some(route) = Route::find(&caller.endpoint, asked.what, &asked.visible) else {
-        return Err(refuse(&caller, asked.what, &asked.visible, "unknown", era));
+        return Err(refuse(&caller, asked.what, &asked.visible, "not shown", era));
     };
     let permit = match route.decide(&caller.endpoint.rules, &caller.principal) {
         Ok(permit) => permit,
@@ -146,7 +150,9 @@ impl Call {
     pub(crate) async fn send(&mut self, params: Bytes, id: Bytes) -> Result<(Reply, Era), Refusal> {
         let allowed = match self.permit.take() {
             Some(allowed) => Ok(allowed),
-            None => self.route.decide(&self.caller.endpoint.rules, &self.caller.principal),
+            None => self
+                .route
+                .decide(&self.caller.endpoint.rules, &self.caller.principal),
         };
         let caller = &*self.caller;
         let gone = || unknown(self.route.what, &self.route.visible, self.client.era());

@@ -125,8 +125,9 @@ impl Proxy {
     /// Goes on with another configuration. Servers that did not change are left alone, sessions stay; clients whose
     /// lists change are told.
     pub fn apply(&self, config: ProxyConfig) {
-        self.upstreams.apply(config.servers.clone());
+        let servers = config.servers.clone();
         lock(&self.builder).apply(config);
+        self.upstreams.apply(servers);
         let fleet = Arc::clone(&self.upstreams.watch().borrow());
         world::rebuild(self, &fleet);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use crate::exchange::ClientView;
 use crate::hub::SessionEars;
 use crate::metrics::Gauge;
 use crate::record::Books;
+use crate::running::Running;
 use crate::spec::ProxyLimits;
 use crate::stream::Outbox;
 use crate::sync::lock;
@@ -107,69 +108,6 @@ impl Session {
         self.running.cancel_all();
         self.ears.outbox.close();
         lock(&self.followed).clear();
-    }
-}
-
-/// The running requests of a session, by raw id, so that `notifications/cancelled` finds them. One id may run twice: a
-/// client that does so gets both answers, each on its own stream (JR-14).
-#[derive(Debug, Default)]
-pub(crate) struct Running {
-    calls: Mutex<Vec<(u64, Bytes, CancellationToken)>>,
-    next: AtomicU64,
-}
-
-/// A running request; forgotten on drop.
-pub(crate) struct RunningCall {
-    session: Arc<Session>,
-    number: u64,
-    token: CancellationToken,
-}
-
-impl RunningCall {
-    /// Cancelled by the client.
-    pub(crate) fn token(&self) -> &CancellationToken {
-        &self.token
-    }
-}
-
-impl Drop for RunningCall {
-    fn drop(&mut self) {
-        let mut calls = lock(&self.session.running.calls);
-        if let Some(place) = calls.iter().position(|(number, ..)| *number == self.number) {
-            calls.swap_remove(place);
-        }
-    }
-}
-
-impl Session {
-    /// Notes a running request.
-    pub(crate) fn begin(self: &Arc<Self>, id: Bytes) -> RunningCall {
-        let token = CancellationToken::new();
-        let number = self.running.next.fetch_add(1, Ordering::Relaxed);
-        lock(&self.running.calls).push((number, id, token.clone()));
-        RunningCall {
-            session: Arc::clone(self),
-            number,
-            token,
-        }
-    }
-}
-
-impl Running {
-    /// Cancels what runs under this id. Unknown ids are none of our concern (P-67).
-    pub(crate) fn cancel(&self, id: &[u8]) {
-        let calls = lock(&self.calls);
-        for (.., token) in calls.iter().filter(|(_, running, _)| running == id) {
-            token.cancel();
-        }
-    }
-
-    fn cancel_all(&self) {
-        lock(&self.calls).iter().for_each(|(.., token)| token.cancel());
-    }
-
-    fn is_empty(&self) -> bool {
-        lock(&self.calls).is_empty()
     }
 }
 

@@ -119,7 +119,7 @@ async fn next<K>(mut live: Live<K>) -> Option<(Result<Bytes, Fault>, Live<K>)> {
         message = events.next() => message.map(|message| sse::frame(&message)),
         () = ended.cancelled() => None,
         () = closing.cancelled() => None,
-        () = beat => pass.is_good(caller.proxy.books.clock.now()).then(sse::comment),
+        () = beat => may_stay(caller, pass).then(sse::comment),
     };
     match frame {
         Some(frame) => Some((Ok(frame), live)),
@@ -129,4 +129,12 @@ async fn next<K>(mut live: Live<K>) -> Option<(Result<Bytes, Fault>, Live<K>)> {
             Some((Ok(sse::frame(&last)), live))
         }
     }
+}
+
+/// Whether the caller may still be here: by the token, and by the endpoint as it now is.
+fn may_stay(caller: &Caller, pass: &Pass) -> bool {
+    let world = caller.proxy.world.load();
+    let endpoint = world.endpoint(&caller.endpoint.key);
+    endpoint.is_some_and(|endpoint| endpoint.rules.users.admits(caller.principal.user.as_str()))
+        && pass.is_good(caller.proxy.books.clock.now())
 }

@@ -21,6 +21,11 @@ pub(super) fn list(
     params: Option<&Params<'_>>,
 ) -> Result<Bytes, Refusal> {
     let endpoint = &caller.endpoint;
+    for server in endpoint.servers() {
+        if let Some(upstream) = caller.proxy.upstreams.get(server) {
+            upstream.touch_lists();
+        }
+    }
     let asked = params.and_then(|params| params.get(Key::Cursor));
     let offset = match asked {
         None | Some(b"null") => {

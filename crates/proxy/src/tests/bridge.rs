@@ -18,7 +18,9 @@ async fn asking() -> Fake {
     Fake::start(move |came: &Came| {
         if came.message["id"] == "q1" {
             if let Some((id, events)) = lock(&waiting).take() {
-                let name = came.message["result"]["content"]["name"].as_str().unwrap_or("nobody");
+                let name = came.message["result"]["content"]["name"]
+                    .as_str()
+                    .unwrap_or("nobody");
                 let text = json!([{"type": "text", "text": format!("hello {name}")}]);
                 let _ = events.send(json!({"jsonrpc": "2.0", "id": id, "result": {"content": text}}));
             }
@@ -60,30 +62,58 @@ async fn p_97_a_modern_client_completes_a_legacy_servers_question() {
     };
     let asked = gate.send(call(json!({}))).await.json().await;
     assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
-    assert_eq!(asked["result"]["inputRequests"]["k1"]["method"], "elicitation/create");
-    let state = asked["result"]["requestState"].as_str().expect("a state").to_owned();
+    assert_eq!(
+        asked["result"]["inputRequests"]["k1"]["method"],
+        "elicitation/create"
+    );
+    let state = asked["result"]["requestState"]
+        .as_str()
+        .expect("a state")
+        .to_owned();
 
-    let empty = gate.send(call(json!({"requestState": state, "inputResponses": {}}))).await.json().await;
-    assert_eq!(empty["result"]["resultType"], "input_required", "p_53: asked again");
-    let next = empty["result"]["requestState"].as_str().expect("a state").to_owned();
+    let empty = gate
+        .send(call(json!({"requestState": state, "inputResponses": {}})))
+        .await
+        .json()
+        .await;
+    assert_eq!(
+        empty["result"]["resultType"], "input_required",
+        "p_53: asked again"
+    );
+    let next = empty["result"]["requestState"]
+        .as_str()
+        .expect("a state")
+        .to_owned();
     assert_ne!(state, next);
 
     let answers = json!({"k1": {"action": "accept", "content": {"name": "Ada"}}, "extra": {}});
     let retry = |state: &str| call(json!({"requestState": state, "inputResponses": answers}));
-    assert_eq!(gate.send(retry(&state)).await.code().await, -32602, "p_52: used once");
+    assert_eq!(
+        gate.send(retry(&state)).await.code().await,
+        -32602,
+        "p_52: used once"
+    );
     let bob = {
         let mut ask = retry(&next);
         ask.headers[0].1 = "Bearer bob".to_owned();
         ask
     };
-    assert_eq!(gate.send(bob).await.code().await, -32602, "p_51: another principal");
+    assert_eq!(
+        gate.send(bob).await.code().await,
+        -32602,
+        "p_51: another principal"
+    );
     let other = Ask::modern_with(
         "alice",
         "tools/call",
         json!({"name": "ask", "arguments": {"a": 2}, "requestState": next, "inputResponses": answers}),
         form(),
     );
-    assert_eq!(gate.send(other).await.code().await, -32602, "is_07: other arguments");
+    assert_eq!(
+        gate.send(other).await.code().await,
+        -32602,
+        "is_07: other arguments"
+    );
 
     let done = gate.send(retry(&next)).await.json().await;
     assert_eq!(done["id"], "m1");
@@ -99,11 +129,20 @@ async fn p_99_a_call_that_waits_too_long_is_given_up() {
     let gate = gate_to(&fake, Protocol::Legacy).await;
     let ask = Ask::modern_with("alice", "tools/call", json!({"name": "ask"}), form());
     let asked = gate.send(ask).await.json().await;
-    let state = asked["result"]["requestState"].as_str().expect("a state").to_owned();
+    let state = asked["result"]["requestState"]
+        .as_str()
+        .expect("a state")
+        .to_owned();
     gate.proxy.lot.sweep(Timestamp::from_millis(1_000_000 + 600_000));
-    assert_eq!(gate.trail.outcomes().last(), Some(&sallyport_core::audit::Outcome::Failed));
-    let params = json!({"name": "ask", "requestState": state, "inputResponses": {"k1": {"action": "accept"}}});
-    let late = gate.send(Ask::modern_with("alice", "tools/call", params, form())).await;
+    assert_eq!(
+        gate.trail.outcomes().last(),
+        Some(&sallyport_core::audit::Outcome::Failed)
+    );
+    let params =
+        json!({"name": "ask", "requestState": state, "inputResponses": {"k1": {"action": "accept"}}});
+    let late = gate
+        .send(Ask::modern_with("alice", "tools/call", params, form()))
+        .await;
     assert_eq!(late.code().await, -32602);
     assert_eq!(fake.came("tools/call").len(), 1);
 }
@@ -117,8 +156,18 @@ async fn p_142_parked_calls_at_the_limit_and_one_past_it() {
     );
     config.limits.parked_per_principal = 1;
     let gate = Gate::new(config);
-    let ask = |n: u8| Ask::modern_with("alice", "tools/call", json!({"name": "ask", "arguments": {"n": n}}), form());
-    assert_eq!(gate.send(ask(1)).await.json().await["result"]["resultType"], "input_required");
+    let ask = |n: u8| {
+        Ask::modern_with(
+            "alice",
+            "tools/call",
+            json!({"name": "ask", "arguments": {"n": n}}),
+            form(),
+        )
+    };
+    assert_eq!(
+        gate.send(ask(1)).await.json().await["result"]["resultType"],
+        "input_required"
+    );
     assert_eq!(gate.send(ask(2)).await.code().await, -32603);
 }
 
@@ -127,7 +176,11 @@ async fn p_49_a_client_that_cannot_answer_is_not_asked() {
     let fake = asking().await;
     let gate = gate_to(&fake, Protocol::Legacy).await;
     let asking = gate.send(Ask::modern("alice", "tools/call", json!({"name": "ask"})));
-    let asked = tokio::time::timeout(Duration::from_secs(5), asking).await.expect("an answer").json().await;
+    let asked = tokio::time::timeout(Duration::from_secs(5), asking)
+        .await
+        .expect("an answer")
+        .json()
+        .await;
     assert_eq!(asked["result"]["content"][0]["text"], "hello nobody", "{asked}");
 }
 
@@ -138,7 +191,12 @@ async fn p_84_a_legacy_client_is_asked_on_the_stream_of_its_call() {
     let session = gate.session("alice", json!({"elicitation": {}})).await;
     let other = gate.session("alice", json!({"elicitation": {}})).await;
     let mut answer = gate
-        .send(Ask::legacy("alice", Some(&session), "tools/call", json!({"name": "ask"})))
+        .send(Ask::legacy(
+            "alice",
+            Some(&session),
+            "tools/call",
+            json!({"name": "ask"}),
+        ))
         .await;
     assert!(answer.is_events());
     let question = answer.event().await.expect("a question");
@@ -149,10 +207,17 @@ async fn p_84_a_legacy_client_is_asked_on_the_stream_of_its_call() {
             "result": {"action": "accept", "content": {"name": "Ada"}}});
         gate.send(Ask::post("alice", body.to_string()).with("mcp-session-id", session))
     };
-    assert_eq!(reply(&other).await.status, 202, "p_83: another session's answer is let be");
+    assert_eq!(
+        reply(&other).await.status,
+        202,
+        "p_83: another session's answer is let be"
+    );
     assert_eq!(reply(&session).await.status, 202);
     let last = answer.last().await;
-    assert_eq!((&last["id"], &last["result"]["content"][0]["text"]), (&json!(1), &json!("hello Ada")));
+    assert_eq!(
+        (&last["id"], &last["result"]["content"][0]["text"]),
+        (&json!(1), &json!("hello Ada"))
+    );
     assert!(last["result"].get("resultType").is_none(), "p_81");
 }
 
@@ -169,7 +234,9 @@ async fn modern_asking() -> Fake {
                             "requestedSchema": {"type": "object", "properties": {}}}}}}),
                 );
             }
-            let name = params["inputResponses"]["who"]["content"]["name"].as_str().unwrap_or("nobody");
+            let name = params["inputResponses"]["who"]["content"]["name"]
+                .as_str()
+                .unwrap_or("nobody");
             let text = json!([{"type": "text", "text": format!("hello {name}")}]);
             result(came, json!({"resultType": "complete", "content": text}))
         })
@@ -183,15 +250,24 @@ async fn p_98_a_legacy_client_completes_a_modern_servers_question() {
     let gate = gate_to(&fake, Protocol::Modern).await;
     let session = gate.session("alice", json!({"elicitation": {}})).await;
     let mut answer = gate
-        .send(Ask::legacy("alice", Some(&session), "tools/call", json!({"name": "ask"})))
+        .send(Ask::legacy(
+            "alice",
+            Some(&session),
+            "tools/call",
+            json!({"name": "ask"}),
+        ))
         .await;
     let question = answer.event().await.expect("a question");
     assert_eq!(question["method"], "elicitation/create", "{question}");
     let body = json!({"jsonrpc": "2.0", "id": question["id"],
         "result": {"action": "accept", "content": {"name": "Ada"}}});
-    gate.send(Ask::post("alice", body.to_string()).with("mcp-session-id", &session)).await;
+    gate.send(Ask::post("alice", body.to_string()).with("mcp-session-id", &session))
+        .await;
     let last = answer.last().await;
-    assert_eq!((&last["id"], &last["result"]["content"][0]["text"]), (&json!(1), &json!("hello Ada")));
+    assert_eq!(
+        (&last["id"], &last["result"]["content"][0]["text"]),
+        (&json!(1), &json!("hello Ada"))
+    );
     let came = fake.came("tools/call");
     assert_eq!(came.len(), 2);
     assert_ne!(came[0].message["id"], came[1].message["id"], "p_50: a new id");
@@ -204,14 +280,23 @@ async fn a_refusal_of_the_legacy_client_cancels_the_elicitation() {
     let gate = gate_to(&fake, Protocol::Modern).await;
     let session = gate.session("alice", json!({"elicitation": {}})).await;
     let mut answer = gate
-        .send(Ask::legacy("alice", Some(&session), "tools/call", json!({"name": "ask"})))
+        .send(Ask::legacy(
+            "alice",
+            Some(&session),
+            "tools/call",
+            json!({"name": "ask"}),
+        ))
         .await;
     let question = answer.event().await.expect("a question");
     let body = json!({"jsonrpc": "2.0", "id": question["id"], "error": {"code": -1, "message": "no"}});
-    gate.send(Ask::post("alice", body.to_string()).with("mcp-session-id", &session)).await;
+    gate.send(Ask::post("alice", body.to_string()).with("mcp-session-id", &session))
+        .await;
     answer.last().await;
     let came = fake.came("tools/call");
-    assert_eq!(came[1].message["params"]["inputResponses"]["who"], json!({"action": "cancel"}));
+    assert_eq!(
+        came[1].message["params"]["inputResponses"]["who"],
+        json!({"action": "cancel"})
+    );
 }
 
 #[tokio::test]
@@ -220,21 +305,31 @@ async fn p_50_p_55_a_modern_servers_state_is_sealed_on_its_way() {
     let gate = gate_to(&fake, Protocol::Modern).await;
     let ask = |params: Value| gate.send(Ask::modern_with("alice", "tools/call", params, form()));
     let asked = ask(json!({"name": "ask"})).await.json().await;
-    let state = asked["result"]["requestState"].as_str().expect("a state").to_owned();
+    let state = asked["result"]["requestState"]
+        .as_str()
+        .expect("a state")
+        .to_owned();
     assert_ne!(state, "own state");
-    assert_eq!(asked["result"]["inputRequests"]["who"]["params"]["message"], "who?");
+    assert_eq!(
+        asked["result"]["inputRequests"]["who"]["params"]["message"],
+        "who?"
+    );
     let answers = json!({"who": {"action": "accept", "content": {"name": "Ada"}}});
     let raw = ask(json!({"name": "ask", "requestState": "own state", "inputResponses": answers})).await;
     assert_eq!(raw.code().await, -32602, "only a sealed state is passed on");
     let retry = || ask(json!({"name": "ask", "requestState": state, "inputResponses": answers}));
-    assert_eq!(retry().await.json().await["result"]["content"][0]["text"], "hello Ada");
+    assert_eq!(
+        retry().await.json().await["result"]["content"][0]["text"],
+        "hello Ada"
+    );
     assert_eq!(retry().await.code().await, -32602, "p_52: once");
     assert_eq!(fake.came("tools/call").len(), 2);
 }
 
 #[tokio::test]
 async fn p_109_same_era_answers_pass_byte_for_byte() {
-    let body = r#"{"jsonrpc": "2.0", "id": "m1", "result": {"resultType":"complete", "content":[], "x": 1.50}}"#;
+    let body =
+        r#"{"jsonrpc": "2.0", "id": "m1", "result": {"resultType":"complete", "content":[], "x": 1.50}}"#;
     let fake = Fake::start(move |came: &Came| {
         modern(came, &["raw"]).unwrap_or_else(|| {
             let mut value: Value = serde_json::from_str(body).expect("JSON");
@@ -244,12 +339,19 @@ async fn p_109_same_era_answers_pass_byte_for_byte() {
     })
     .await;
     let gate = gate_to(&fake, Protocol::Modern).await;
-    let ask = Ask::modern("alice", "tools/call", json!({"name": "raw", "arguments": {"vendor": 1.50}}));
+    let ask = Ask::modern(
+        "alice",
+        "tools/call",
+        json!({"name": "raw", "arguments": {"vendor": 1.50}}),
+    );
     let sent = String::from_utf8(ask.body.clone()).expect("text");
     let answer = gate.send(ask).await.json().await;
     assert_eq!(answer["result"]["x"], 1.5);
     let came = fake.came("tools/call");
     assert_eq!(came[0].message["params"]["arguments"], json!({"vendor": 1.5}));
     assert!(sent.contains("vendor"));
-    assert!(!came[0].head.to_ascii_lowercase().contains("authorization"), "p_121: the client's token stays here");
+    assert!(
+        !came[0].head.to_ascii_lowercase().contains("authorization"),
+        "p_121: the client's token stays here"
+    );
 }

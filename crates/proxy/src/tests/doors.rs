@@ -13,7 +13,11 @@ async fn r2_r3_the_challenge_comes_before_everything_else() {
         for headers in [
             vec![],
             vec![("accept", "*/*"), ("mcp-protocol-version", "2024-11-05")],
-            vec![("accept", "text/html"), ("content-type", "text/plain"), ("mcp-session-id", "nonsense")],
+            vec![
+                ("accept", "text/html"),
+                ("content-type", "text/plain"),
+                ("mcp-session-id", "nonsense"),
+            ],
         ] {
             let mut ask = Ask::bare(method);
             for (name, value) in headers {
@@ -22,7 +26,10 @@ async fn r2_r3_the_challenge_comes_before_everything_else() {
             let answer = gate.send(ask).await;
             assert_eq!(answer.status, 401, "{method}");
             let challenge = answer.header("www-authenticate").expect("a challenge").to_owned();
-            assert_eq!(challenge, format!("Bearer resource_metadata=\"{METADATA}/mcp\", scope=\"mcp\""));
+            assert_eq!(
+                challenge,
+                format!("Bearer resource_metadata=\"{METADATA}/mcp\", scope=\"mcp\"")
+            );
         }
     }
 }
@@ -47,7 +54,9 @@ async fn au_09_tokens_in_wrong_places() {
     let gate = Gate::new(demo());
     let twice = Ask::post("alice", "{}").and("authorization", "Bearer alice");
     assert_eq!(gate.send(twice).await.status, 400);
-    let query = Ask::post("alice", "{}").without("authorization").at("/mcp?access_token=alice");
+    let query = Ask::post("alice", "{}")
+        .without("authorization")
+        .at("/mcp?access_token=alice");
     assert_eq!(gate.send(query).await.status, 401);
     let cookie = Ask::post("alice", "{}")
         .without("authorization")
@@ -92,9 +101,17 @@ async fn without_authentication_everyone_is_the_local_user() {
     let mut config = demo();
     config.anonymous = Some(sallyport_core::UserId::new("me"));
     let gate = Gate::new(config);
-    let ask = Ask::legacy("x", None, "initialize", json!({"protocolVersion": "2025-06-18", "capabilities": {}}));
+    let ask = Ask::legacy(
+        "x",
+        None,
+        "initialize",
+        json!({"protocolVersion": "2025-06-18", "capabilities": {}}),
+    );
     assert_eq!(gate.send(ask.without("authorization")).await.status, 200);
-    assert_eq!(gate.trail.events()[0].user.as_ref().map(|u| u.as_str()), Some("me"));
+    assert_eq!(
+        gate.trail.events()[0].user.as_ref().map(|u| u.as_str()),
+        Some("me")
+    );
 }
 
 #[tokio::test]
@@ -104,7 +121,11 @@ async fn ht_10_other_methods_are_named() {
         let answer = gate
             .send(Ask::bare(method).with("authorization", "Bearer alice"))
             .await;
-        assert_eq!((answer.status, answer.header("allow")), (405, Some("POST, GET, DELETE")), "{method}");
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (405, Some("POST, GET, DELETE")),
+            "{method}"
+        );
     }
 }
 
@@ -114,10 +135,16 @@ async fn pages_of_allowed_origins_may_ask_and_read() {
     let preflight = Ask::bare("OPTIONS")
         .with("origin", "http://localhost:6274")
         .with("access-control-request-method", "POST")
-        .with("access-control-request-headers", "authorization, mcp-param-region, x-evil");
+        .with(
+            "access-control-request-headers",
+            "authorization, mcp-param-region, x-evil",
+        );
     let answer = gate.send(preflight).await;
     assert_eq!(answer.status, 204);
-    assert_eq!(answer.header("access-control-allow-origin"), Some("http://localhost:6274"));
+    assert_eq!(
+        answer.header("access-control-allow-origin"),
+        Some("http://localhost:6274")
+    );
     assert_eq!(
         answer.header("access-control-allow-headers"),
         Some("authorization, mcp-param-region")
@@ -126,7 +153,9 @@ async fn pages_of_allowed_origins_may_ask_and_read() {
         .send(Ask::bare("POST").with("origin", "http://localhost:6274"))
         .await;
     assert_eq!(refused.status, 401);
-    let exposed = refused.header("access-control-expose-headers").expect("exposed headers");
+    let exposed = refused
+        .header("access-control-expose-headers")
+        .expect("exposed headers");
     assert!(exposed.contains("www-authenticate") && exposed.contains("mcp-session-id"));
 }
 
@@ -134,7 +163,10 @@ async fn pages_of_allowed_origins_may_ask_and_read() {
 async fn p_28_media_types() {
     let gate = Gate::new(demo());
     let ask = || Ask::modern("alice", "server/discover", json!({}));
-    assert_eq!(gate.send(ask().with("content-type", "text/plain")).await.status, 415);
+    assert_eq!(
+        gate.send(ask().with("content-type", "text/plain")).await.status,
+        415
+    );
     assert_eq!(gate.send(ask().without("content-type")).await.status, 415);
     assert_eq!(gate.send(ask().with("accept", "text/html")).await.status, 406);
     assert_eq!(gate.send(ask().without("accept")).await.status, 200);
@@ -152,7 +184,11 @@ async fn p_08_bodies_at_the_limit_and_one_past_it() {
         body.resize(length, b' ');
         Ask::post("alice", body)
     };
-    assert_eq!(gate.send(message(limit)).await.status, 400, "no session, but read");
+    assert_eq!(
+        gate.send(message(limit)).await.status,
+        400,
+        "no session, but read"
+    );
     let past = gate.send(message(limit + 1)).await;
     assert_eq!(past.status, 413);
     assert_eq!(past.code().await, -32600);
@@ -166,16 +202,36 @@ async fn jr_malformed_messages_get_their_codes() {
         ("jr_02", deep.as_str(), -32700),
         ("jr_05", "{\"jsonrpc\":\"2.0\",}", -32700),
         ("jr_05", "\u{feff}{}", -32700),
-        ("jr_01", r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, -32600),
-        ("jr_01", r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","na\u006de":"b"}}"#, -32600),
-        ("jr_01", r#"{"jsonrpc":"2.0","id":1,"Method":"ping","method":"ping"}"#, -32600),
+        (
+            "jr_01",
+            r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#,
+            -32600,
+        ),
+        (
+            "jr_01",
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","na\u006de":"b"}}"#,
+            -32600,
+        ),
+        (
+            "jr_01",
+            r#"{"jsonrpc":"2.0","id":1,"Method":"ping","method":"ping"}"#,
+            -32600,
+        ),
         ("jr_03", "[]", -32600),
         ("jr_03", "[1]", -32600),
         ("jr_04", r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, -32600),
         ("jr_04", r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, -32600),
         ("jr_08", r#"{"id":1,"method":"ping"}"#, -32600),
-        ("jr_08", r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[1]}"#, -32600),
-        ("p_06", r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#, -32600),
+        (
+            "jr_08",
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[1]}"#,
+            -32600,
+        ),
+        (
+            "p_06",
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#,
+            -32600,
+        ),
     ] {
         let answer = gate.send(Ask::post("alice", body)).await;
         assert_eq!(answer.status, 400, "{id}");
@@ -183,6 +239,11 @@ async fn jr_malformed_messages_get_their_codes() {
         assert_eq!(value["error"]["code"], code, "{id} {value}");
         assert!(value.get("id").is_none(), "{id}");
     }
-    let broken = gate.send(Ask::post("alice", b"{\"jsonrpc\":\"2.0\",\"id\":\"\xff\"}".to_vec())).await;
+    let broken = gate
+        .send(Ask::post(
+            "alice",
+            b"{\"jsonrpc\":\"2.0\",\"id\":\"\xff\"}".to_vec(),
+        ))
+        .await;
     assert_eq!(broken.code().await, -32700);
 }

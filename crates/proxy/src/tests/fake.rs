@@ -52,7 +52,10 @@ impl Fake {
     /// The messages of this method that have come.
     pub(super) fn came(&self, method: &str) -> Vec<Came> {
         let came = lock(&self.came);
-        came.iter().filter(|c| c.message["method"] == method).cloned().collect()
+        came.iter()
+            .filter(|c| c.message["method"] == method)
+            .cloned()
+            .collect()
     }
 }
 
@@ -60,7 +63,11 @@ async fn serve(mut stream: TcpStream, answer: Arc<Answering>, seen: Arc<Mutex<Ve
     let mut buffer = Vec::new();
     while let Some(came) = read(&mut stream, &mut buffer).await {
         lock(&seen).push(came.clone());
-        let goes = if came.head.starts_with("POST") { answer(&came) } else { Goes::Json(405, Value::Null) };
+        let goes = if came.head.starts_with("POST") {
+            answer(&came)
+        } else {
+            Goes::Json(405, Value::Null)
+        };
         if write(&mut stream, goes).await.is_err() {
             return;
         }
@@ -76,9 +83,13 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Came> {
             return None;
         }
     };
-    let length = head
-        .lines()
-        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    let length = head.lines().find_map(|line| {
+        line.to_ascii_lowercase()
+            .strip_prefix("content-length:")?
+            .trim()
+            .parse()
+            .ok()
+    });
     let length: usize = length.unwrap_or(0);
     while buffer.len() < length {
         if stream.read_buf(buffer).await.ok()? == 0 {
@@ -106,7 +117,8 @@ async fn write(stream: &mut TcpStream, goes: Goes) -> std::io::Result<()> {
             stream.write_all(format!("{head}{body}").as_bytes()).await
         }
         Goes::Events(mut events) => {
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
             stream.write_all(head.as_bytes()).await?;
             while let Some(event) = events.recv().await {
                 let event = format!("event: message\ndata: {event}\n\n");
@@ -120,7 +132,10 @@ async fn write(stream: &mut TcpStream, goes: Goes) -> std::io::Result<()> {
 
 /// The answer with this result.
 pub(super) fn result(came: &Came, result: Value) -> Goes {
-    Goes::Json(200, json!({"jsonrpc": "2.0", "id": came.message["id"], "result": result}))
+    Goes::Json(
+        200,
+        json!({"jsonrpc": "2.0", "id": came.message["id"], "result": result}),
+    )
 }
 
 /// What a legacy server with these tools says besides `tools/call`; `None` for a call.

@@ -7,12 +7,20 @@ use super::*;
 
 async fn list(gate: &Gate, cursor: Option<&str>) -> Value {
     let params = cursor.map_or_else(|| json!({}), |cursor| json!({"cursor": cursor}));
-    gate.send(Ask::modern("alice", "tools/list", params)).await.json().await
+    gate.send(Ask::modern("alice", "tools/list", params))
+        .await
+        .json()
+        .await
 }
 
 fn names(list: &Value) -> Vec<String> {
-    let tools = list["result"]["tools"].as_array().unwrap_or_else(|| panic!("no tools: {list}"));
-    tools.iter().filter_map(|t| t["name"].as_str().map(str::to_owned)).collect()
+    let tools = list["result"]["tools"]
+        .as_array()
+        .unwrap_or_else(|| panic!("no tools: {list}"));
+    tools
+        .iter()
+        .filter_map(|t| t["name"].as_str().map(str::to_owned))
+        .collect()
 }
 
 #[tokio::test]
@@ -23,7 +31,10 @@ async fn p_70_pages_are_sealed_for_one_principal() {
     let first = list(&gate, None).await;
     assert_eq!(names(&first).len(), 2);
     assert_eq!(first["result"]["cacheScope"], "private");
-    let cursor = first["result"]["nextCursor"].as_str().expect("a cursor").to_owned();
+    let cursor = first["result"]["nextCursor"]
+        .as_str()
+        .expect("a cursor")
+        .to_owned();
     let second = list(&gate, Some(&cursor)).await;
     assert!(!names(&second).is_empty() && second["result"].get("nextCursor").is_none());
     let bob = gate
@@ -31,15 +42,25 @@ async fn p_70_pages_are_sealed_for_one_principal() {
         .await;
     assert_eq!(bob.code().await, -32602, "another principal");
     for wrong in ["", "nonsense"] {
-        assert_eq!(list(&gate, Some(wrong)).await["error"]["code"], -32602, "{wrong:?}");
+        assert_eq!(
+            list(&gate, Some(wrong)).await["error"]["code"],
+            -32602,
+            "{wrong:?}"
+        );
     }
-    let other = gate.send(Ask::modern("alice", "prompts/list", json!({"cursor": cursor}))).await;
+    let other = gate
+        .send(Ask::modern("alice", "prompts/list", json!({"cursor": cursor})))
+        .await;
     assert_eq!(other.code().await, -32602, "another list");
     let mut changed = demo();
     changed.limits.page_items = 2;
     changed.endpoints[0].rules = only_tools(&["a*"]);
     gate.proxy.apply(changed);
-    assert_eq!(list(&gate, Some(&cursor)).await["error"]["code"], -32602, "a list that has changed");
+    assert_eq!(
+        list(&gate, Some(&cursor)).await["error"]["code"],
+        -32602,
+        "a list that has changed"
+    );
 }
 
 #[tokio::test]
@@ -52,18 +73,30 @@ async fn colliding_names_lead_to_their_servers() {
     };
     let (one, two) = (Fake::start(answer("one")).await, Fake::start(answer("two")).await);
     let gate = Gate::new(config(
-        vec![http("a", one.at, Protocol::Legacy), http("bb", two.at, Protocol::Legacy)],
+        vec![
+            http("a", one.at, Protocol::Legacy),
+            http("bb", two.at, Protocol::Legacy),
+        ],
         vec![profile("default", &["a", "bb"])],
     ));
     let all = list(&gate, None).await;
     assert_eq!(names(&all), ["a__search", "one", "bb__search", "two"]);
-    let call = |tool: &str| gate.send(Ask::modern("alice", "tools/call", json!({"name": tool, "arguments": {"n": 1.50}})));
+    let call = |tool: &str| {
+        gate.send(Ask::modern(
+            "alice",
+            "tools/call",
+            json!({"name": tool, "arguments": {"n": 1.50}}),
+        ))
+    };
     for (tool, said) in [("a__search", "one"), ("bb__search", "two"), ("two", "two")] {
         let value = call(tool).await.json().await;
         assert_eq!(value["result"]["content"][0]["text"], said, "{tool}");
     }
     let came = one.came("tools/call");
-    assert_eq!(came[0].message["params"]["name"], "search", "hm_10: the server's own name");
+    assert_eq!(
+        came[0].message["params"]["name"], "search",
+        "hm_10: the server's own name"
+    );
     assert_eq!(call("search").await.code().await, -32602);
 }
 
@@ -71,7 +104,10 @@ async fn colliding_names_lead_to_their_servers() {
 async fn p_110_a_dead_server_does_not_hold_up_the_others() {
     let dead: SocketAddr = "127.0.0.1:9".parse().expect("an address");
     let gate = Gate::new(config(
-        vec![server("demo", Transport::Demo), http("dead", dead, Protocol::Auto)],
+        vec![
+            server("demo", Transport::Demo),
+            http("dead", dead, Protocol::Auto),
+        ],
         vec![profile("default", &["demo", "dead"])],
     ));
     let value = list(&gate, None).await;

@@ -27,7 +27,8 @@ use serde_json::{Value, json};
 use self::support::{Counting, Hand, Keys, Trail, Wax};
 use crate::metrics::Metrics;
 use crate::spec::{
-    EndpointKind, EndpointSpec, Naming, Protocol, ProxyConfig, ProxyLimits, ServerLimits, ServerSpec, Transport,
+    EndpointKind, EndpointSpec, Naming, Protocol, ProxyConfig, ProxyLimits, ServerLimits, ServerSpec,
+    Transport,
 };
 use crate::upstream::{Launcher, UpstreamDeps, Upstreams};
 use crate::{Proxy, ProxyDeps};
@@ -239,7 +240,9 @@ impl Ask {
         meta["io.modelcontextprotocol/clientCapabilities"] = capabilities;
         params["_meta"] = meta;
         let target = params.get("name").or(params.get("uri")).and_then(Value::as_str);
-        let target = target.filter(|_| method != "completion/complete").map(str::to_owned);
+        let target = target
+            .filter(|_| method != "completion/complete")
+            .map(str::to_owned);
         let body = json!({"jsonrpc": "2.0", "id": "m1", "method": method, "params": params});
         let ask = Self::post(who, body.to_string())
             .with("mcp-protocol-version", "2026-07-28")
@@ -301,7 +304,9 @@ impl Answer {
     /// The code of the error that it is.
     async fn code(self) -> i64 {
         let value = self.json().await;
-        value["error"]["code"].as_i64().unwrap_or_else(|| panic!("no error: {value}"))
+        value["error"]["code"]
+            .as_i64()
+            .unwrap_or_else(|| panic!("no error: {value}"))
     }
 
     /// The next event of a stream; comments are not events. `None` at the end.

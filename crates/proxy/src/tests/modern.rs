@@ -5,7 +5,11 @@ use serde_json::json;
 use super::*;
 
 fn echo() -> Ask {
-    Ask::modern("alice", "tools/call", json!({"name": "echo", "arguments": {"text": "hello"}}))
+    Ask::modern(
+        "alice",
+        "tools/call",
+        json!({"name": "echo", "arguments": {"text": "hello"}}),
+    )
 }
 
 #[tokio::test]
@@ -13,16 +17,36 @@ async fn p_14_to_p_21_headers_and_body_must_agree() {
     let gate = Gate::new(demo());
     let rows: Vec<(&str, Ask, u16, i64)> = vec![
         ("p_10", echo().without("mcp-protocol-version"), 400, -32020),
-        ("p_11 hm_04", echo().with("mcp-protocol-version", "2025-11-25"), 400, -32020),
-        ("p_12", echo().with("mcp-protocol-version", "2031-01-01"), 400, -32022),
+        (
+            "p_11 hm_04",
+            echo().with("mcp-protocol-version", "2025-11-25"),
+            400,
+            -32020,
+        ),
+        (
+            "p_12",
+            echo().with("mcp-protocol-version", "2031-01-01"),
+            400,
+            -32022,
+        ),
         ("p_14 hm_03", echo().without("mcp-method"), 400, -32020),
         ("p_14 hm_01", echo().with("mcp-method", "tools/list"), 400, -32020),
         ("p_14 case", echo().with("mcp-method", "Tools/call"), 400, -32020),
         ("p_15 hm_03", echo().without("mcp-name"), 400, -32020),
         ("p_15 hm_02", echo().with("mcp-name", "add"), 400, -32020),
-        ("p_17 hm_06", echo().with("mcp-name", "=?base64?ZWNo!bw==?="), 400, -32020),
+        (
+            "p_17 hm_06",
+            echo().with("mcp-name", "=?base64?ZWNo!bw==?="),
+            400,
+            -32020,
+        ),
         ("p_21 hm_07", echo().and("mcp-name", "echo"), 400, -32020),
-        ("p_21 hm_07", echo().and("mcp-protocol-version", "2026-07-28"), 400, -32020),
+        (
+            "p_21 hm_07",
+            echo().and("mcp-protocol-version", "2026-07-28"),
+            400,
+            -32020,
+        ),
     ];
     for (id, ask, status, code) in rows {
         let answer = gate.send(ask).await;
@@ -39,7 +63,11 @@ async fn p_14_to_p_21_headers_and_body_must_agree() {
 #[tokio::test]
 async fn p_12_an_unknown_version_is_answered_with_those_that_are_spoken() {
     let gate = Gate::new(demo());
-    let value = gate.send(echo().with("mcp-protocol-version", "nonsense")).await.json().await;
+    let value = gate
+        .send(echo().with("mcp-protocol-version", "nonsense"))
+        .await
+        .json()
+        .await;
     assert_eq!(value["error"]["data"]["requested"], "nonsense");
     assert_eq!(value["error"]["data"]["supported"][0], "2026-07-28");
 }
@@ -64,8 +92,17 @@ async fn p_13_what_meta_must_have() {
 #[tokio::test]
 async fn p_22_jr_10_unknown_methods_are_not_found() {
     let gate = Gate::new(demo());
-    for method in ["foo/bar", "ping", "logging/setLevel", "resources/subscribe", "tasks/get", "notifications/progress"] {
-        let answer = gate.send(Ask::modern("alice", method, json!({"taskId": "t"})).with("mcp-name", "t")).await;
+    for method in [
+        "foo/bar",
+        "ping",
+        "logging/setLevel",
+        "resources/subscribe",
+        "tasks/get",
+        "notifications/progress",
+    ] {
+        let answer = gate
+            .send(Ask::modern("alice", method, json!({"taskId": "t"})).with("mcp-name", "t"))
+            .await;
         assert_eq!(answer.status, 404, "{method}");
         assert_eq!(answer.code().await, -32601, "{method}");
     }
@@ -92,7 +129,11 @@ async fn p_26_notifications_are_accepted_and_never_answered() {
 async fn p_24_a_stray_session_id_is_ignored() {
     let gate = Gate::new(demo());
     let answer = gate
-        .send(echo().with("mcp-session-id", "nonsense").with("last-event-id", "7"))
+        .send(
+            echo()
+                .with("mcp-session-id", "nonsense")
+                .with("last-event-id", "7"),
+        )
         .await;
     assert_eq!((answer.status, answer.header("mcp-session-id")), (200, None));
 }
@@ -105,7 +146,13 @@ async fn a_call_is_carried_out_and_recorded() {
     assert_eq!(value["result"]["resultType"], "complete");
     assert_eq!(value["result"]["content"][0]["text"], "hello");
     let events = gate.trail.events();
-    assert_eq!(gate.trail.outcomes(), [sallyport_core::audit::Outcome::Started, sallyport_core::audit::Outcome::Ok]);
+    assert_eq!(
+        gate.trail.outcomes(),
+        [
+            sallyport_core::audit::Outcome::Started,
+            sallyport_core::audit::Outcome::Ok
+        ]
+    );
     assert_eq!(events[1].target.as_deref(), Some("echo"));
     assert_eq!(events[1].server.as_ref().map(|s| s.as_str()), Some("demo"));
     assert_eq!(events[1].profile.as_ref().map(|p| p.as_str()), Some("default"));
@@ -126,7 +173,10 @@ async fn p_30_progress_and_the_response_come_as_events() {
     assert_eq!(first["method"], "notifications/progress");
     assert_eq!(first["params"]["progressToken"], 7);
     let last = answer.last().await;
-    assert_eq!((&last["id"], &last["result"]["resultType"]), (&json!("m1"), &json!("complete")));
+    assert_eq!(
+        (&last["id"], &last["result"]["resultType"]),
+        (&json!("m1"), &json!("complete"))
+    );
 }
 
 #[tokio::test]
@@ -139,7 +189,10 @@ async fn p_31_a_client_that_leaves_cancels() {
     );
     let answer = gate.send(ask).await;
     drop(answer);
-    assert_eq!(gate.trail.outcomes().last(), Some(&sallyport_core::audit::Outcome::Cancelled));
+    assert_eq!(
+        gate.trail.outcomes().last(),
+        Some(&sallyport_core::audit::Outcome::Cancelled)
+    );
 }
 
 #[tokio::test]
@@ -150,11 +203,21 @@ async fn is_11_unknown_and_forbidden_look_alike() {
     let ask = |tool: &str| Ask::modern("alice", "tools/call", json!({"name": tool}));
     let forbidden = gate.send(ask("add")).await.json().await;
     let unknown = gate.send(ask("nothing")).await.json().await;
-    assert_eq!(forbidden["error"], json!({"code": -32602, "message": "Unknown tool: add"}));
-    assert_eq!(unknown["error"], json!({"code": -32602, "message": "Unknown tool: nothing"}));
+    assert_eq!(
+        forbidden["error"],
+        json!({"code": -32602, "message": "Unknown tool: add"})
+    );
+    assert_eq!(
+        unknown["error"],
+        json!({"code": -32602, "message": "Unknown tool: nothing"})
+    );
     let reasons: Vec<_> = gate.trail.events().into_iter().filter_map(|e| e.reason).collect();
-    assert_eq!(reasons, ["unknown", "unknown"]);
-    let list = gate.send(Ask::modern("alice", "tools/list", json!({}))).await.json().await;
+    assert_eq!(reasons, ["not shown", "not shown"]);
+    let list = gate
+        .send(Ask::modern("alice", "tools/list", json!({})))
+        .await
+        .json()
+        .await;
     assert_eq!(list["result"]["tools"].as_array().map(Vec::len), Some(1));
 }
 
@@ -162,13 +225,21 @@ async fn is_11_unknown_and_forbidden_look_alike() {
 async fn p_43_a_missing_resource_is_an_error() {
     let gate = Gate::new(demo());
     let value = gate
-        .send(Ask::modern("alice", "resources/read", json!({"uri": "demo://nowhere"})))
+        .send(Ask::modern(
+            "alice",
+            "resources/read",
+            json!({"uri": "demo://nowhere"}),
+        ))
         .await
         .json()
         .await;
     assert_eq!(value["error"]["code"], -32602);
     let climbing = gate
-        .send(Ask::modern("alice", "resources/read", json!({"uri": "demo://greeting/../x"})))
+        .send(Ask::modern(
+            "alice",
+            "resources/read",
+            json!({"uri": "demo://greeting/../x"}),
+        ))
         .await;
     assert_eq!(climbing.code().await, -32602);
 }
@@ -196,7 +267,16 @@ async fn p_142_calls_at_the_limit_and_one_past_it() {
     let running = gate.send(slow()).await;
     assert_eq!(running.status, 200);
     assert_eq!(gate.send(slow()).await.status, 429);
-    assert_eq!(gate.send(Ask::modern("bob", "tools/call", json!({"name": "echo", "arguments": {"text": "x"}}))).await.status, 200);
+    assert_eq!(
+        gate.send(Ask::modern(
+            "bob",
+            "tools/call",
+            json!({"name": "echo", "arguments": {"text": "x"}})
+        ))
+        .await
+        .status,
+        200
+    );
     drop(running);
     assert_eq!(gate.send(echo()).await.status, 200);
 }
@@ -213,16 +293,25 @@ async fn p_56_a_listener_hears_the_acknowledgement_first_and_then_changes() {
     assert!(answer.is_events());
     let first = answer.event().await.expect("the acknowledgement");
     assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
-    assert_eq!(first["params"]["notifications"], json!({"toolsListChanged": true}));
+    assert_eq!(
+        first["params"]["notifications"],
+        json!({"toolsListChanged": true})
+    );
     let mut changed = demo();
     changed.endpoints[0].rules = only_tools(&["echo"]);
     gate.proxy.apply(changed);
     let event = answer.event().await.expect("a change");
     assert_eq!(event["method"], "notifications/tools/list_changed");
-    assert_eq!(event["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], "m1");
+    assert_eq!(
+        event["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"],
+        "m1"
+    );
     gate.proxy.close_streams();
     let last = answer.last().await;
-    assert_eq!(last["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"], "m1");
+    assert_eq!(
+        last["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"],
+        "m1"
+    );
 }
 
 #[tokio::test]

@@ -5,7 +5,12 @@ use serde_json::json;
 use super::*;
 
 fn call(session: &str, tool: &str, arguments: Value) -> Ask {
-    Ask::legacy("alice", Some(session), "tools/call", json!({"name": tool, "arguments": arguments}))
+    Ask::legacy(
+        "alice",
+        Some(session),
+        "tools/call",
+        json!({"name": tool, "arguments": arguments}),
+    )
 }
 
 #[tokio::test]
@@ -17,9 +22,14 @@ async fn p_72_versions_are_negotiated() {
         ("2026-07-28", "2025-11-25"),
         ("1999-01-01", "2025-11-25"),
     ] {
-        let ask = Ask::legacy("alice", None, "initialize", json!({"protocolVersion": asked, "capabilities": {}}))
-            .with("mcp-protocol-version", asked)
-            .with("mcp-method", "initialize");
+        let ask = Ask::legacy(
+            "alice",
+            None,
+            "initialize",
+            json!({"protocolVersion": asked, "capabilities": {}}),
+        )
+        .with("mcp-protocol-version", asked)
+        .with("mcp-method", "initialize");
         let value = gate.send(ask).await.json().await;
         assert_eq!(value["result"]["protocolVersion"], answered, "{asked}");
         assert_eq!(value["result"]["serverInfo"]["name"], "sallyport");
@@ -35,9 +45,15 @@ async fn p_73_a_session_is_needed_and_found() {
     let with = |session: &str| gate.send(call(session, "echo", json!({"text": "x"})));
     assert_eq!(with(&id).await.status, 200);
     assert_eq!(with("nonsense").await.status, 404);
-    let without = gate.send(Ask::legacy("alice", None, "tools/list", json!({}))).await;
+    let without = gate
+        .send(Ask::legacy("alice", None, "tools/list", json!({})))
+        .await;
     assert_eq!(without.status, 400);
-    let pong = gate.send(Ask::legacy("alice", Some(&id), "ping", json!({}))).await.json().await;
+    let pong = gate
+        .send(Ask::legacy("alice", Some(&id), "ping", json!({})))
+        .await
+        .json()
+        .await;
     assert_eq!(pong, json!({"jsonrpc": "2.0", "id": 1, "result": {}}));
 }
 
@@ -58,7 +74,12 @@ async fn is_01_a_session_of_another_is_as_if_it_were_not_there() {
     }
     let elsewhere = Ask::legacy("alice", Some(&id), "tools/list", json!({})).at("/mcp/b");
     assert_eq!(gate.send(elsewhere).await.status, 404, "another endpoint");
-    assert_eq!(gate.send(Ask::legacy("alice", Some(&id), "tools/list", json!({}))).await.status, 200);
+    assert_eq!(
+        gate.send(Ask::legacy("alice", Some(&id), "tools/list", json!({})))
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -66,11 +87,21 @@ async fn r25_a_session_survives_a_restart_but_not_its_end() {
     let before = Gate::new(demo());
     let id = before.session("alice", json!({})).await;
     let after = Gate::new(demo());
-    assert_eq!(after.send(call(&id, "echo", json!({"text": "x"}))).await.status, 200);
-    let end = || Ask::bare("DELETE").with("authorization", "Bearer alice").with("mcp-session-id", &id);
+    assert_eq!(
+        after.send(call(&id, "echo", json!({"text": "x"}))).await.status,
+        200
+    );
+    let end = || {
+        Ask::bare("DELETE")
+            .with("authorization", "Bearer alice")
+            .with("mcp-session-id", &id)
+    };
     assert_eq!(after.send(end()).await.status, 204);
     assert_eq!(after.send(end()).await.status, 404);
-    assert_eq!(after.send(call(&id, "echo", json!({"text": "x"}))).await.status, 404);
+    assert_eq!(
+        after.send(call(&id, "echo", json!({"text": "x"}))).await.status,
+        404
+    );
 }
 
 #[tokio::test]
@@ -79,9 +110,17 @@ async fn a_session_ends_with_its_absolute_age() {
     let id = gate.session("alice", json!({})).await;
     let age = i64::try_from(ProxyLimits::default().session_absolute.as_millis()).expect("an age");
     gate.clock.0.store(1_000_000 + age, Ordering::Relaxed);
-    assert_eq!(gate.send(call(&id, "echo", json!({"text": "x"}))).await.status, 200, "at the limit");
+    assert_eq!(
+        gate.send(call(&id, "echo", json!({"text": "x"}))).await.status,
+        200,
+        "at the limit"
+    );
     gate.clock.0.store(1_000_001 + age, Ordering::Relaxed);
-    assert_eq!(gate.send(call(&id, "echo", json!({"text": "x"}))).await.status, 404, "past it");
+    assert_eq!(
+        gate.send(call(&id, "echo", json!({"text": "x"}))).await.status,
+        404,
+        "past it"
+    );
 }
 
 #[tokio::test]
@@ -96,7 +135,12 @@ async fn the_oldest_idle_session_makes_room() {
     gate.clock.0.fetch_add(1, Ordering::Relaxed);
     let third = gate.session("alice", json!({})).await;
     let busy = gate.send(Ask::get("alice", &third)).await;
-    let ask = Ask::legacy("alice", None, "initialize", json!({"protocolVersion": "2025-06-18", "capabilities": {}}));
+    let ask = Ask::legacy(
+        "alice",
+        None,
+        "initialize",
+        json!({"protocolVersion": "2025-06-18", "capabilities": {}}),
+    );
     assert_eq!(gate.send(ask).await.status, 429, "both are busy");
     drop((stream, busy));
 }
@@ -115,13 +159,26 @@ async fn p_23_the_stream_of_a_session() {
     changed.endpoints[0].rules = only_tools(&["echo"]);
     gate.proxy.apply(changed);
     let event = stream.event().await.expect("a change");
-    assert_eq!(event, json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
-    let list = gate.send(Ask::legacy("alice", Some(&id), "tools/list", json!({}))).await.json().await;
+    assert_eq!(
+        event,
+        json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
+    );
+    let list = gate
+        .send(Ask::legacy("alice", Some(&id), "tools/list", json!({})))
+        .await
+        .json()
+        .await;
     assert_eq!(list["result"]["tools"].as_array().map(Vec::len), Some(1));
     assert!(list["result"].get("ttlMs").is_none(), "p_81");
-    let end = Ask::bare("DELETE").with("authorization", "Bearer alice").with("mcp-session-id", &id);
+    let end = Ask::bare("DELETE")
+        .with("authorization", "Bearer alice")
+        .with("mcp-session-id", &id);
     assert_eq!(gate.send(end).await.status, 204);
-    assert_eq!(stream.event().await, None, "p_80: the stream ends with the session");
+    assert_eq!(
+        stream.event().await,
+        None,
+        "p_80: the stream ends with the session"
+    );
 }
 
 #[tokio::test]
@@ -142,7 +199,9 @@ async fn p_22_an_unknown_method_is_not_a_lost_session() {
     let gate = Gate::new(demo());
     let id = gate.session("alice", json!({})).await;
     for method in ["foo/bar", "server/discover", "tasks/list"] {
-        let answer = gate.send(Ask::legacy("alice", Some(&id), method, json!({}))).await;
+        let answer = gate
+            .send(Ask::legacy("alice", Some(&id), method, json!({})))
+            .await;
         assert_eq!((answer.status, answer.code().await), (200, -32601), "{method}");
     }
 }
@@ -151,7 +210,9 @@ async fn p_22_an_unknown_method_is_not_a_lost_session() {
 async fn p_75_the_version_header_of_a_session() {
     let gate = Gate::new(demo());
     let id = gate.session("alice", json!({})).await;
-    let with = |version| gate.send(Ask::legacy("alice", Some(&id), "ping", json!({})).with("mcp-protocol-version", version));
+    let with = |version| {
+        gate.send(Ask::legacy("alice", Some(&id), "ping", json!({})).with("mcp-protocol-version", version))
+    };
     assert_eq!(with("2025-06-18").await.status, 200);
     assert_eq!(with("2025-11-25").await.status, 200);
     assert_eq!(with("1999-01-01").await.status, 400);
@@ -172,7 +233,10 @@ async fn p_67_r27_late_cancels_and_stray_answers_are_let_be() {
         assert_eq!(answer.status, 202, "{body}");
         assert_eq!(answer.text().await, "");
     }
-    let outside = Ask::post("alice", json!({"jsonrpc": "2.0", "id": "x", "result": {}}).to_string());
+    let outside = Ask::post(
+        "alice",
+        json!({"jsonrpc": "2.0", "id": "x", "result": {}}).to_string(),
+    );
     assert_eq!(gate.send(outside).await.status, 400, "p_25");
 }
 
@@ -181,15 +245,23 @@ async fn a_cancelled_call_ends_without_a_response() {
     let gate = Gate::new(demo());
     let id = gate.session("alice", json!({})).await;
     let params = json!({"name": "countdown", "arguments": {"from": 9}, "_meta": {"progressToken": "t"}});
-    let mut answer = gate.send(Ask::legacy("alice", Some(&id), "tools/call", params)).await;
-    assert_eq!(answer.event().await.expect("progress")["params"]["progressToken"], "t");
+    let mut answer = gate
+        .send(Ask::legacy("alice", Some(&id), "tools/call", params))
+        .await;
+    assert_eq!(
+        answer.event().await.expect("progress")["params"]["progressToken"],
+        "t"
+    );
     let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
     let ask = Ask::post("alice", cancel.to_string()).with("mcp-session-id", &id);
     assert_eq!(gate.send(ask).await.status, 202);
     while let Some(event) = answer.event().await {
         assert_eq!(event["method"], "notifications/progress");
     }
-    assert_eq!(gate.trail.outcomes().last(), Some(&sallyport_core::audit::Outcome::Cancelled));
+    assert_eq!(
+        gate.trail.outcomes().last(),
+        Some(&sallyport_core::audit::Outcome::Cancelled)
+    );
 }
 
 #[tokio::test]
@@ -197,7 +269,10 @@ async fn p_78_a_legacy_client_that_leaves_has_not_cancelled() {
     let gate = Gate::new(demo());
     let id = gate.session("alice", json!({})).await;
     let params = json!({"name": "countdown", "arguments": {"from": 1}, "_meta": {"progressToken": "t"}});
-    drop(gate.send(Ask::legacy("alice", Some(&id), "tools/call", params)).await);
+    drop(
+        gate.send(Ask::legacy("alice", Some(&id), "tools/call", params))
+            .await,
+    );
     for _ in 0..10_000 {
         if gate.trail.outcomes().last() == Some(&sallyport_core::audit::Outcome::Ok) {
             return;
@@ -223,8 +298,17 @@ async fn p_07_batches_are_for_one_revision() {
     let params = json!({"protocolVersion": "2025-03-26", "capabilities": {}});
     let opened = gate.send(Ask::legacy("alice", None, "initialize", params)).await;
     let old = opened.header("mcp-session-id").expect("an id").to_owned();
-    let whole = gate.send(ask(&old).with("accept", "application/json")).await.json().await;
-    let mut ids: Vec<String> = whole.as_array().expect("an array").iter().map(|m| m["id"].to_string()).collect();
+    let whole = gate
+        .send(ask(&old).with("accept", "application/json"))
+        .await
+        .json()
+        .await;
+    let mut ids: Vec<String> = whole
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|m| m["id"].to_string())
+        .collect();
     ids.sort();
     assert_eq!(ids, ["\"b\"", "1"]);
     let mut events = gate.send(ask(&old)).await;
@@ -251,16 +335,35 @@ async fn prompts_resources_completion_and_levels() {
         let gate = &gate;
         async move { gate.send(ask).await.json().await }
     };
-    let prompt = ask("prompts/get", json!({"name": "explain", "arguments": {"topic": "PKCE"}})).await;
+    let prompt = ask(
+        "prompts/get",
+        json!({"name": "explain", "arguments": {"topic": "PKCE"}}),
+    )
+    .await;
     assert!(prompt["result"]["messages"].is_array());
     let read = ask("resources/read", json!({"uri": "demo://greeting/Ada"})).await;
     assert_eq!(read["result"]["contents"][0]["text"], "Hello, Ada!");
     let missing = ask("resources/read", json!({"uri": "demo://nowhere"})).await;
     assert_eq!(missing["error"]["code"], -32002);
     let reference = json!({"ref": {"type": "ref/prompt", "name": "explain"}, "argument": {"name": "topic", "value": "p"}});
-    assert_eq!(ask("completion/complete", reference).await["result"]["completion"]["values"], json!(["PKCE"]));
-    assert_eq!(ask("logging/setLevel", json!({"level": "info"})).await["result"], json!({}));
-    assert_eq!(ask("logging/setLevel", json!({"level": "loud"})).await["error"]["code"], -32602);
-    assert_eq!(ask("resources/subscribe", json!({"uri": "demo://welcome"})).await["result"], json!({}));
-    assert_eq!(ask("resources/unsubscribe", json!({"uri": "demo://welcome"})).await["result"], json!({}));
+    assert_eq!(
+        ask("completion/complete", reference).await["result"]["completion"]["values"],
+        json!(["PKCE"])
+    );
+    assert_eq!(
+        ask("logging/setLevel", json!({"level": "info"})).await["result"],
+        json!({})
+    );
+    assert_eq!(
+        ask("logging/setLevel", json!({"level": "loud"})).await["error"]["code"],
+        -32602
+    );
+    assert_eq!(
+        ask("resources/subscribe", json!({"uri": "demo://welcome"})).await["result"],
+        json!({})
+    );
+    assert_eq!(
+        ask("resources/unsubscribe", json!({"uri": "demo://welcome"})).await["result"],
+        json!({})
+    );
 }

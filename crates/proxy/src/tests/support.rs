@@ -7,7 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sallyport_core::audit::{Audit, AuditUnavailable, Event, Outcome, Pending};
 use sallyport_core::capability::{Purpose, SealState, TokenError, VerifyToken};
-use sallyport_core::{ClientId, Clock, GrantId, Principal, Random, Resource, ScopeSet, Timestamp, TokenId, UserId};
+use sallyport_core::{
+    ClientId, Clock, GrantId, Principal, Random, Resource, ScopeSet, Timestamp, TokenId, UserId,
+};
 
 use crate::metrics::Metrics;
 use crate::record::Books;

@@ -21,17 +21,28 @@ pub(crate) struct Pace {
 
 /// The questions of one call that wait for the client's answer.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Questions(Arc<AtomicUsize>);
+pub(crate) struct Questions(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    open: AtomicUsize,
+    ended: AtomicUsize,
+}
 
 impl Questions {
     /// One more, until the value is dropped.
     pub(crate) fn open(&self) -> OpenQuestion {
-        self.0.fetch_add(1, Ordering::AcqRel);
+        self.0.open.fetch_add(1, Ordering::AcqRel);
         OpenQuestion(self.clone())
     }
 
     fn any(&self) -> bool {
-        self.0.load(Ordering::Acquire) > 0
+        self.0.open.load(Ordering::Acquire) > 0
+    }
+
+    /// How many have ended.
+    fn ended(&self) -> usize {
+        self.0.ended.load(Ordering::Acquire)
     }
 }
 
@@ -41,7 +52,9 @@ pub(crate) struct OpenQuestion(Questions);
 
 impl Drop for OpenQuestion {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::AcqRel);
+        let counts = &self.0.0;
+        counts.ended.fetch_add(1, Ordering::AcqRel);
+        counts.open.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -83,6 +96,7 @@ impl Pace {
         let mut sign = std::pin::pin!(sign);
         loop {
             let silent_until = Instant::now() + self.idle;
+            let ended = self.questions.ended();
             match timeout_at(silent_until.min(self.deadline), &mut sign).await {
                 Ok(output) => return Ok(output),
                 Err(_) if self.left().is_zero() => {
@@ -91,7 +105,9 @@ impl Pace {
                         "the call took longer than it may",
                     ));
                 }
-                Err(_) if self.questions.any() => {}
+                // Nor was it while one waited whose call nobody read meanwhile: from its answer on the server has its
+                // whole time again.
+                Err(_) if self.questions.any() || self.questions.ended() != ended => {}
                 Err(_) => {
                     return Err(Fault::upstream("wait for the answer", "the server is silent"));
                 }
@@ -129,5 +145,20 @@ mod tests {
         let _open = pace.questions().open();
         assert!(pace.wait(pending::<()>()).await.is_err());
         assert_eq!(began.elapsed().as_secs(), 600);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p_97_an_answer_that_took_long_excuses_the_silence_before_it() {
+        let pace = Pace::start(&limits());
+        let open = pace.questions().open();
+        let mut waiting = Box::pin(pace.wait(pending::<()>()));
+        let a_moment = Duration::from_millis(50);
+        assert!(tokio::time::timeout(a_moment, &mut waiting).await.is_err());
+        // The call is parked: nobody reads it until the client has answered.
+        tokio::time::advance(Duration::from_secs(300)).await;
+        drop(open);
+        assert!(tokio::time::timeout(a_moment, &mut waiting).await.is_err(), "it goes on");
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(waiting.await.is_err(), "from the answer on the server has its time, and no more");
     }
 }

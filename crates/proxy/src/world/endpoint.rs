@@ -92,6 +92,11 @@ impl Endpoint {
         self.parts.profile.as_ref()
     }
 
+    /// Its servers, in the operator's order.
+    pub(crate) fn servers(&self) -> &[ServerName] {
+        &self.parts.servers
+    }
+
     /// Whether it shows one server only: then nothing is renamed.
     pub(crate) fn is_of_one(&self) -> bool {
         self.parts.servers.len() < 2

@@ -2,7 +2,7 @@
 
 use axum::http::HeaderMap;
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::response::{IntoResponse as _, Response};
 
 const STYLE: &str = include_str!("../assets/style.css");
@@ -29,8 +29,7 @@ fn asset(headers: &HeaderMap, media_type: &'static str, text: &'static str) -> R
     if same {
         return (StatusCode::NOT_MODIFIED, common).into_response();
     }
-    let fixed = [(CONTENT_TYPE, media_type), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
-    (StatusCode::OK, common, fixed, text).into_response()
+    (StatusCode::OK, common, [(CONTENT_TYPE, media_type)], text).into_response()
 }
 
 /// FNV-1a: tells versions apart, protects nothing.

@@ -60,10 +60,20 @@ pub(crate) async fn post(
         .answered
         .of(&transaction.nonce, context.now, context.settings.code_ttl);
     let answer = answer.ok_or(Problem::Answered)?;
-    let location = answer
-        .get_or_try_init(|| decide(&app, &context, (&transaction, &person), allowed))
-        .await?;
-    flow::see_other(location)
+    // On its own task: whoever presses twice makes the browser drop the first request, and half an answer would spoil
+    // the second.
+    let deciding = tokio::spawn(async move {
+        let parts = (&transaction, &person);
+        let decided = answer
+            .get_or_try_init(|| decide(&app, &context, parts, allowed))
+            .await;
+        decided.cloned()
+    });
+    let location = deciding.await.map_err(|error| {
+        tracing::error!(%error, "a consent was not answered");
+        Problem::Internal
+    })??;
+    flow::see_other(&location)
 }
 
 /// The page that the form belongs to, and who it was shown to.
@@ -128,11 +138,10 @@ async fn decide(
     .await?;
     if can_be_remembered(request.kind) {
         let consent = remembered(request, user.clone(), context.now);
-        app.parts
-            .store
-            .put_consent(&consent)
-            .await
-            .map_err(internal("remember the consent"))?;
+        if let Err(error) = app.parts.store.put_consent(&consent).await {
+            // The person is asked again next time; what was granted stands.
+            tracing::error!(%error, "a consent could not be remembered");
+        }
     }
     Ok(location)
 }

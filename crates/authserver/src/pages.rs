@@ -4,7 +4,6 @@ use askama::Template;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
 };
-use axum::http::header::{X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
@@ -112,13 +111,11 @@ pub(crate) fn page(status: StatusCode, template: &impl Template, leads_to: Optio
     response
 }
 
-/// The headers of everything that a browser shows or follows here. Pages add a `meta` element with the referrer policy
+/// The headers of everything that a browser shows or follows here, besides those of every answer. Pages add a `meta` element with the referrer policy
 /// `same-origin`, because browsers send `Origin: null` with the forms of a page that sends no referrer at all.
 pub(crate) fn harden(headers: &mut axum::http::HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let name = HeaderName::from_static("cross-origin-resource-policy");
     headers.insert(name, HeaderValue::from_static("same-origin"));
 }
@@ -151,7 +148,6 @@ mod tests {
             "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; \
              base-uri 'none'"
         );
-        assert_eq!(header("x-frame-options"), "DENY");
         assert_eq!(header("referrer-policy"), "no-referrer");
         assert_eq!(header("cache-control"), "no-store");
     }

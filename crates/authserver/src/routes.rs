@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::middleware::map_response;
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use sallyport_net::layers::secure;
 
 use crate::app::{App, Parts};
 use crate::problem::Problem;
@@ -37,7 +40,7 @@ pub fn router(parts: Parts) -> Router {
         )
         .route("/.well-known/jwks.json", get(wellknown::jwks))
         .route("/.well-known/security.txt", get(wellknown::security_txt))
-        .route("/.well-known/{*path}", get(wellknown::unknown))
+        .route("/.well-known/{*path}", any(wellknown::unknown))
         .route("/register", post(register::post))
         .route("/authorize", get(authorize::get).post(authorize::post))
         .route("/token", post(token::post))
@@ -50,5 +53,9 @@ pub fn router(parts: Parts) -> Router {
         .route("/assets/mark.svg", get(assets::mark))
         .route("/favicon.ico", get(assets::mark))
         .fallback(async || Problem::NotFound)
+        .layer(map_response(async |mut response: Response| {
+            secure(response.headers_mut());
+            response
+        }))
         .with_state(app)
 }

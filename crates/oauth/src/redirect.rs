@@ -154,14 +154,21 @@ pub fn csp_source(uri: &str) -> Option<String> {
     }
 }
 
-/// What a person should look at before saying yes: the host and port, or the scheme of an app.
+/// What a person should look at before saying yes: the host and port, or for an app the whole URI without its query,
+/// because many can claim a scheme (RU-12).
 #[must_use]
 pub fn destination(uri: &str) -> String {
     let Ok(url) = Url::parse(uri) else {
         return String::new();
     };
     match (url.host_str(), url.port()) {
-        _ if !matches!(url.scheme(), "http" | "https") => format!("{}://", url.scheme()),
+        _ if !matches!(url.scheme(), "http" | "https") => uri
+            .split('?')
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .take(200)
+            .collect(),
         (Some(host), Some(port)) => format!("{host}:{port}"),
         (Some(host), None) => host.to_owned(),
         (None, _) => String::new(),

@@ -178,7 +178,7 @@ fn the_page_names_and_admits_exactly_the_destination() {
             "claude.ai",
         ),
         ("https://c.test:8443/cb;x", "https://c.test:8443", "c.test:8443"),
-        ("cursor://a.b/cb", "cursor:", "cursor://"),
+        ("cursor://a.b/cb?x=1", "cursor:", "cursor://a.b/cb"),
     ];
     for (uri, source, shown) in cases {
         assert_eq!(csp_source(uri).as_deref(), Some(source), "{uri}");

@@ -1,0 +1,23 @@
+//! The authorization server as its clients, people and attackers meet it: the whole router, the real store and vault,
+//! requests in memory.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: what is not as expected fails the test"
+)]
+
+mod authorize;
+mod browser;
+mod clients;
+mod consent;
+mod discovery;
+mod login;
+mod redirects;
+mod refresh;
+mod registration;
+mod remembered;
+mod setup;
+mod throttle;
+mod token;
+mod world;

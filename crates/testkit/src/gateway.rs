@@ -1,0 +1,147 @@
+//! A gateway in this process, with a clock that stands still.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sallyport::base;
+use sallyport::config::{Adjustments, Location};
+use sallyport::{Gateway, Overrides, Source};
+use sallyport_core::capability::Passwords as _;
+use sallyport_core::{Clock as _, Secret, UserId};
+use sallyport_oauth::model::User;
+use sallyport_proxy::upstream::Launcher;
+use sallyport_store::{Store, StoreOptions};
+use sallyport_vault::SystemRandom;
+use sallyport_vault::password::Argon2id;
+
+use crate::clock::ManualClock;
+use crate::front::{Front, PASSWORD};
+use crate::process::program;
+
+/// A gateway whose time is the test's.
+pub struct TestGateway {
+    front: Front,
+    clock: ManualClock,
+    gateway: Gateway,
+    folder: tempfile::TempDir,
+}
+
+impl Deref for TestGateway {
+    type Target = Front;
+
+    fn deref(&self) -> &Front {
+        &self.front
+    }
+}
+
+impl TestGateway {
+    /// Starts a gateway with `more` (YAML) added to a configuration of free ports and an empty data directory.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start(more: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("sallyport.yaml");
+        let data = folder.path().join("data");
+        let text = format!(
+            "listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\ndata_dir: {}\n{more}",
+            data.display()
+        );
+        std::fs::write(&file, text)?;
+        let source = Source {
+            location: Location::find(Some(file), BTreeMap::new()),
+            adjust: Adjustments::default(),
+        };
+        let config = base::load(&source.location, &source.adjust).await?;
+        let clock = ManualClock::default();
+        let overrides = Overrides {
+            clock: Arc::new(clock.clone()),
+            launcher: Some(launcher()?),
+            source: Some(source),
+            ..Overrides::default()
+        };
+        let gateway = Gateway::start(config, overrides).await?;
+        Ok(Self {
+            front: Front::new(gateway.addr()),
+            clock,
+            gateway,
+            folder,
+        })
+    }
+
+    /// The clock that everything in the gateway reads.
+    #[must_use]
+    pub fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    /// Moves the clock forward.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// The gateway itself.
+    #[must_use]
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// The one-time link with which the first administrator makes an account.
+    ///
+    /// # Errors
+    /// When there is an administrator.
+    pub fn setup_link(&self) -> anyhow::Result<String> {
+        let link = self.gateway.setup_link().context("there is an administrator")?;
+        Ok(link.expose().clone())
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Another handle of the gateway's store, as a command has it.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub async fn store(&self) -> anyhow::Result<Store> {
+        Ok(Store::open(&self.data_dir(), StoreOptions::default()).await?)
+    }
+
+    /// Makes an account with [`PASSWORD`].
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub async fn add_user(&self, name: &str, admin: bool) -> anyhow::Result<UserId> {
+        let random = Arc::new(SystemRandom);
+        let user = User {
+            id: UserId::generate(&*random),
+            name: name.to_owned(),
+            admin,
+            password: Argon2id::new(random)?.hash(&Secret::new(PASSWORD.to_owned()))?,
+            created: self.clock.now(),
+        };
+        let store = self.store().await?;
+        store.create_user(&user).await?;
+        store.close().await;
+        Ok(user.id)
+    }
+
+    /// Stops it as an operator would.
+    pub async fn shutdown(self) {
+        self.gateway.shutdown().await;
+    }
+}
+
+/// Children are guarded by the built program; the test's own has no verb for that.
+fn launcher() -> anyhow::Result<Launcher> {
+    let mut command = sallyport::child::guard_command();
+    let own = command.first_mut().context("the guard is a program")?;
+    *own = program("sallyport")?.into();
+    Ok(Launcher::Guard(command))
+}

@@ -162,6 +162,8 @@ impl Upstreams {
             tasks.spawn(upstream.sweep());
         }
         for upstream in removed {
+            // From now on it opens nothing new.
+            upstream.ground.closing.cancel();
             self.deps
                 .control
                 .spawn(async move { upstream.close(REMOVAL_GRACE).await });

@@ -1,1 +1,10 @@
+//! The upstreams against real parts: HTTP servers on loopback and child processes.
 
+mod fake;
+mod http_attacks;
+mod http_legacy;
+mod http_modern;
+mod manage;
+mod stdio_attacks;
+mod stdio_calls;
+mod support;

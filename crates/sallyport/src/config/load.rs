@@ -1,6 +1,7 @@
 //! From the operator's file to a configuration that holds, or to everything that is wrong with it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +48,7 @@ pub struct Draft {
     root: Root,
     data_dir: PathBuf,
     file: Option<PathBuf>,
+    print: Option<u64>,
     notes: Vec<String>,
     problems: Collector,
 }
@@ -60,6 +62,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The file that it came from.
     pub file: Option<PathBuf>,
+    /// Tells whether the file has changed since it was read; nothing more.
+    pub(crate) print: Option<u64>,
     /// What deserves a word at start.
     pub notes: Vec<String>,
 }
@@ -87,7 +91,11 @@ impl Location {
         };
         let name = path.display().to_string();
         match read_file(path) {
-            Ok(text) => self.parse(&text, &name, adjust),
+            Ok(text) => {
+                let mut draft = self.parse(&text, &name, adjust);
+                draft.print = Some(print(text.as_bytes()));
+                draft
+            }
             Err(why) => self.draft(Err(why), &name, adjust),
         }
     }
@@ -125,6 +133,7 @@ impl Location {
             data_dir: PathBuf::new(),
             root,
             file: self.file.clone(),
+            print: None,
             notes,
             problems,
         };
@@ -260,6 +269,7 @@ impl Draft {
             root: self.root,
             data_dir: self.data_dir,
             file: self.file,
+            print: self.print,
             notes,
         })
     }
@@ -289,6 +299,13 @@ pub fn parse_server(name: &str, json: &str) -> Result<Server, Problems> {
     } else {
         Err(problems)
     }
+}
+
+/// A number that changes with the content of a file. Nobody is kept from making two files with the same one.
+pub(crate) fn print(content: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// `mcpServers` is another name of `servers`.

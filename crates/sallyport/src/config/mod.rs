@@ -22,6 +22,7 @@ mod tests;
 pub mod tree;
 pub mod value;
 
+pub(crate) use load::print;
 pub use load::{Adjustments, Config, Draft, Location, parse_server};
 pub use problem::{Problem, Problems};
 pub use show::{schema, yaml};

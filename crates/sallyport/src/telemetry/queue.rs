@@ -4,8 +4,8 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -46,9 +46,17 @@ impl Queue {
     /// Waits until what was logged so far is written, at most a second.
     pub(super) fn flush(&self) {
         let (done, wait) = sync_channel(1);
-        if self.sender.try_send(Message::Flush(done)).is_ok() {
-            let _ = wait.recv_timeout(LAST);
+        let deadline = Instant::now() + LAST;
+        let mut message = Message::Flush(done);
+        // There may be no room at the moment.
+        while let Err(TrySendError::Full(back)) = self.sender.try_send(message) {
+            if Instant::now() > deadline {
+                return;
+            }
+            message = back;
+            std::thread::sleep(Duration::from_millis(1));
         }
+        let _ = wait.recv_timeout(LAST);
     }
 }
 

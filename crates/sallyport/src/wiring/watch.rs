@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::gateway::Source;
 use super::live::Live;
 use crate::base::load;
-use crate::config::{Config, Problems};
+use crate::config::{Config, Problems, print};
 
-/// Editors and deployments write in several steps: the file is read once it was quiet for this long.
+/// Editors and deployments write in several steps: the file is read this long after the first.
 const QUIET: Duration = Duration::from_millis(200);
 /// How often what has ended is removed.
 const SWEEP: Duration = Duration::from_secs(600);
@@ -36,7 +36,9 @@ pub(super) async fn watch(
     let _watcher = source
         .as_ref()
         .and_then(|source| watcher(source, touched.clone()));
-    let mut last = source.as_ref().and_then(content);
+    let mut last = live.config.load().print;
+    // It may have changed between the start and now.
+    let mut quiet = Some(Instant::now());
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -49,8 +51,9 @@ pub(super) async fn watch(
                 // Nobody may be waiting any more.
                 let _ = ask.send(outcome);
             }
-            Some(()) = file.recv() => {
-                while timeout(QUIET, file.recv()).await.is_ok() {}
+            Some(()) = file.recv() => quiet = quiet.or(Some(Instant::now() + QUIET)),
+            () = at(quiet) => {
+                quiet = None;
                 let Some(source) = &source else { continue };
                 let now = content(source);
                 if now != last {
@@ -63,16 +66,27 @@ pub(super) async fn watch(
     }
 }
 
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// An empty file is the middle of a write, never a wish for defaults (CF-03).
 async fn read(source: &Source) -> Result<Config, Problems> {
-    if content(source).is_some_and(|content| content.trim_ascii().is_empty()) {
+    if bytes(source).is_some_and(|bytes| bytes.trim_ascii().is_empty()) {
         let name = source.location.file.as_deref().unwrap_or(Path::new(""));
         return Err(Problems::empty_file(&name.display().to_string()));
     }
     load(&source.location, &source.adjust).await
 }
 
-fn content(source: &Source) -> Option<Vec<u8>> {
+fn content(source: &Source) -> Option<u64> {
+    bytes(source).map(|bytes| print(&bytes))
+}
+
+fn bytes(source: &Source) -> Option<Vec<u8>> {
     std::fs::read(source.location.file.as_ref()?).ok()
 }
 
@@ -84,9 +98,15 @@ fn watcher(source: &Source, touched: mpsc::Sender<()>) -> Option<RecommendedWatc
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
+    let name = file.file_name()?.to_owned();
+    // Mounted configuration is a link through `..data`, which is what changes then.
+    let ours = move |path: &PathBuf| {
+        path.file_name()
+            .is_some_and(|n| n == name || n.as_encoded_bytes().starts_with(b".."))
+    };
     let made = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Reading the file is an event too.
-        if event.is_ok_and(|event| !event.kind.is_access()) {
+        if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(&ours)) {
             // A full channel says the same already.
             let _ = touched.try_send(());
         }

@@ -1,5 +1,5 @@
 //! The MCP data path: what a client sends is authenticated, parsed, routed, decided, built anew and sent to the server
-//! behind; what the server answers goes back in the client's revision. [`call`] is the list of the steps.
+//! behind; what the server answers goes back in the client's revision. `call.rs` is the list of the steps: read it first.
 #![forbid(unsafe_code)]
 
 mod ask;

@@ -13,7 +13,9 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
 use sallyport_mcp::error::INVALID_REQUEST;
-use sallyport_mcp::jsonrpc::{self, Envelope, Kind, Limits, ScanError};
+use sallyport_mcp::jsonrpc::{self, Envelope, Key, Kind, Limits, ScanError};
+use sallyport_mcp::meta;
+use sallyport_mcp::method::Method;
 use sallyport_mcp::mirror::{self, HeaderField};
 use sallyport_mcp::revision::{Era, Revision};
 use sallyport_net::{BodyError, Inbound, Response};
@@ -73,8 +75,17 @@ fn era_of(version: HeaderField<'_>, envelope: &Envelope<'_>) -> Era {
         HeaderField::Missing => false,
         HeaderField::Repeated => true,
     };
-    let opens = envelope.kind == Kind::Response || envelope.called() == sallyport_mcp::Method::Initialize;
-    if unknown && !opens {
+    if envelope.kind == Kind::Request && envelope.called() == Method::Initialize {
+        let params = envelope.params.as_ref();
+        let asks = params.is_some_and(|params| params.text(Key::ProtocolVersion).is_some());
+        // What asks for no version but names a modern one in `_meta` opens nothing: the method is gone in that era.
+        return if asks || !meta::is_modern(envelope) {
+            Era::Legacy
+        } else {
+            Era::Modern
+        };
+    }
+    if unknown && envelope.kind != Kind::Response {
         return Era::Modern;
     }
     mirror::classify(version, envelope)
@@ -166,6 +177,7 @@ mod tests {
         let modern = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{{META}}}}}"#);
         let initialize =
             r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2026-07-28"}}"#;
+        let removed = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{{{META}}}}}"#);
         let response = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
         for (version, message, expected) in [
             (None, list, Era::Legacy),
@@ -179,6 +191,7 @@ mod tests {
             (None, initialize, Era::Legacy),
             (Some("2026-07-28"), initialize, Era::Legacy),
             (Some("nonsense"), initialize, Era::Legacy),
+            (Some("2026-07-28"), removed.as_str(), Era::Modern),
             (Some("2025-11-25"), response, Era::Legacy),
             (None, response, Era::Legacy),
         ] {

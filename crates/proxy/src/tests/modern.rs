@@ -94,6 +94,7 @@ async fn p_22_jr_10_unknown_methods_are_not_found() {
     let gate = Gate::new(demo());
     for method in [
         "foo/bar",
+        "initialize",
         "ping",
         "logging/setLevel",
         "resources/subscribe",

@@ -367,3 +367,40 @@ async fn prompts_resources_completion_and_levels() {
         json!({})
     );
 }
+
+#[tokio::test]
+async fn an_idle_session_leaves_memory_and_comes_back_by_its_id() {
+    let gate = Gate::new(demo());
+    let id = gate.session("alice", json!({})).await;
+    let limits = ProxyLimits::default();
+    let idle = i64::try_from(limits.session_idle.as_millis()).expect("a time");
+    let in_memory = || {
+        let mut count = 0;
+        gate.proxy.sessions.each(|_| count += 1);
+        count
+    };
+    gate.clock.0.store(1_000_000 + idle, Ordering::Relaxed);
+    gate.proxy.sessions.sweep(&limits);
+    assert_eq!(in_memory(), 1, "at the limit");
+    gate.clock.0.store(1_000_001 + idle, Ordering::Relaxed);
+    gate.proxy.sessions.sweep(&limits);
+    assert_eq!(in_memory(), 0, "past it");
+    assert_eq!(
+        gate.send(call(&id, "echo", json!({"text": "x"}))).await.status,
+        200
+    );
+    assert_eq!(in_memory(), 1);
+}
+
+#[tokio::test]
+async fn jr_14_one_id_twice_in_flight_gets_two_answers() {
+    let gate = Gate::new(demo());
+    let id = gate.session("alice", json!({})).await;
+    let (one, two) = tokio::join!(
+        gate.send(call(&id, "echo", json!({"text": "one"}))),
+        gate.send(call(&id, "echo", json!({"text": "two"})))
+    );
+    for (answer, text) in [(one, "one"), (two, "two")] {
+        assert_eq!(answer.json().await["result"]["content"][0]["text"], text);
+    }
+}

@@ -157,8 +157,14 @@ mod tests {
         // The call is parked: nobody reads it until the client has answered.
         tokio::time::advance(Duration::from_secs(300)).await;
         drop(open);
-        assert!(tokio::time::timeout(a_moment, &mut waiting).await.is_err(), "it goes on");
+        assert!(
+            tokio::time::timeout(a_moment, &mut waiting).await.is_err(),
+            "it goes on"
+        );
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert!(waiting.await.is_err(), "from the answer on the server has its time, and no more");
+        assert!(
+            waiting.await.is_err(),
+            "from the answer on the server has its time, and no more"
+        );
     }
 }

@@ -4,6 +4,7 @@
 mod bridge;
 mod doors;
 mod fake;
+mod inflight;
 mod lists;
 mod modern;
 mod sessions;

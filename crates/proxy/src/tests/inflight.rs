@@ -1,0 +1,135 @@
+//! Requests of a legacy session on their way: cancelled, left, repeated, in batches.
+
+use serde_json::json;
+
+use super::*;
+
+fn call(session: &str, tool: &str, arguments: Value) -> Ask {
+    Ask::legacy(
+        "alice",
+        Some(session),
+        "tools/call",
+        json!({"name": tool, "arguments": arguments}),
+    )
+}
+
+#[tokio::test]
+async fn p_67_r27_late_cancels_and_stray_answers_are_let_be() {
+    let gate = Gate::new(demo());
+    let id = gate.session("alice", json!({})).await;
+    for body in [
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 99}}),
+        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        json!({"jsonrpc": "2.0", "id": "unheard of", "result": {}}),
+        json!({"jsonrpc": "2.0", "id": "unheard of", "error": {"code": 1, "message": "m"}}),
+    ] {
+        let ask = Ask::post("alice", body.to_string()).with("mcp-session-id", &id);
+        let answer = gate.send(ask).await;
+        assert_eq!(answer.status, 202, "{body}");
+        assert_eq!(answer.text().await, "");
+    }
+    let outside = Ask::post(
+        "alice",
+        json!({"jsonrpc": "2.0", "id": "x", "result": {}}).to_string(),
+    );
+    assert_eq!(gate.send(outside).await.status, 400, "p_25");
+}
+
+#[tokio::test]
+async fn a_cancelled_call_ends_without_a_response() {
+    let gate = Gate::new(demo());
+    let id = gate.session("alice", json!({})).await;
+    let params = json!({"name": "countdown", "arguments": {"from": 9}, "_meta": {"progressToken": "t"}});
+    let mut answer = gate
+        .send(Ask::legacy("alice", Some(&id), "tools/call", params))
+        .await;
+    assert_eq!(
+        answer.event().await.expect("progress")["params"]["progressToken"],
+        "t"
+    );
+    let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    let ask = Ask::post("alice", cancel.to_string()).with("mcp-session-id", &id);
+    assert_eq!(gate.send(ask).await.status, 202);
+    while let Some(event) = answer.event().await {
+        assert_eq!(event["method"], "notifications/progress");
+    }
+    assert_eq!(
+        gate.trail.outcomes().last(),
+        Some(&sallyport_core::audit::Outcome::Cancelled)
+    );
+}
+
+#[tokio::test]
+async fn p_78_a_legacy_client_that_leaves_has_not_cancelled() {
+    let gate = Gate::new(demo());
+    let id = gate.session("alice", json!({})).await;
+    let params = json!({"name": "countdown", "arguments": {"from": 1}, "_meta": {"progressToken": "t"}});
+    drop(
+        gate.send(Ask::legacy("alice", Some(&id), "tools/call", params))
+            .await,
+    );
+    for _ in 0..10_000 {
+        if gate.trail.outcomes().last() == Some(&sallyport_core::audit::Outcome::Ok) {
+            return;
+        }
+        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("the call was not carried out: {:?}", gate.trail.outcomes());
+}
+
+#[tokio::test]
+async fn p_07_batches_are_for_one_revision() {
+    let gate = Gate::new(demo());
+    let batch = json!([
+        {"jsonrpc": "2.0", "id": 1, "method": "ping"},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": "b", "method": "tools/call", "params": {"name": "echo", "arguments": {"text": "x"}}},
+    ]);
+    let ask = |session: &str| Ask::post("alice", batch.to_string()).with("mcp-session-id", session);
+    let newer = gate.session("alice", json!({})).await;
+    let refused = gate.send(ask(&newer)).await;
+    assert_eq!((refused.status, refused.code().await), (400, -32600));
+    let params = json!({"protocolVersion": "2025-03-26", "capabilities": {}});
+    let opened = gate.send(Ask::legacy("alice", None, "initialize", params)).await;
+    let old = opened.header("mcp-session-id").expect("an id").to_owned();
+    let whole = gate
+        .send(ask(&old).with("accept", "application/json"))
+        .await
+        .json()
+        .await;
+    let mut ids: Vec<String> = whole
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|m| m["id"].to_string())
+        .collect();
+    ids.sort();
+    assert_eq!(ids, ["\"b\"", "1"]);
+    let mut events = gate.send(ask(&old)).await;
+    assert!(events.is_events());
+    let mut seen = 0;
+    while events.event().await.is_some() {
+        seen += 1;
+    }
+    assert_eq!(seen, 2);
+    let initialize = json!([{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}]);
+    let ask = Ask::post("alice", initialize.to_string()).with("mcp-session-id", &old);
+    assert_eq!(gate.send(ask).await.status, 400);
+    let quiet = json!([{"jsonrpc": "2.0", "method": "notifications/initialized"}]);
+    let ask = Ask::post("alice", quiet.to_string()).with("mcp-session-id", &old);
+    assert_eq!(gate.send(ask).await.status, 202);
+}
+
+#[tokio::test]
+async fn jr_14_one_id_twice_in_flight_gets_two_answers() {
+    let gate = Gate::new(demo());
+    let id = gate.session("alice", json!({})).await;
+    let (one, two) = tokio::join!(
+        gate.send(call(&id, "echo", json!({"text": "one"}))),
+        gate.send(call(&id, "echo", json!({"text": "two"})))
+    );
+    for (answer, text) in [(one, "one"), (two, "two")] {
+        assert_eq!(answer.json().await["result"]["content"][0]["text"], text);
+    }
+}

@@ -2,6 +2,7 @@
 
 use sallyport_core::ServerName;
 use sallyport_core::audit::{Action, Audit as _, Event, Outcome};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Failure;
@@ -10,6 +11,7 @@ use super::output;
 use super::verb::Run;
 use crate::base::Base;
 use crate::config::parse_server;
+use crate::config::profiles::Profile;
 use crate::config::servers::Server;
 
 pub(super) async fn add(run: &Run, args: &AddArgs) -> Result<(), Failure> {
@@ -143,14 +145,22 @@ async fn known(run: &Run) -> Result<Vec<Known>, Failure> {
     Ok(known)
 }
 
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: &'a ServerName,
+    source: &'a str,
+    #[serde(flatten)]
+    server: &'a Server,
+}
+
 impl Known {
-    fn json(&self) -> Result<Value, Failure> {
-        let mut value = serde_json::to_value(&self.server).map_err(anyhow::Error::from)?;
-        if let Some(fields) = value.as_object_mut() {
-            fields.insert("name".to_owned(), self.name.as_str().into());
-            fields.insert("source".to_owned(), self.source.as_str().into());
+    /// Everything about it, secrets hidden, in the order of the documentation.
+    fn shown(&self) -> Shown<'_> {
+        Shown {
+            name: &self.name,
+            source: &self.source,
+            server: &self.server,
         }
-        Ok(value)
     }
 
     /// What is reached, on one line, without anything that may be secret.
@@ -173,8 +183,7 @@ impl Known {
 pub(super) async fn list(run: &Run) -> Result<(), Failure> {
     let known = known(run).await?;
     if run.is_json() {
-        let servers = known.iter().map(Known::json).collect::<Result<Vec<_>, _>>()?;
-        return Ok(output::json(&servers)?);
+        return Ok(output::json(&known.iter().map(Known::shown).collect::<Vec<_>>())?);
     }
     if known.is_empty() {
         output::note(
@@ -203,11 +212,12 @@ pub(super) async fn list(run: &Run) -> Result<(), Failure> {
 pub(super) async fn get(run: &Run, name: &ServerName) -> Result<(), Failure> {
     let known = known(run).await?;
     let found = known.iter().find(|server| server.name == *name);
-    let server = found.ok_or_else(|| no_server(name))?.json()?;
+    let server = found.ok_or_else(|| no_server(name))?.shown();
     if run.is_json() {
         return Ok(output::json(&server)?);
     }
-    Ok(output::text(&crate::config::yaml(&server.to_string()))?)
+    let json = serde_json::to_string(&server).map_err(anyhow::Error::from)?;
+    Ok(output::text(&crate::config::yaml_of_what_is_set(&json))?)
 }
 
 pub(super) async fn remove(run: &Run, name: &ServerName) -> Result<(), Failure> {
@@ -227,6 +237,19 @@ pub(super) async fn remove(run: &Run, name: &ServerName) -> Result<(), Failure> 
     record(&base, name, "removed by command").await?;
     base.store.remove_server(name).await?;
     base.store.close().await;
+    let is_named = |profile: &Profile| profile.servers.iter().any(|server| server.value == name.as_str());
+    for row in base
+        .config
+        .root
+        .profiles
+        .iter()
+        .filter(|row| is_named(&row.value.value))
+    {
+        let slug = &row.key;
+        output::note(&format!(
+            "note: profile `{slug}` still names `{name}`; without it the file is refused at the next start"
+        ));
+    }
     if run.is_json() {
         return Ok(output::json(&json!({ "removed": name }))?);
     }

@@ -25,4 +25,4 @@ pub mod value;
 pub(crate) use load::print;
 pub use load::{Adjustments, Config, Draft, Location, parse_server};
 pub use problem::{Problem, Problems};
-pub use show::{schema, yaml};
+pub use show::{schema, yaml, yaml_of_what_is_set};

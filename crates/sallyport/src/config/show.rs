@@ -54,6 +54,19 @@ pub fn yaml(json: &str) -> String {
     out
 }
 
+/// The same, without the keys that hold nothing.
+#[must_use]
+pub fn yaml_of_what_is_set(json: &str) -> String {
+    let mut out = String::new();
+    if let Ok(mut node) = Node::parse(json) {
+        if let Value::Map(entries) = &mut node.value {
+            entries.retain(|entry| !entry.node.is_blank());
+        }
+        write_node(&mut out, &node, 0);
+    }
+    out
+}
+
 fn write_node(out: &mut String, node: &Node, indent: usize) {
     let pad = "  ".repeat(indent);
     match &node.value {

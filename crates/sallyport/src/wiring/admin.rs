@@ -138,7 +138,32 @@ impl Admin {
             let up = u8::from(state.status == Status::Ready);
             let _ = writeln!(out, "mcp_gateway_server_up{{server=\"{name}\"}} {up}");
         }
+        self.server_events(&mut out);
         out
+    }
+
+    /// What happened at each server: `mcp_gateway_server_crashes_total{server}` and its like.
+    fn server_events(&self, out: &mut String) {
+        let servers: Vec<_> = self
+            .live
+            .upstreams
+            .all()
+            .iter()
+            .map(|server| (server.name().clone(), server.counters().all()))
+            .collect();
+        let names = servers.first().into_iter().flat_map(|(_, counts)| counts);
+        for (place, (event, _)) in names.enumerate() {
+            let name = format!("mcp_gateway_server_{event}_total");
+            let words = event.replace('_', " ");
+            let _ = writeln!(
+                out,
+                "# HELP {name} At each server: {words}.\n# TYPE {name} counter"
+            );
+            for (server, counts) in &servers {
+                let count = counts.get(place).map_or(0, |(_, count)| *count);
+                let _ = writeln!(out, "{name}{{server=\"{server}\"}} {count}");
+            }
+        }
     }
 }
 

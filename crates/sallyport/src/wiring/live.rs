@@ -145,7 +145,10 @@ impl Live {
     fn take_over(&self, plan: Plan) {
         self.proxy.apply(plan.proxy);
         self.settings.store(Arc::new(plan.settings));
-        self.notes.store(Arc::new(plan.notes));
+        let before = self.notes.swap(Arc::new(plan.notes.clone()));
+        for note in plan.notes.iter().filter(|note| !before.contains(note)) {
+            tracing::warn!(note, "note");
+        }
     }
 
     /// Takes over a file that was read again, or says why not; then everything stays as it is.

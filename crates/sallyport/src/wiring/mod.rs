@@ -1,6 +1,7 @@
 //! The parts, put together: only here does anybody know everybody.
 
 mod admin;
+mod assemble;
 mod banner;
 mod endpoints;
 mod fleet;

@@ -1,0 +1,243 @@
+//! How the parts of a gateway are put together.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use sallyport_authserver::{Parts, router, setup_link};
+use sallyport_core::audit::{Action, Audit, Event, Outcome};
+use sallyport_net::egress::{Egress, EgressPolicy};
+use sallyport_net::{ListenOptions, Listener};
+use sallyport_proxy::upstream::{Launcher, UpstreamDeps, Upstreams};
+use sallyport_proxy::{Metrics, Proxy, ProxyDeps};
+use sallyport_vault::password::Argon2id;
+use sallyport_vault::verifier::{DEFAULT_CACHE, Verifier};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::admin::Admin;
+use super::gateway::{Gateway, Overrides};
+use super::live::{Live, doors, plan_now, run_dir};
+use super::service::Front;
+use super::watch;
+use crate::base::{Base, StartError, public_origin};
+use crate::config::Config;
+use crate::config::auth::Mode;
+use crate::{child, keys};
+
+/// Binds first, because a port in use is the commonest mistake; then opens, then connects.
+pub(super) async fn assemble(
+    config: Config,
+    overrides: Overrides,
+    control: tokio::runtime::Handle,
+) -> Result<Gateway, StartError> {
+    let front = bind(&config, config.root.listen.value.0, "worker")?;
+    let admin = bind(&config, config.root.admin_listen.value.0, "admin")?;
+    let listening = front.local_addrs();
+    let (addr, admin_addr) = (first(&front)?, first(&admin)?);
+    let base = Base::open(
+        config,
+        &overrides.environment,
+        Arc::clone(&overrides.clock),
+        Arc::clone(&overrides.random),
+    )
+    .await?;
+    let origin = public_origin(&base.config, addr);
+    let trail = Arc::new(base.trail().await?);
+    let live = Arc::new(
+        live(
+            base,
+            Wires {
+                origin,
+                listening,
+                trail,
+                overrides: &overrides,
+                control: control.clone(),
+            },
+        )
+        .await?,
+    );
+    started(&live).await?;
+    let (parts, router) = authserver(&live)?;
+    let setup = match &router {
+        Some(_) => setup_link(&parts).await?,
+        None => None,
+    };
+    let is_https = live.origin.starts_with("https://");
+    let (stop_front, stop_all) = (CancellationToken::new(), CancellationToken::new());
+    let service = Front {
+        live: Arc::clone(&live),
+        router,
+        control: control.clone(),
+        is_https,
+    };
+    let serving = StartError::io("start the threads of the listener");
+    let front = front
+        .serve(Arc::new(service), stop_front.clone())
+        .map_err(serving)?;
+    let service = Admin {
+        live: Arc::clone(&live),
+        local: admin_addr.ip().is_loopback(),
+    };
+    let serving = StartError::io("start the threads of the admin listener");
+    let admin = admin
+        .serve(Arc::new(service), stop_all.clone())
+        .map_err(serving)?;
+    let (asks, asked) = mpsc::channel(1);
+    control.spawn(watch::watch(
+        Arc::clone(&live),
+        overrides.source,
+        asked,
+        stop_all.clone(),
+    ));
+    live.ready.store(true, Ordering::Release);
+    Ok(Gateway {
+        live,
+        addr,
+        admin_addr,
+        front: Some(front),
+        admin: Some(admin),
+        stop_front,
+        stop_all,
+        asks,
+        setup,
+        runtime: None,
+    })
+}
+
+fn bind(config: &Config, addr: SocketAddr, name: &'static str) -> Result<Listener, StartError> {
+    let limits = &config.root.limits;
+    let mut options = ListenOptions::new(addr);
+    options.name = name;
+    options.header_timeout = limits.header_timeout.0;
+    options.max_connections = limits.connections;
+    options.shutdown_timeout = limits.drain.0;
+    options.unbounded_peers = config
+        .root
+        .trusted_proxies
+        .iter()
+        .map(|network| network.0)
+        .collect();
+    if name == "admin" {
+        options.workers = 1;
+        options.shutdown_timeout = Duration::from_secs(1);
+    } else if config.root.workers > 0 {
+        options.workers = config.root.workers;
+    }
+    Listener::bind(options).map_err(|error| {
+        StartError::Other(match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                format!("{addr} is in use: stop what listens there, or choose another port")
+            }
+            _ => error.to_string(),
+        })
+    })
+}
+
+fn first(listener: &Listener) -> Result<SocketAddr, StartError> {
+    let addr = listener.local_addrs().first().copied();
+    addr.ok_or_else(|| StartError::Other("the listener has no address".to_owned()))
+}
+
+/// What [`live`] is given besides the base.
+struct Wires<'a> {
+    origin: String,
+    listening: Vec<SocketAddr>,
+    trail: Arc<sallyport_store::AuditTrail>,
+    overrides: &'a Overrides,
+    control: tokio::runtime::Handle,
+}
+
+async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
+    let Wires {
+        origin,
+        listening,
+        trail,
+        overrides,
+        control,
+    } = wires;
+    let audit: Arc<dyn Audit> = trail.clone();
+    let signer = keys::ring(&base, &origin).await?.signer;
+    let verifier = Arc::new(Verifier::new(&origin, &signer.public_keys(), DEFAULT_CACHE)?);
+    let plan = plan_now(&base, &base.config, &origin).await?;
+    let metrics = Arc::new(Metrics::new());
+    let upstreams = Upstreams::start(UpstreamDeps {
+        clock: Arc::clone(&base.clock),
+        random: Arc::clone(&base.random),
+        audit: Arc::clone(&audit),
+        egress: Egress::new(EgressPolicy::default()),
+        control: control.clone(),
+        run_dir: run_dir(&base.config.data_dir)?,
+        launcher: overrides
+            .launcher
+            .clone()
+            .unwrap_or_else(|| Launcher::Guard(child::guard_command())),
+        environment: overrides.environment.all(),
+    });
+    let proxy = Proxy::new(
+        ProxyDeps {
+            verifier: verifier.clone(),
+            sealer: base.vault.clone(),
+            audit,
+            clock: Arc::clone(&base.clock),
+            random: Arc::clone(&base.random),
+            upstreams: Arc::clone(&upstreams),
+            metrics: Arc::clone(&metrics),
+            control,
+        },
+        plan.proxy,
+    );
+    Ok(Live {
+        doors: ArcSwap::from_pointee(doors(&base.config, &origin, &listening)?),
+        config: ArcSwap::from_pointee(base.config.clone()),
+        started: base.clock.now(),
+        base,
+        origin,
+        listening,
+        signer,
+        verifier,
+        upstreams,
+        proxy,
+        metrics,
+        settings: Arc::new(ArcSwap::from_pointee(plan.settings)),
+        trail,
+        ready: AtomicBool::new(false),
+        notes: ArcSwap::from_pointee(plan.notes),
+        refused: ArcSwap::default(),
+    })
+}
+
+/// The trail's first record of this run, and what other processes revoked before it.
+async fn started(live: &Live) -> Result<(), StartError> {
+    live.refresh_revoked().await?;
+    let mut event = Event::new(Action::Start, Outcome::Ok).on(env!("CARGO_PKG_VERSION"));
+    if live.config.load().root.auth.mode.value == Mode::None {
+        event = event.because("auth.mode is none");
+    }
+    let recorded = live.trail.record_durably(event).await;
+    recorded.map_err(|error| StartError::Other(error.to_string()))
+}
+
+fn authserver(live: &Arc<Live>) -> Result<(Parts, Option<axum::Router>), StartError> {
+    let metrics = Arc::clone(&live.metrics);
+    let passwords =
+        Argon2id::new(Arc::clone(&live.base.random)).map_err(|error| StartError::Other(error.to_string()))?;
+    let parts = Parts {
+        store: live.base.store.clone(),
+        signer: live.signer.clone(),
+        sealer: live.base.vault.clone(),
+        derive: live.base.vault.clone(),
+        passwords: Arc::new(passwords),
+        revoke: live.verifier.clone(),
+        audit: live.trail.clone(),
+        clock: Arc::clone(&live.base.clock),
+        random: Arc::clone(&live.base.random),
+        settings: Arc::clone(&live.settings),
+        metrics: Arc::new(move |reason| metrics.auth_failure(reason)),
+    };
+    let is_open = live.config.load().root.auth.mode.value == Mode::None;
+    let router = (!is_open).then(|| router(parts.clone()));
+    Ok((parts, router))
+}

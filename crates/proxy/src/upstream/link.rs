@@ -69,10 +69,7 @@ impl Link {
     /// A [`Fault`]. A call that may have been carried out is never sent again.
     pub async fn call(&self, worker: &Arc<Worker>, call: OutboundCall) -> Result<Reply, Fault> {
         debug_assert_eq!(call.server, self.ground.spec.name, "a permit is for one server");
-        let kept = Kept {
-            _place: Arc::new(self.ground.place()?),
-            _busy: Arc::new(self.activity.enter()),
-        };
+        let kept = Kept(Arc::new((self.ground.place()?, self.activity.enter())));
         if self.client == Era::Modern {
             return self.looked_after(self.dispatch(worker, call, kept).await);
         }
@@ -158,10 +155,9 @@ impl Link {
 
 /// What a running call holds on to.
 #[derive(Clone)]
-pub(crate) struct Kept {
-    _place: Arc<OwnedSemaphorePermit>,
-    _busy: Arc<Busy>,
-}
+pub(crate) struct Kept(
+    #[expect(dead_code, reason = "held until the call ends")] Arc<(OwnedSemaphorePermit, Busy)>,
+);
 
 /// A running call that its client can cancel.
 struct Entry {

@@ -65,8 +65,9 @@ pub use state::{Fleet, ServerState, Speaks, Status};
 /// How long the calls of a removed server may go on.
 const REMOVAL_GRACE: Duration = Duration::from_secs(10);
 
-/// How long a stop of the gateway waits for its servers: children get 2 s to end, 2 s after SIGTERM, then SIGKILL.
-const SHUTDOWN: Duration = Duration::from_secs(8);
+/// How long a stop of the gateway waits for its servers: children get 2 s to end, then their guard up to 6.5 s to end
+/// everything that they started.
+const SHUTDOWN: Duration = Duration::from_secs(10);
 
 /// The number under which the control runtime keeps its connections; data threads count from 0.
 const CONTROL_WORKER: usize = usize::MAX;
@@ -188,7 +189,7 @@ impl Upstreams {
         self.fleet.subscribe()
     }
 
-    /// Ends all sessions and processes and waits until they have ended, at most 8 s.
+    /// Ends all sessions and processes and waits until they have ended, at most 10 s.
     pub async fn shutdown(&self) {
         let servers = self.servers.swap(Arc::default());
         let closing = servers.values().map(|upstream| upstream.close(Duration::ZERO));

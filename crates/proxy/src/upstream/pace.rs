@@ -68,6 +68,15 @@ impl Pace {
         }
     }
 
+    /// A stream over HTTP that nobody waits for. After long silence it is opened anew: the other side may be gone without
+    /// a word (F-14).
+    pub(crate) fn stream() -> Self {
+        Self {
+            idle: Duration::from_secs(300),
+            ..Self::unbounded()
+        }
+    }
+
     /// A stream that nobody waits for: it may be silent, and as long as it likes.
     pub(crate) fn unbounded() -> Self {
         let long = Duration::from_secs(365 * 24 * 3600);

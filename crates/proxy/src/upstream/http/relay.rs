@@ -55,9 +55,9 @@ impl Call {
         }
     }
 
-    /// A stream of notifications: it may be silent for as long as it likes.
+    /// A stream of notifications: it may be silent for long.
     pub(super) fn without_deadline(mut self) -> Self {
-        self.pace = Pace::unbounded();
+        self.pace = Pace::stream();
         self
     }
 

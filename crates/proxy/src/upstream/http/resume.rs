@@ -111,7 +111,7 @@ impl Session {
 
     /// Reads to the end; says how long to wait before coming back.
     async fn take_all(self: &Arc<Self>, mut events: Events, last: &mut Option<Box<str>>) -> Duration {
-        let pace = Pace::unbounded();
+        let pace = Pace::stream();
         loop {
             match events.next(&pace).await {
                 Ok(Some(event)) if event.is_message() => self.take_event(&event.data),

@@ -19,7 +19,7 @@ use super::descendants::signal_all;
 use super::{CANNOT_START, Request, SELF, VERB, complain};
 
 /// After SIGTERM from the gateway, which itself decides when to kill.
-const GRACE_STOP: Duration = Duration::from_secs(5);
+const GRACE_STOP: Duration = Duration::from_secs(2);
 /// After the gateway has gone: everything has ended within two seconds.
 const GRACE_ORPHANED: Duration = Duration::from_secs(1);
 /// For what the program left behind when it ended.

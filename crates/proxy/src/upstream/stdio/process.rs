@@ -24,7 +24,7 @@ use crate::upstream::outgoing::Outgoing;
 use crate::upstream::pace::Pace;
 
 /// How long a guard may take besides.
-const GUARD: Duration = Duration::from_millis(4500);
+const GUARD: Duration = Duration::from_millis(1500);
 
 /// How long a child may take to end by itself, and again after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 #[serde(rename_all = "camelCase")]
 pub(super) struct Catalogue {
     tools: Vec<Tool>,
-    pub(super) prompts: Vec<Prompt>,
-    pub(super) resources: Vec<Resource>,
+    prompts: Vec<Prompt>,
+    resources: Vec<Resource>,
     #[serde(rename = "resourceTemplates")]
     pub(super) templates: Vec<ResourceTemplate>,
     elicitations: JsonObject,
@@ -30,8 +30,22 @@ impl Catalogue {
         self.tools.iter().find(|tool| tool.name == name).cloned()
     }
 
-    /// The fixtures and `extra` tools `tool_NNNN`.
-    pub(super) fn tools(&self, extra: usize) -> Vec<Tool> {
+    /// The prompts, and one more if the list is `longer`.
+    pub(super) fn prompts(&self, longer: bool) -> Vec<Prompt> {
+        let more = longer.then(|| Prompt::new("test_dynamic_prompt", Some("Comes and goes."), None));
+        self.prompts.iter().cloned().chain(more).collect()
+    }
+
+    /// The resources, and one more if the list is `longer`.
+    pub(super) fn resources(&self, longer: bool) -> Vec<Resource> {
+        let more = longer.then(|| Resource::new("test://dynamic-resource", "dynamic-resource"));
+        self.resources.iter().cloned().chain(more).collect()
+    }
+
+    /// The fixtures, one more if the list is `longer`, and `extra` tools `tool_NNNN`.
+    pub(super) fn tools(&self, longer: bool, extra: usize) -> Vec<Tool> {
+        let schema = JsonObject::from_iter([("type".to_owned(), json!("object"))]);
+        let dynamic = longer.then(|| Tool::new("test_dynamic_tool", "Comes and goes.", schema));
         let more = (0..extra).filter_map(|number| {
             serde_json::from_value(json!({
                 "name": format!("tool_{number:04}"),
@@ -48,7 +62,7 @@ impl Catalogue {
             }))
             .ok()
         });
-        self.tools.iter().cloned().chain(more).collect()
+        self.tools.iter().cloned().chain(dynamic).chain(more).collect()
     }
 
     /// The schema of a question by its name in `fixtures.json`.
@@ -86,7 +100,7 @@ mod tests {
     #[test]
     fn the_fixtures_can_be_read() {
         assert!(get().tools.len() > 30);
-        assert_eq!(get().tools(2).len(), get().tools.len() + 2);
+        assert_eq!(get().tools(true, 2).len(), get().tools.len() + 3);
         assert!(get().elicitation("enums").is_object());
     }
 

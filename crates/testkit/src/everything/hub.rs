@@ -19,12 +19,22 @@ pub(super) enum Change {
     Resource(String),
 }
 
+/// Which lists have one item more than at the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Longer {
+    pub(super) tools: bool,
+    pub(super) prompts: bool,
+    pub(super) resources: bool,
+}
+
 /// The shared part of a server.
 pub struct Hub {
     changes: broadcast::Sender<Change>,
     /// Legacy subscriptions: URI and session.
     watched: Mutex<Vec<(String, Peer<RoleServer>)>>,
     counts: Mutex<BTreeMap<String, u64>>,
+    /// Which lists have one item more than at the start.
+    longer: Mutex<Longer>,
     /// The key of [`Hub::seal`]; a new one for each server.
     key: RandomState,
 }
@@ -35,6 +45,7 @@ impl Default for Hub {
             changes: broadcast::channel(64).0,
             watched: Mutex::default(),
             counts: Mutex::default(),
+            longer: Mutex::default(),
             key: RandomState::new(),
         }
     }
@@ -62,12 +73,27 @@ impl Hub {
         lock(&self.counts).clone()
     }
 
+    pub(super) fn longer(&self) -> Longer {
+        *lock(&self.longer)
+    }
+
+    /// Makes the change, and tells everybody who listens.
     pub(super) fn announce(&self, change: Change) {
+        {
+            let mut longer = lock(&self.longer);
+            match change {
+                Change::Tools => longer.tools = !longer.tools,
+                Change::Prompts => longer.prompts = !longer.prompts,
+                Change::Resources => longer.resources = !longer.resources,
+                Change::Resource(_) => {}
+            }
+        }
         // Nobody listens: nothing to do.
         let _ = self.changes.send(change);
     }
 
     pub(super) fn subscribe(&self, uri: String, peer: Peer<RoleServer>) {
+        self.count("resources/subscribe");
         lock(&self.watched).push((uri, peer));
     }
 

@@ -129,7 +129,7 @@ impl ServerHandler for Everything {
         params: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = catalogue::get().tools(self.options.extra_tools);
+        let tools = catalogue::get().tools(self.hub.longer().tools, self.options.extra_tools);
         let (tools, next) = catalogue::page(&tools, params, self.options.page)?;
         let mut result = ListToolsResult::with_all_items(tools).with_ttl_ms(60_000);
         result.next_cursor = next;
@@ -150,7 +150,11 @@ impl ServerHandler for Everything {
         params: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        let (prompts, next) = catalogue::page(&catalogue::get().prompts, params, self.options.page)?;
+        let (prompts, next) = catalogue::page(
+            &catalogue::get().prompts(self.hub.longer().prompts),
+            params,
+            self.options.page,
+        )?;
         let mut result = ListPromptsResult::with_all_items(prompts).with_ttl_ms(60_000);
         result.next_cursor = next;
         Ok(result)
@@ -169,7 +173,11 @@ impl ServerHandler for Everything {
         params: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        let (resources, next) = catalogue::page(&catalogue::get().resources, params, self.options.page)?;
+        let (resources, next) = catalogue::page(
+            &catalogue::get().resources(self.hub.longer().resources),
+            params,
+            self.options.page,
+        )?;
         let mut result = ListResourcesResult::with_all_items(resources).with_ttl_ms(60_000);
         result.next_cursor = next;
         Ok(result)

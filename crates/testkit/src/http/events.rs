@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Connection;
+use super::{Connection, in_time};
 
 /// One event (WHATWG HTML §9.2.6).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,15 +63,18 @@ impl Events {
     /// The next event with data.
     ///
     /// # Errors
-    /// When the stream ends before.
+    /// When the stream ends before, or has nothing but comments for too long.
     pub async fn message(&mut self) -> anyhow::Result<Value> {
-        loop {
-            match self.next().await? {
-                Some(event) if event.data.is_empty() => {}
-                Some(event) => return Ok(event.json()),
-                None => anyhow::bail!("the stream ended without a message"),
+        in_time("the next message of a stream", async {
+            loop {
+                match self.next().await? {
+                    Some(event) if event.data.is_empty() => {}
+                    Some(event) => return Ok(event.json()),
+                    None => anyhow::bail!("the stream ended without a message"),
+                }
             }
-        }
+        })
+        .await
     }
 
     /// The connection below, after the end of the stream.

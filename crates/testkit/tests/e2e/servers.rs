@@ -111,3 +111,91 @@ async fn a_child_that_dies_is_started_again() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn a_changed_list_is_told_to_clients_of_both_eras() {
+    for era in [Era::Legacy, Era::Modern, Era::Dual] {
+        let scene = Scene::http(era).await.unwrap();
+        let mut session = scene.legacy(json!({})).await.unwrap();
+        let mut stream = session.stream().await.unwrap();
+        let mut modern = scene.modern(json!({}));
+        let mut listen = modern.listen(json!({ "toolsListChanged": true })).await.unwrap();
+        let first = listen.message().await.unwrap();
+        assert_eq!(
+            first["method"], "notifications/subscriptions/acknowledged",
+            "{era:?}"
+        );
+        modern
+            .call("test_trigger_tool_change", json!({}))
+            .await
+            .unwrap()
+            .text()
+            .unwrap();
+        for (name, events) in [("legacy", &mut stream), ("modern", &mut listen)] {
+            let note = events
+                .message()
+                .await
+                .unwrap_or_else(|error| panic!("{era:?} {name}: {error:#}"));
+            assert_eq!(
+                note["method"], "notifications/tools/list_changed",
+                "{era:?} {name}"
+            );
+        }
+        let list = session.request("tools/list", json!({})).await.unwrap();
+        assert!(
+            names(list.result().unwrap()).contains(&"test_dynamic_tool"),
+            "{era:?}"
+        );
+    }
+}
+
+/// Which clients did not hear that the resource they had subscribed to has changed.
+async fn deaf(era: Era) -> anyhow::Result<Vec<&'static str>> {
+    let uri = "test://watched-resource";
+    let scene = Scene::http(era).await?;
+    let mut session = scene.legacy(json!({})).await?;
+    let mut stream = session.stream().await?;
+    session
+        .request("resources/subscribe", json!({ "uri": uri }))
+        .await?
+        .result()?;
+    let mut modern = scene.modern(json!({}));
+    let mut listen = modern.listen(json!({ "resourceSubscriptions": [uri] })).await?;
+    listen.message().await?;
+    modern
+        .call("test_trigger_resource_change", json!({}))
+        .await?
+        .text()?;
+    let mut deaf = Vec::new();
+    for (name, events) in [("legacy", &mut stream), ("modern", &mut listen)] {
+        loop {
+            match events.message().await {
+                Ok(note) if note["method"] == "notifications/resources/updated" => {
+                    anyhow::ensure!(note["params"]["uri"] == uri, "{note}");
+                    break;
+                }
+                Ok(_) => {}
+                Err(_) => {
+                    deaf.push(name);
+                    break;
+                }
+            }
+        }
+    }
+    Ok(deaf)
+}
+
+#[tokio::test]
+async fn a_subscribed_resource_is_told_to_clients_of_a_legacy_server() {
+    assert_eq!(deaf(Era::Legacy).await.unwrap(), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn a_subscribed_resource_is_told_to_clients_of_a_modern_server() {
+    assert_eq!(deaf(Era::Modern).await.unwrap(), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn a_subscribed_resource_is_told_to_clients_of_a_server_of_both_eras() {
+    assert_eq!(deaf(Era::Dual).await.unwrap(), Vec::<&str>::new());
+}

@@ -120,4 +120,17 @@ mod tests {
         assert!(!matches(CHALLENGE, &"a".repeat(43)));
         assert!(!matches("", VERIFIER));
     }
+
+    #[test]
+    fn pk_07_a_challenge_that_is_right_almost_to_the_end_is_wrong() {
+        // How long that takes does not depend on the place: `ct_eq` looks at every byte.
+        for place in 0..CHALLENGE.len() {
+            let mut near = CHALLENGE.to_owned();
+            let other = if near[place..].starts_with('A') { "B" } else { "A" };
+            near.replace_range(place..=place, other);
+            assert!(!matches(&near, VERIFIER), "{place}");
+            assert!(!matches(&CHALLENGE[..place], VERIFIER), "{place}");
+        }
+        assert!(matches(CHALLENGE, VERIFIER));
+    }
 }

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sallyport::base;
-use sallyport::config::{Adjustments, Location};
+use sallyport::base::{self, Base};
+use sallyport::config::{Adjustments, Config, Location};
+use sallyport::environment::Environment;
+use sallyport::keys;
 use sallyport::{Gateway, Overrides, Source};
 use sallyport_core::capability::Passwords as _;
 use sallyport_core::{Clock as _, Secret, UserId};
@@ -17,6 +19,7 @@ use sallyport_proxy::upstream::Launcher;
 use sallyport_store::{Store, StoreOptions};
 use sallyport_vault::SystemRandom;
 use sallyport_vault::password::Argon2id;
+use sallyport_vault::signing::SigningKey;
 
 use crate::clock::ManualClock;
 use crate::front::{Front, PASSWORD};
@@ -27,6 +30,7 @@ pub struct TestGateway {
     front: Front,
     clock: ManualClock,
     gateway: Gateway,
+    config: Config,
     folder: tempfile::TempDir,
 }
 
@@ -64,11 +68,12 @@ impl TestGateway {
             source: Some(source),
             ..Overrides::default()
         };
-        let gateway = Gateway::start(config, overrides).await?;
+        let gateway = Gateway::start(config.clone(), overrides).await?;
         Ok(Self {
             front: Front::new(gateway.addr()),
             clock,
             gateway,
+            config,
             folder,
         })
     }
@@ -111,6 +116,18 @@ impl TestGateway {
     /// When it cannot be opened.
     pub async fn store(&self) -> anyhow::Result<Store> {
         Ok(Store::open(&self.data_dir(), StoreOptions::default()).await?)
+    }
+
+    /// The key that signs its access tokens, as a thief of the data directory would find it.
+    ///
+    /// # Errors
+    /// When the data directory cannot be read.
+    pub async fn signing_key(&self) -> anyhow::Result<SigningKey> {
+        let (clock, random) = (Arc::new(self.clock.clone()), Arc::new(SystemRandom));
+        let base = Base::open(self.config.clone(), &Environment::default(), clock, random).await?;
+        let (active, _) = keys::load(&base).await?;
+        base.store.close().await;
+        Ok(active)
     }
 
     /// Makes an account with [`PASSWORD`].

@@ -4,6 +4,7 @@
 pub mod browser;
 pub mod clock;
 pub mod everything;
+pub mod forge;
 pub mod front;
 pub mod gateway;
 pub mod http;

@@ -1,6 +1,7 @@
 //! Sallyport through its front door, as clients, operators and attackers meet it.
 #![forbid(unsafe_code)]
 
+mod attack;
 mod bridge;
 mod challenge;
 mod commands;

@@ -1,6 +1,7 @@
 //! Foreign origins and hosts.
 
 use sallyport_testkit::http::Request;
+use sallyport_testkit::process::program;
 use serde_json::json;
 
 use crate::support::Scene;
@@ -121,4 +122,115 @@ async fn oh_07_a_form_of_another_page_is_no_message() {
             .unwrap();
         assert!(matches!(answer.status(), 400 | 415), "{kind} {answer:?}");
     }
+}
+
+#[tokio::test]
+async fn oh_01_a_foreign_origin_is_refused_on_every_route() {
+    let scene = Scene::demo().await.unwrap();
+    for (method, path) in [
+        ("POST", "/token"),
+        ("POST", "/register"),
+        ("GET", "/authorize"),
+        ("POST", "/login"),
+        ("POST", "/consent"),
+        ("POST", "/setup"),
+        ("GET", "/.well-known/oauth-authorization-server"),
+        ("OPTIONS", "/mcp"),
+        ("OPTIONS", "/token"),
+        ("POST", "/mcp/none"),
+    ] {
+        let request = Request::new(method, path).header("Origin", "https://evil.test");
+        let answer = scene
+            .gateway
+            .connect()
+            .await
+            .unwrap()
+            .ask(&request)
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 403, "{method} {path} {answer:?}");
+        assert!(
+            answer.header("access-control-allow-origin").is_none(),
+            "{answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn oh_04_no_socket_opens_for_anybody() {
+    let scene = Scene::demo().await.unwrap();
+    for (origin, token) in [
+        (Some("https://evil.test"), false),
+        (Some("https://evil.test"), true),
+        (None, false),
+        (None, true),
+    ] {
+        let mut request = Request::get("/mcp")
+            .header("Connection", "Upgrade")
+            .header("Upgrade", "websocket")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .header("Cookie", "sallyport-session=x");
+        if let Some(origin) = origin {
+            request = request.header("Origin", origin);
+        }
+        if token {
+            request = request.bearer(&scene.token);
+        }
+        let wire = request.wire(scene.gateway.host());
+        let mut connection = scene.gateway.connect().await.unwrap();
+        connection.write(&wire).await.unwrap();
+        // 101 would be passed over here, and nothing would follow it.
+        let answer = connection.answer().await.unwrap();
+        let expected: &[u16] = match (origin, token) {
+            (Some(_), _) => &[403],
+            (None, false) => &[401],
+            (None, true) => &[400, 405, 406],
+        };
+        assert!(
+            expected.contains(&answer.status()),
+            "{origin:?} {token} {answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn oh_05_nobody_else_reaches_a_gateway_that_was_just_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sallyport.yaml");
+    let run = async |text: &str, verb: &[&str]| {
+        std::fs::write(&file, text)?;
+        let output = tokio::process::Command::new(program("sallyport")?)
+            .arg("-c")
+            .arg(&file)
+            .args(verb)
+            .env("HOME", folder.path())
+            .output()
+            .await?;
+        let printed = [output.stdout, output.stderr].concat();
+        Ok::<_, anyhow::Error>((
+            output.status.code(),
+            String::from_utf8_lossy(&printed).into_owned(),
+        ))
+    };
+    let (status, shown) = run("", &["-o", "json", "config", "show"]).await.unwrap();
+    assert_eq!(status, Some(0), "{shown}");
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    for name in ["listen", "admin_listen"] {
+        let address: std::net::SocketAddr = shown[name].as_str().unwrap().parse().unwrap();
+        assert!(address.ip().is_loopback(), "{name} {address}");
+    }
+    for wide in [
+        "listen: 0.0.0.0:8717\nauth: { mode: none }\n",
+        "listen: \"[::]:8717\"\npublic_url: https://gateway.test\nauth: { mode: none }\n",
+        "listen: 192.0.2.1:8717\nauth: { mode: none }\n",
+        "listen: 0.0.0.0:8717\n",
+    ] {
+        let (status, said) = run(wide, &["serve"]).await.unwrap();
+        assert_eq!(status, Some(78), "{wide} {said}");
+    }
+    let (status, said) = run("auth: { mode: none }\n", &["serve", "--listen", "0.0.0.0:8717"])
+        .await
+        .unwrap();
+    assert_eq!(status, Some(78), "{said}");
 }

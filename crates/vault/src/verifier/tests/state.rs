@@ -142,3 +142,47 @@ fn an_ended_token_leaves_the_cache() {
     );
     assert_eq!(gate.verifier.remembered(), 0);
 }
+
+#[test]
+fn jw_16_no_live_token_is_refused_while_keys_are_rotated() {
+    let gate = Gate::new();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|client| {
+                let (gate, stop) = (&gate, &stop);
+                scope.spawn(move || {
+                    let (mut kept, mut count) = (Vec::new(), 0);
+                    while !stop.load(Ordering::Relaxed) || count < 50 {
+                        let claims = AccessClaims {
+                            token: TokenId::new(format!("{client}-{count}")),
+                            ..claims()
+                        };
+                        kept.push(gate.signer.sign(&claims).unwrap());
+                        count += 1;
+                        // The newest, and one from some rotations ago.
+                        for token in [kept.last(), kept.get(kept.len() / 2)].into_iter().flatten() {
+                            assert!(gate.check(token.expose()).is_ok(), "{client} {count}");
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut ring = vec![gate.key.clone()];
+        for _ in 0..50 {
+            let next = SigningKey::generate(now()).unwrap();
+            let retiring = ring.clone();
+            ring.push(next.clone());
+            // Published before it signs: nobody sees a token whose key is not known yet.
+            let published: Vec<_> = ring.iter().map(|key| key.public().clone()).collect();
+            gate.verifier.replace_keys(&published).unwrap();
+            gate.signer.replace(next, retiring).unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.join().unwrap();
+        }
+    });
+    let set: Value = serde_json::from_str(&gate.signer.jwks()).unwrap();
+    assert_eq!(set["keys"].as_array().unwrap().len(), 51);
+}

@@ -1,5 +1,6 @@
 //! The steps of `cargo xtask test`.
 
+mod attacks;
 mod browser;
 mod cargo;
 mod clients;

@@ -65,7 +65,7 @@ fn headers_are_found_in_any_case_and_only_if_there_is_one() {
 }
 
 #[test]
-fn ht_01_02_answers_with_two_readings_are_refused() {
+fn ht_01_ht_02_answers_with_two_readings_are_refused() {
     for fields in [
         "Content-Length: 2\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: chunked\r\nContent-Length: 2",

@@ -116,7 +116,7 @@ async fn interim_answers_are_skipped_up_to_a_bound() {
 }
 
 #[tokio::test]
-async fn ht_01_02_14_ambiguous_answers_are_faults_and_their_connections_are_closed() {
+async fn ht_01_ht_02_ht_14_ambiguous_answers_are_faults_and_their_connections_are_closed() {
     for answer in [
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi",

@@ -24,7 +24,7 @@ fn in_order(server: &Server) {
 }
 
 #[test]
-fn ht_01_02_05_ambiguous_requests_are_400_and_closed_and_nothing_behind_them_is_read() {
+fn ht_01_ht_02_ht_05_ambiguous_requests_are_400_and_closed_and_nothing_behind_them_is_read() {
     let server = Server::start(|_| ());
     for fields in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",

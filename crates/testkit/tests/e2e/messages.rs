@@ -142,7 +142,7 @@ async fn jr_08_a_message_that_is_no_request_is_invalid() {
 }
 
 #[tokio::test]
-async fn jr_03_a_batch_is_no_message() {
+async fn jr_03_no_batch_comes_in() {
     let scene = Scene::demo().await.unwrap();
     let one = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{{META}}}}}"#);
     for body in [format!("[{one},{one}]"), format!("[{one}]"), "[]".to_owned()] {

@@ -27,7 +27,7 @@ pub(crate) struct Gateway {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> anyhow::Result<u16> {
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
@@ -48,7 +48,10 @@ impl Gateway {
             data.display()
         );
         fs::write(&config, text)?;
-        let log = folder.join("gateway.log");
+        // Not beside the configuration, which is watched: each line would wake the watcher.
+        let logs = folder.join("log");
+        fs::create_dir_all(&logs)?;
+        let log = logs.join("gateway.log");
         if account {
             let mut add = Command::new(program);
             add.arg("-c")

@@ -17,25 +17,34 @@ use workspace::Workspace;
 
 const USAGE: &str = "\
 cargo xtask test [--only STEP]…         runs all steps, or the named ones; the last line is the verdict
-cargo xtask bench [--quick] [--only SCENARIO]…
-                                        measures the gateway against the bare server behind it";
+cargo xtask bench [--quick] [--nginx] [--only SCENARIO]…
+                                        measures the gateway against the bare server behind it, and nginx besides";
 
-/// The values of every `--only` and whether `--quick` was given.
-fn options(arguments: &[String]) -> anyhow::Result<(Vec<&str>, bool)> {
-    let (mut only, mut quick) = (Vec::new(), false);
+/// What was asked for.
+#[derive(Default)]
+struct Options<'a> {
+    /// The values of every `--only`.
+    only: Vec<&'a str>,
+    quick: bool,
+    nginx: bool,
+}
+
+fn options(arguments: &[String]) -> anyhow::Result<Options<'_>> {
+    let mut options = Options::default();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         match argument.as_str() {
-            "--only" => only.push(
+            "--only" => options.only.push(
                 rest.next()
                     .ok_or_else(|| anyhow::anyhow!("--only needs a name"))?
                     .as_str(),
             ),
-            "--quick" => quick = true,
+            "--quick" => options.quick = true,
+            "--nginx" => options.nginx = true,
             other => anyhow::bail!("unknown argument {other}\n{USAGE}"),
         }
     }
-    Ok((only, quick))
+    Ok(options)
 }
 
 fn run() -> anyhow::Result<bool> {
@@ -43,11 +52,11 @@ fn run() -> anyhow::Result<bool> {
     let Some((verb, rest)) = arguments.split_first() else {
         anyhow::bail!("{USAGE}");
     };
-    let (only, quick) = options(rest)?;
+    let options = options(rest)?;
     let workspace = Workspace::find()?;
     match verb.as_str() {
-        "test" => step::run(&workspace, &only),
-        "bench" => bench::run(&workspace, &only, quick).map(|()| true),
+        "test" => step::run(&workspace, &options.only),
+        "bench" => bench::run(&workspace, &options),
         _ => anyhow::bail!("{USAGE}"),
     }
 }

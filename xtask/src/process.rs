@@ -71,6 +71,15 @@ impl Drop for Background {
     }
 }
 
+/// The children of a process.
+///
+/// # Errors
+/// When there is no such process.
+pub(crate) fn children(process: u32) -> anyhow::Result<Vec<u32>> {
+    let text = fs::read_to_string(format!("/proc/{process}/task/{process}/children"))?;
+    text.split_whitespace().map(|id| Ok(id.parse()?)).collect()
+}
+
 /// CPU time of all threads of a process so far, in microseconds.
 ///
 /// # Errors

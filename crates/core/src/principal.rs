@@ -1,6 +1,7 @@
 //! Who calls.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::{ClientId, GrantId, Resource, ScopeSet, Timestamp, TokenId, UserId};
 
@@ -31,13 +32,14 @@ impl Principal {
     pub fn key(&self) -> PrincipalKey {
         let (user, client) = (self.user.as_str(), self.client.as_str());
         // The length makes the pair unambiguous: no user and client can be cut differently.
-        PrincipalKey(format!("{}:{user}:{client}", user.len()).into())
+        let length = user.len().to_string();
+        PrincipalKey([&*length, ":", user, ":", client].concat().into())
     }
 }
 
 /// A person and a client as one value that can be compared and kept as a map key.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct PrincipalKey(Box<str>);
+pub struct PrincipalKey(Arc<str>);
 
 impl PrincipalKey {
     /// The gateway itself: it fetches catalogues before anyone calls.

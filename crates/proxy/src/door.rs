@@ -149,6 +149,11 @@ fn authenticate(proxy: &Proxy, place: Place<'_>, inbound: &Inbound) -> Result<Ar
     })
 }
 
+/// Whether a byte may stand in a token (RFC 6750 §2.1, b64token).
+const fn is_b64token(b: u8) -> bool {
+    matches!(b, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+}
+
 /// The token of the one `Authorization` header. Tokens elsewhere are not looked for (AU-09).
 fn bearer(headers: &HeaderMap) -> Result<&str, Challenge> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
@@ -161,9 +166,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Challenge> {
         return Err(Challenge::NoToken);
     }
     let token = token.trim();
-    // RFC 6750 §2.1, b64token.
-    let well_formed = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
-    if token.is_empty() || token.len() > MAX_TOKEN || !token.bytes().all(well_formed) {
+    if token.is_empty() || token.len() > MAX_TOKEN || !token.bytes().all(is_b64token) {
         return Err(Challenge::InvalidToken);
     }
     Ok(token)

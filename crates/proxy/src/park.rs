@@ -30,7 +30,7 @@ pub(crate) struct Lot {
 }
 
 struct Parked {
-    relay: Relay,
+    relay: Box<Relay>,
     /// The questions by the keys that the client knows.
     open: Vec<(String, Question)>,
     until: Timestamp,
@@ -82,7 +82,7 @@ impl Lot {
 
 /// Parks a call with the questions that have been gathered: the client hears what is asked and with which state to come
 /// back. The end of its stream is not a cancel.
-pub(crate) fn park(mut relay: Relay) -> Step {
+pub(crate) fn park(mut relay: Box<Relay>) -> Step {
     relay.rounds = relay.rounds.saturating_add(1);
     if relay.rounds > MAX_ROUNDS {
         let refusal = Refusal::new(200, error::INTERNAL_ERROR, "The server asks without end");
@@ -96,7 +96,7 @@ pub(crate) fn park(mut relay: Relay) -> Step {
     wait(relay, open)
 }
 
-fn wait(mut relay: Relay, open: Vec<(String, Question)>) -> Step {
+fn wait(mut relay: Box<Relay>, open: Vec<(String, Question)>) -> Step {
     let caller = Arc::clone(&relay.call.caller);
     let limit = caller.limits.parked_per_principal;
     let Some(slot) = caller.proxy.usage.take(&caller.key, Kind::Parked, limit) else {
@@ -166,7 +166,7 @@ pub(crate) fn resume(mut retry: Call, resume: &Resume, responses: Option<&[u8]>)
     relay.call.caller = Arc::clone(&retry.caller);
     let missing = hand_over(open, &answers);
     if missing.is_empty() {
-        return Ok(Resumed::Running(Box::new(relay)));
+        return Ok(Resumed::Running(relay));
     }
     let (out, _) = wait(relay, missing);
     Ok(Resumed::Again(out))

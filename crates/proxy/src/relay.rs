@@ -84,7 +84,7 @@ pub(crate) enum Stage {
 /// Starts a call. Nothing is sent before the stream is read.
 pub(crate) fn start(call: Call) -> impl Stream<Item = Out> + Send {
     let stage = Stage::Ready(call.params.clone(), call.id.clone());
-    run(Relay {
+    run(Box::new(Relay {
         era: call.client.era(),
         call,
         stage,
@@ -94,19 +94,19 @@ pub(crate) fn start(call: Call) -> impl Stream<Item = Out> + Send {
         gather_until: None,
         rounds: 0,
         relabel: None,
-    })
+    }))
 }
 
-/// The messages of a call from where it stands.
-pub(crate) fn run(relay: Relay) -> impl Stream<Item = Out> + Send {
+/// The messages of a call from where it stands. Boxed, because the call is handed from step to step.
+pub(crate) fn run(relay: Box<Relay>) -> impl Stream<Item = Out> + Send {
     stream::unfold(Some(relay), |relay| async { Some(relay?.step().await) })
 }
 
 /// A call's step: what the client hears next, and the call unless that was the last.
-pub(crate) type Step = (Out, Option<Relay>);
+pub(crate) type Step = (Out, Option<Box<Relay>>);
 
 impl Relay {
-    async fn step(mut self) -> Step {
+    async fn step(mut self: Box<Self>) -> Step {
         loop {
             if let Some(out) = self.queue.pop_front() {
                 return (out, Some(self));
@@ -240,7 +240,7 @@ impl Relay {
         }
     }
 
-    fn refused(mut self, refusal: &Refusal) -> Step {
+    fn refused(mut self: Box<Self>, refusal: &Refusal) -> Step {
         (self.refuse(refusal), None)
     }
 

@@ -7,10 +7,11 @@ use anyhow::Context as _;
 
 use crate::{command, process};
 
-/// What is measured: an endpoint and the process behind it.
+/// What is measured: an endpoint and the processes behind it.
 pub(super) struct Side {
+    name: &'static str,
     url: String,
-    process: u32,
+    processes: Vec<u32>,
     token: Option<PathBuf>,
 }
 
@@ -28,20 +29,28 @@ pub(super) struct Measured {
 }
 
 impl Side {
-    pub(super) fn bare(url: &str, process: u32) -> Self {
+    pub(super) fn new(name: &'static str, url: &str, processes: Vec<u32>) -> Self {
         Self {
+            name,
             url: url.to_owned(),
-            process,
+            processes,
             token: None,
         }
     }
 
-    pub(super) fn gateway(url: &str, process: u32, token: &Path) -> Self {
-        Self {
-            url: url.to_owned(),
-            process,
-            token: Some(token.to_owned()),
-        }
+    /// The same with the bearer token in `file`.
+    pub(super) fn with_token(mut self, file: &Path) -> Self {
+        self.token = Some(file.to_owned());
+        self
+    }
+
+    /// What it is called in the table.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn sum(&self, figure: fn(u32) -> anyhow::Result<u64>) -> anyhow::Result<u64> {
+        self.processes.iter().map(|process| figure(*process)).sum()
     }
 
     /// Runs `scenario` for `seconds`, after a short run that is not counted.
@@ -56,9 +65,9 @@ impl Side {
         seconds: f64,
     ) -> anyhow::Result<Measured> {
         self.load(load, scenario, in_flight, 0.3)?;
-        let before = process::cpu_micros(self.process)?;
+        let before = self.sum(process::cpu_micros)?;
         let answer = self.load(load, scenario, in_flight, seconds)?;
-        let used = process::cpu_micros(self.process)?.saturating_sub(before);
+        let used = self.sum(process::cpu_micros)?.saturating_sub(before);
         let number = |name: &str| {
             answer
                 .get(name)
@@ -77,7 +86,7 @@ impl Side {
             p50_us: number("p50_us"),
             p99_us: number("p99_us"),
             cpu_ms_per_1000: micros(used) / requests.max(1.0),
-            rss_mib: micros(process::resident_kib(self.process)?) / 1024.0,
+            rss_mib: micros(self.sum(process::resident_kib)?) / 1024.0,
         })
     }
 
@@ -121,6 +130,11 @@ impl Measured {
             cpu_ms_per_1000: middle(|run| run.cpu_ms_per_1000),
             rss_mib: middle(|run| run.rss_mib),
         }
+    }
+
+    /// Requests without a right answer.
+    pub(super) fn errors(&self) -> f64 {
+        self.errors
     }
 
     /// A line of the table; `bare` is what the ratio is to.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::str::FromStr;
 
 use anyhow::Context as _;
+use memchr::memmem;
 
 /// Where the load goes.
 #[derive(Clone, Debug)]
@@ -66,13 +67,20 @@ impl Scenario {
         matches!(self, Self::CallModern | Self::ListModern)
     }
 
-    /// How many bytes an answer has at least.
-    pub(super) fn least(self) -> usize {
-        match self {
-            Self::Big => 100 * 1024,
-            Self::Progress => 50 * 60,
-            _ => 40,
-        }
+    /// Whether `body` is the whole answer to the request with the id `id`.
+    pub(super) fn is_answer(self, id: u64, body: &[u8]) -> bool {
+        let has = |text: &str| memmem::find(body, text.as_bytes()).is_some();
+        let is_result =
+            has("\"result\":") && (has(&format!("\"id\":{id},")) || has(&format!("\"id\":{id}}}")));
+        let is_error = memmem::find(body.get(..512).unwrap_or(body), b"\"isError\":true").is_some();
+        is_result
+            && !is_error
+            && match self {
+                Self::Call | Self::CallModern => has("a short text"),
+                Self::List | Self::ListModern => has("\"tool_0009\""),
+                Self::Big => body.len() >= 100 * 1024,
+                Self::Progress => memmem::find_iter(body, "notifications/progress").count() == 50,
+            }
     }
 
     /// Method, tool and parameters (without the braces and `_meta`).
@@ -165,6 +173,19 @@ pub(super) fn question(target: &Target, scenario: Scenario, session: &str, id: u
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_whole_answer_to_this_request_counts() {
+        let right = br#"{"jsonrpc":"2.0","id":7,"result":{"content":[{"type":"text","text":"a short text"}],"isError":false}}"#;
+        assert!(Scenario::Call.is_answer(7, right));
+        assert!(!Scenario::Call.is_answer(70, right), "another id");
+        assert!(!Scenario::Call.is_answer(7, br#"{"jsonrpc":"2.0","id":7,"error":{"code":-32603}}"#));
+        assert!(
+            !Scenario::Progress.is_answer(7, right),
+            "without its notifications"
+        );
+        assert!(!Scenario::Big.is_answer(7, right), "cut");
+    }
 
     #[test]
     fn bodies_are_json_of_the_length_that_is_said() {

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use memchr::memmem;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -106,8 +105,6 @@ async fn requests(load: &Load, end: Instant, report: &mut Report) -> anyhow::Res
             .await?;
         reader.next(&mut stream).await.context("initialized")?;
     }
-    let has_result = memmem::Finder::new(b"\"result\":");
-    let is_error = memmem::Finder::new(b"\"isError\":true");
     let mut id = 0;
     while Instant::now() < end {
         id += 1;
@@ -116,10 +113,8 @@ async fn requests(load: &Load, end: Instant, report: &mut Report) -> anyhow::Res
         stream.write_all(&question).await?;
         let answer = reader.next(&mut stream).await?;
         let took = begin.elapsed();
-        let body = &answer.body;
-        let right =
-            answer.status == 200 && body.len() >= load.scenario.least() && has_result.find(body).is_some();
-        if !right || is_error.find(body.get(..512).unwrap_or(body)).is_some() {
+        if answer.status != 200 || !load.scenario.is_answer(id, &answer.body) {
+            let body = &answer.body;
             let text = String::from_utf8_lossy(body.get(..300).unwrap_or(body));
             bail!("{} with {} bytes: {text}", answer.status, body.len());
         }

@@ -151,7 +151,7 @@ fn resume(mut call: Call, retry: &Params<'_>) -> Result<Said, Refusal> {
         }
     };
     match park::resume(call, &parked, retry.get(Key::InputResponses))? {
-        Resumed::Running(relay) => Ok(Said::Running(Box::pin(relay::run(*relay)))),
+        Resumed::Running(relay) => Ok(Said::Running(Box::pin(relay::run(relay)))),
         Resumed::Again(out) => Ok(Said::Running(Box::pin(futures_util::stream::iter([out])))),
     }
 }

@@ -1,6 +1,6 @@
 //! Whether something is in use, and since when it is not.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -30,13 +30,13 @@ impl Activity {
 
     /// One more user.
     pub(crate) fn enter(self: &Arc<Self>) -> Busy {
-        self.change(|u| u.users += 1);
+        self.lock().users += 1;
         Busy(Arc::clone(self))
     }
 
     /// For how long it has been idle; zero while it is in use.
     pub(crate) fn idle(&self) -> Duration {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.lock();
         if state.users > 0 {
             return Duration::ZERO;
         }
@@ -45,18 +45,20 @@ impl Activity {
 
     /// Whether it is in use.
     pub(crate) fn is_busy(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).users > 0
+        self.lock().users > 0
     }
 
-    fn change(&self, change: impl FnOnce(&mut Use)) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut state);
-        state.since = Instant::now();
+    fn lock(&self) -> MutexGuard<'_, Use> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.change(|u| u.users = u.users.saturating_sub(1));
+        let mut state = self.0.lock();
+        state.users = state.users.saturating_sub(1);
+        if state.users == 0 {
+            state.since = Instant::now();
+        }
     }
 }

@@ -40,7 +40,7 @@ impl Drop for Telemetry {
 }
 
 /// Starts logging. `filter` is that of `SALLYPORT_LOG`, in the syntax of `RUST_LOG`; a wrong one is left out of account.
-/// `sallyport::request=warn` leaves out the line for each request.
+/// `sallyport::request=debug` adds a line for each MCP request that went well, `sallyport::request=warn` leaves out all.
 pub fn start(voice: Voice, filter: Option<&str>) -> Telemetry {
     let default = match voice {
         Voice::Gateway => "info",

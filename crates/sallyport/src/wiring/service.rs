@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
 use sallyport_core::RequestId;
 use sallyport_net::layers::{DoorError, secure, strict_transport};
 use sallyport_net::{Inbound, Response, Service, Worker, respond};
@@ -81,9 +81,11 @@ fn turned_away(error: DoorError) -> Response {
 struct Line {
     id: RequestId,
     method: Method,
-    path: String,
+    path: Uri,
     peer: SocketAddr,
     since: Instant,
+    /// A request to an MCP endpoint: the audit trail has its call already, so that success is not worth a line.
+    is_mcp: bool,
 }
 
 impl Line {
@@ -92,31 +94,32 @@ impl Line {
         if !tracing::enabled!(target: "sallyport::request", tracing::Level::INFO) {
             return None;
         }
-        let path = inbound.parts.uri.path();
         Some(Self {
             id: inbound.id,
             method: inbound.parts.method.clone(),
-            path: path
-                .get(..path.len().min(LOGGED_PATH))
-                .unwrap_or_default()
-                .to_owned(),
+            path: inbound.parts.uri.clone(),
             peer: inbound.peer,
             since: Instant::now(),
+            is_mcp: Proxy::owns(inbound.parts.uri.path()),
         })
     }
 
-    fn end(self, status: StatusCode) {
-        let Self {
-            id,
-            method,
-            path,
-            peer,
-            since,
-        } = self;
-        let ms = since.elapsed().as_micros() / 1000;
-        tracing::info!(
-            target: "sallyport::request",
-            %id, %method, path, status = status.as_u16(), ms = %ms, peer = %peer.ip(), "request"
-        );
+    fn end(&self, status: StatusCode) {
+        let path = self.path.path();
+        let path = path.get(..path.len().min(LOGGED_PATH)).unwrap_or_default();
+        let Self { id, method, .. } = self;
+        let (ms, peer) = (self.since.elapsed().as_millis(), self.peer.ip());
+        let status_code = status.as_u16();
+        if self.is_mcp && status_code < 400 {
+            tracing::debug!(
+                target: "sallyport::request",
+                %id, %method, path, status = status_code, %ms, %peer, "request"
+            );
+        } else {
+            tracing::info!(
+                target: "sallyport::request",
+                %id, %method, path, status = status_code, %ms, %peer, "request"
+            );
+        }
     }
 }

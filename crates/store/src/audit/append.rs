@@ -1,5 +1,7 @@
 //! Appending to the chain in the database.
 
+use std::sync::LazyLock;
+
 use sallyport_core::Timestamp;
 use sallyport_core::capability::DeriveKeyed;
 use sqlx::SqliteConnection;
@@ -9,19 +11,21 @@ use super::chain::{Break, ChainBreak, Head, Record};
 use crate::columns::Columns as _;
 use crate::{Store, StoreError};
 
-macro_rules! insert {
-    ($($rows:literal),+) => {
-        concat!("INSERT INTO audit (seq, at, prev, hash, mac, body) VALUES ", $($rows),+)
-    };
-}
+const INSERT: &str = "INSERT INTO audit (seq, at, prev, hash, mac, body) VALUES ";
+const ROW: &str = "(?, ?, ?, ?, ?, ?)";
 
-/// Rows in one statement: a statement costs about as much as ten rows.
-const EIGHT: usize = 8;
-const INSERT_EIGHT: &str = insert!(
-    "(?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?), ",
-    "(?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?)"
-);
-const INSERT_ONE: &str = insert!("(?, ?, ?, ?, ?, ?)");
+/// Rows in one statement. Each statement goes to the connection's thread and back, which costs more than its rows: a
+/// busy trail writes hundreds of rows at a time, a quiet one a few.
+const MANY: usize = 128;
+const SOME: usize = 8;
+
+static INSERT_MANY: LazyLock<String> = LazyLock::new(|| statement(MANY));
+static INSERT_SOME: LazyLock<String> = LazyLock::new(|| statement(SOME));
+static INSERT_ONE: LazyLock<String> = LazyLock::new(|| statement(1));
+
+fn statement(rows: usize) -> String {
+    format!("{INSERT}{}", vec![ROW; rows].join(", "))
+}
 
 #[derive(Debug, Error)]
 pub(super) enum AppendError {
@@ -57,12 +61,16 @@ pub(super) async fn append(
         };
         records.push(record);
     }
-    let (bulk, rest) = records.as_chunks::<EIGHT>();
-    for rows in bulk {
-        insert(&mut tx, INSERT_EIGHT, rows).await?;
+    let (many, rest) = records.as_chunks::<MANY>();
+    for rows in many {
+        insert(&mut tx, &INSERT_MANY, rows).await?;
+    }
+    let (some, rest) = rest.as_chunks::<SOME>();
+    for rows in some {
+        insert(&mut tx, &INSERT_SOME, rows).await?;
     }
     for row in rest {
-        insert(&mut tx, INSERT_ONE, std::slice::from_ref(row)).await?;
+        insert(&mut tx, &INSERT_ONE, std::slice::from_ref(row)).await?;
     }
     tx.commit().await?;
     Ok(head)

@@ -25,7 +25,7 @@ struct File {
     text: String,
 }
 
-/// Checks every rule on every file that git knows.
+/// Checks every rule on every file that git knows or would add.
 pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Count> {
     let files = files(&workspace.root)?;
     let log = command::quietly(
@@ -54,7 +54,11 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Count> {
 }
 
 fn files(root: &Path) -> anyhow::Result<Vec<File>> {
-    let list = command::quietly(Command::new("git").args(["ls-files", "-z"]).current_dir(root))?;
+    let list = command::quietly(
+        Command::new("git")
+            .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+            .current_dir(root),
+    )?;
     let files = list
         .split('\0')
         .filter(|path| !path.is_empty())

@@ -116,18 +116,3 @@ async fn au_09_a_token_in_query_body_or_cookie_or_twice_is_none() {
     }
     assert!(!scene.gateway.log().contains(token.as_str()));
 }
-
-#[tokio::test]
-async fn au_06_jw_18_a_token_of_another_gateway_is_none() {
-    let (ours, theirs) = (Scene::demo().await.unwrap(), Scene::demo().await.unwrap());
-    let mut client = Modern::new(ours.gateway.endpoint("default", &theirs.token), json!({}));
-    assert_eq!(client.request("tools/list", json!({})).await.unwrap().status, 401);
-}
-
-#[tokio::test]
-async fn rf_10_a_refresh_token_is_no_bearer_token() {
-    let scene = Scene::demo().await.unwrap();
-    let tokens = scene.gateway.log_in("ada", "default").await.unwrap();
-    let mut client = Modern::new(scene.gateway.endpoint("default", &tokens.refresh), json!({}));
-    assert_eq!(client.request("tools/list", json!({})).await.unwrap().status, 401);
-}

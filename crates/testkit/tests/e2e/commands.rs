@@ -82,28 +82,3 @@ async fn the_log_holds_no_secret() {
         "{log}"
     );
 }
-
-#[tokio::test]
-async fn oh_05_without_a_configuration_it_listens_on_loopback() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut show = tokio::process::Command::new(sallyport_testkit::process::program("sallyport").unwrap());
-    show.args(["-o", "json", "config", "show"])
-        .current_dir(folder.path())
-        .env("HOME", folder.path());
-    let shown = show.output().await.unwrap();
-    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
-    for key in ["listen", "admin_listen"] {
-        let address: std::net::SocketAddr = shown[key].as_str().unwrap().parse().unwrap();
-        assert!(address.ip().is_loopback(), "{shown}");
-    }
-    // Without log-in, other machines are never let in.
-    let file = folder.path().join("open.yaml");
-    std::fs::write(&file, "listen: 0.0.0.0:0\nauth: { mode: none }\n").unwrap();
-    let mut check = tokio::process::Command::new(sallyport_testkit::process::program("sallyport").unwrap());
-    check
-        .arg("-c")
-        .arg(&file)
-        .args(["config", "check"])
-        .env("HOME", folder.path());
-    assert_eq!(check.output().await.unwrap().status.code(), Some(78));
-}

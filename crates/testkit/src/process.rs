@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 
 use crate::front::{Front, PASSWORD};
-use crate::http::{Connection, Request};
+use crate::http::{Answer, Connection, Request};
 
 /// A program of the workspace: built on the first use, if the build is older than the code.
 ///
@@ -189,8 +189,16 @@ impl GatewayProcess {
     /// # Errors
     /// When nobody listens.
     pub async fn admin(&self, path: &str) -> anyhow::Result<u16> {
+        Ok(self.admin_page(path).await?.status())
+    }
+
+    /// What a path of the admin listener answers.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub async fn admin_page(&self, path: &str) -> anyhow::Result<Answer> {
         let mut connection = Connection::open(self.admin, &self.admin.to_string()).await?;
-        Ok(connection.ask(&Request::get(path)).await?.status())
+        connection.ask(&Request::get(path)).await
     }
 
     /// The one-time link with which the first administrator makes an account.
@@ -275,6 +283,14 @@ impl GatewayProcess {
     /// When it does not end in time.
     pub async fn stop(&mut self) -> anyhow::Result<Option<i32>> {
         self.signal("TERM").await?;
+        self.ended().await
+    }
+
+    /// Waits for its exit code; none when a signal ended it.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn ended(&mut self) -> anyhow::Result<Option<i32>> {
         let mut child = self.child.take().context("it does not run")?;
         let status = crate::http::in_time("its end", async { Ok(child.wait().await?) }).await?;
         Ok(status.code())

@@ -1,6 +1,7 @@
 //! What everything about one server stands on: its configuration, the gateway's parts, its tasks and its counts.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sallyport_core::Secret;
@@ -38,6 +39,8 @@ pub(crate) struct Ground {
     pub(crate) param_headers: ParamHeaders,
     /// Starts that failed, whoever asked for them: a command that cannot start fails for everyone.
     pub(crate) starts: Mutex<Breaker>,
+    /// How often the supervisor has made contact.
+    contacts: AtomicU64,
     in_flight: Arc<Semaphore>,
     /// Every open session and process.
     wires: Mutex<Vec<Weak<Wire>>>,
@@ -67,6 +70,7 @@ impl Ground {
             endpoint,
             param_headers: ParamHeaders::default(),
             starts: Mutex::default(),
+            contacts: AtomicU64::new(0),
             wires: Mutex::default(),
         })
     }
@@ -119,6 +123,17 @@ impl Ground {
         let wires = std::mem::take(&mut *self.wires.lock().unwrap_or_else(PoisonError::into_inner));
         let open: Vec<_> = wires.iter().filter_map(Weak::upgrade).collect();
         futures_util::future::join_all(open.iter().map(|wire| wire.close())).await;
+    }
+
+    /// The supervisor is in contact again: what failed before says nothing about the server any more.
+    pub(crate) fn contact_made(&self) {
+        self.contacts.fetch_add(1, Ordering::Relaxed);
+        self.started(true);
+    }
+
+    /// A number that changes when the supervisor makes contact.
+    pub(crate) fn contacts(&self) -> u64 {
+        self.contacts.load(Ordering::Relaxed)
     }
 
     /// A start or handshake has failed or succeeded.

@@ -47,6 +47,20 @@ pub(crate) struct Slot {
 struct Opening {
     breaker: Breaker,
     opened: Option<Instant>,
+    /// The contact with the server that these failures belong to.
+    contact: u64,
+}
+
+impl Opening {
+    /// Forgets what failed before the server came back: whoever tried in vain must not wait longer than others.
+    fn notice(&mut self, contact: u64) {
+        if self.contact != contact {
+            *self = Self {
+                contact,
+                ..Self::default()
+            };
+        }
+    }
 }
 
 /// What is known of the present session.
@@ -113,6 +127,7 @@ impl Slot {
         if self.ground.closing.is_cancelled() {
             return Err(removed());
         }
+        opening.notice(self.ground.contacts());
         if let Some(opened) = opening.opened.take() {
             if opened.elapsed() < LIVED {
                 opening.breaker.failed(&*self.ground.deps.random);

@@ -108,6 +108,8 @@ impl Supervisor {
             tools = state.catalogue.tools.len(),
             "in contact with a server"
         );
+        // Before clients hear of it and try again.
+        ground.contact_made();
         self.set(state);
         Ok(contact)
     }

@@ -18,7 +18,8 @@ use tokio::time::{Instant, sleep};
 use super::descendants::signal_all;
 use super::{CANNOT_START, Request, SELF, VERB, complain};
 
-/// After SIGTERM from the gateway, which itself decides when to kill.
+/// After SIGTERM from the gateway. The gateway waits for longer than this and [`KILLING`] before it kills the guard, which
+/// could then not end what has left the group.
 const GRACE_STOP: Duration = Duration::from_secs(2);
 /// After the gateway has gone: everything has ended within two seconds.
 const GRACE_ORPHANED: Duration = Duration::from_secs(1);
@@ -78,6 +79,7 @@ async fn supervise(request: &Request, parent: Option<Pid>) -> io::Result<u8> {
             () = any(&mut stop) => break GRACE_STOP,
         }
     };
+    let grace = cut_short(grace, &gateway);
     end_all(grace, &mut ended, program, &mut code).await;
     Ok(code.unwrap_or(CANNOT_START))
 }
@@ -103,12 +105,31 @@ fn start(request: &Request) -> io::Result<u32> {
     Ok(child.id())
 }
 
-/// Ends every descendant: asks, waits, kills.
-async fn end_all(grace: Duration, ended: &mut SignalStream, program: u32, code: &mut Option<u8>) {
+/// Is over after `grace`, or [`GRACE_ORPHANED`] after the gateway's end if that is sooner.
+async fn cut_short(grace: Duration, gateway: &Gateway) {
+    let orphaned = async {
+        gateway.gone().await;
+        sleep(GRACE_ORPHANED).await;
+    };
+    tokio::select! {
+        () = sleep(grace) => {}
+        () = orphaned => {}
+    }
+}
+
+/// Ends every descendant: asks, waits until `grace` is over, kills.
+async fn end_all(
+    grace: impl Future<Output = ()>,
+    ended: &mut SignalStream,
+    program: u32,
+    code: &mut Option<u8>,
+) {
     let mut left = signal_all(Signal::TERM);
-    let patience = Instant::now() + grace;
-    while left > 0 && Instant::now() < patience {
+    let mut grace = std::pin::pin!(grace);
+    while left > 0 {
         tokio::select! {
+            biased;
+            () = &mut grace => break,
             _ = ended.recv() => {}
             () = sleep(LOOK) => {}
         }

@@ -43,7 +43,10 @@ impl Run {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(verb)
+        let outcome = runtime.block_on(verb);
+        // What a verb left behind is not waited for: a stop at once would become the drain that it was to cut short.
+        runtime.shutdown_background();
+        outcome
     }
 
     pub(super) fn is_json(&self) -> bool {

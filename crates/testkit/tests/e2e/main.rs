@@ -3,13 +3,19 @@
 
 mod attack;
 mod bridge;
+mod census;
 mod challenge;
 mod commands;
 mod crash;
 mod everything;
 mod front_door;
+mod load;
 mod messages;
 mod origins;
+mod outage;
 mod passing;
+mod reload;
 mod servers;
+mod sessions;
+mod stop;
 mod support;

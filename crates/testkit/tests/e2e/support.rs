@@ -1,5 +1,7 @@
 //! What several of these tests begin with.
 
+use std::time::{Duration, Instant};
+
 use sallyport_testkit::everything::{Era, Options, serve::HttpServer};
 use sallyport_testkit::mcp::{Legacy, Modern};
 use sallyport_testkit::process::{GatewayProcess, program};
@@ -109,4 +111,33 @@ pub(crate) fn names(result: &Value) -> Vec<&str> {
         .iter()
         .filter_map(|tool| tool.get("name")?.as_str())
         .collect()
+}
+
+/// How often something is asked for that does not tell by itself.
+const ASK: Duration = Duration::from_millis(5);
+
+/// Asks until the answer is yes.
+pub(crate) async fn until(
+    end: Instant,
+    mut done: impl AsyncFnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let mut tick = tokio::time::interval(ASK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if done().await? {
+            return Ok(());
+        }
+        anyhow::ensure!(Instant::now() < end, "it did not happen in time");
+    }
+}
+
+/// Asks until the answer is yes, for `within`.
+pub(crate) async fn within(
+    within: Duration,
+    done: impl AsyncFnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<Duration> {
+    let begin = Instant::now();
+    until(begin + within, done).await?;
+    Ok(begin.elapsed())
 }

@@ -6,17 +6,22 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
 use tokio::time::timeout;
 
-/// A child's process group; killed at the latest when dropped.
+use crate::upstream::Launcher;
+
+/// A child's process group; ended at the latest when dropped.
 pub(super) struct Group {
     leader: Option<Pid>,
+    /// Whether the leader is a guard, which has more to end than its group.
+    guarded: bool,
 }
 
 impl Group {
     /// The group that the child leads.
-    pub(super) fn of(child: &Child) -> Self {
+    pub(super) fn of(child: &Child, launcher: &Launcher) -> Self {
         let raw = child.id().and_then(|id| i32::try_from(id).ok());
         Self {
             leader: raw.and_then(Pid::from_raw),
+            guarded: matches!(launcher, Launcher::Guard(_)),
         }
     }
 
@@ -52,6 +57,10 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.kill();
+        if self.guarded {
+            self.signal(Signal::TERM);
+        } else {
+            self.kill();
+        }
     }
 }

@@ -75,7 +75,8 @@ pub(crate) fn launch(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
-        .kill_on_drop(true);
+        // A guard that is killed could not end what the program started elsewhere; it notices our end by itself.
+        .kill_on_drop(matches!(launcher, Launcher::Direct));
     command.spawn().map_err(LaunchError::Spawn)
 }
 

@@ -246,7 +246,7 @@ impl Process {
 
     /// Owns the child until it has ended.
     async fn keep(self: Arc<Self>, mut child: Child) {
-        let mut group = Group::of(&child);
+        let mut group = Group::of(&child, &self.ground.deps.launcher);
         tokio::select! {
             _status = child.wait() => {}
             () = self.stop.cancelled() => {

@@ -143,6 +143,8 @@ async fn end_all(
         sleep(LOOK).await;
         reap(program, code);
     }
+    // The last ones may have ended since the last look, the program among them.
+    reap(program, code);
     if left > 0 {
         // Something starts processes faster than they are found: the whole group at once, the guard among it.
         let _ = kill_process_group(getpid(), Signal::KILL);

@@ -1,5 +1,6 @@
 //! The place of one session or process: opened when it is first needed, and again when it has ended.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub(crate) struct Slot {
     pub(crate) presented: Presented,
     pub(crate) inbox: Arc<Inbox>,
     /// Whether the session's own stream is listened to.
-    listens: bool,
+    listens: AtomicBool,
     wire: ArcSwapOption<Wire>,
     opening: tokio::sync::Mutex<Opening>,
     state: Mutex<SessionState>,
@@ -79,7 +80,7 @@ impl Slot {
             ground: Arc::clone(ground),
             era,
             presented,
-            listens,
+            listens: AtomicBool::new(listens),
             wire: ArcSwapOption::empty(),
             opening: tokio::sync::Mutex::default(),
             state: Mutex::default(),
@@ -193,7 +194,7 @@ impl Slot {
                 let opened = Session::open(ground, &self.presented, inbox).await;
                 let (session, hello) = opened.map_err(super::http::HttpError::into_fault)?;
                 self.state().hello = Some(Arc::new(hello));
-                if self.listens {
+                if self.listens.load(Ordering::Acquire) {
                     session.listen();
                 }
                 Ok(Wire::Session(session))
@@ -298,6 +299,15 @@ impl Slot {
         }
     }
 
+    /// Changes of resources are told on the session's own stream: from the first subscription on it is open.
+    async fn hear(self: &Arc<Self>) -> Result<(), Fault> {
+        self.listens.store(true, Ordering::Release);
+        if let Wire::Session(session) = &*self.wire().await? {
+            session.hear().await;
+        }
+        Ok(())
+    }
+
     /// Tells the server that somebody listens to a resource, or nobody any more.
     ///
     /// # Errors
@@ -308,6 +318,9 @@ impl Slot {
         uri: &str,
         on: bool,
     ) -> Result<(), Fault> {
+        if on {
+            self.hear().await?;
+        }
         let method = if on {
             Method::ResourcesSubscribe
         } else {

@@ -161,16 +161,13 @@ async fn deaf(era: Era) -> anyhow::Result<Vec<&'static str>> {
     let mut deaf = Vec::new();
     for (name, events) in [("legacy", &mut stream), ("modern", &mut listen)] {
         loop {
-            match events.message().await {
-                Ok(note) if note["method"] == "notifications/resources/updated" => {
-                    anyhow::ensure!(note["params"]["uri"] == uri, "{note}");
-                    break;
-                }
-                Ok(_) => {}
-                Err(_) => {
-                    deaf.push(name);
-                    break;
-                }
+            let Ok(note) = events.message().await else {
+                deaf.push(name);
+                break;
+            };
+            if note.get("method") == Some(&json!("notifications/resources/updated")) {
+                anyhow::ensure!(note.pointer("/params/uri") == Some(&json!(uri)), "{note}");
+                break;
             }
         }
     }

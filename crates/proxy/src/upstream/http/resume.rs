@@ -9,12 +9,12 @@ use sallyport_core::fault::Fault;
 use sallyport_mcp::jsonrpc::{Key, Kind, Limits, is_batch, scan, split_batch};
 use sallyport_mcp::method::Method;
 use sallyport_net::http1::RequestHead;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::{HttpError, judge_stream};
 use super::endpoint::{LAST_EVENT, put};
 use super::events::Events;
-use super::session::{Answers, Session};
+use super::session::{Answers, Hearing, Session};
 use crate::upstream::backoff::Backoff;
 use crate::upstream::changes::Changed;
 use crate::upstream::inbox::Respond;
@@ -28,6 +28,9 @@ const LIVED: Duration = Duration::from_secs(10);
 
 /// Failures in a row after which no stream is asked for any more.
 const GIVE_UP: u32 = 8;
+
+/// How long a subscription waits for the stream on which it will be answered.
+const HEAR: Duration = Duration::from_secs(1);
 
 impl Session {
     /// Goes on with an answer whose stream ended early: only servers that give their events ids can do that, and they may
@@ -55,8 +58,18 @@ impl Session {
             .map_err(HttpError::into_fault)
     }
 
-    /// Starts to listen to what the server says of its own accord, if it has a stream for that.
+    /// Starts to listen to what the server says of its own accord, if it has a stream for that. Once is enough.
     pub(crate) fn listen(self: &Arc<Self>) {
+        let first = self.hearing.send_if_modified(|hearing| {
+            let first = *hearing == Hearing::Unasked;
+            if first {
+                *hearing = Hearing::Opening;
+            }
+            first
+        });
+        if !first {
+            return;
+        }
         let session = Arc::clone(self);
         self.ground.tasks.spawn(async move {
             tokio::select! {
@@ -67,12 +80,22 @@ impl Session {
         });
     }
 
+    /// Listens, and waits a moment for the stream to be open: what is told before that is lost.
+    pub(crate) async fn hear(self: &Arc<Self>) {
+        self.listen();
+        let mut hearing = self.hearing.subscribe();
+        let tried = hearing.wait_for(|hearing| *hearing == Hearing::Tried);
+        // Some servers open it only when they have something to say.
+        let _waited = timeout(HEAR, tried).await;
+    }
+
     async fn follow(self: &Arc<Self>) {
         let mut backoff = Backoff::default();
         let mut last: Option<Box<str>> = None;
         while backoff.failures() < GIVE_UP {
             let began = Instant::now();
             let opened = self.open_stream(last.as_deref()).await;
+            self.hearing.send_replace(Hearing::Tried);
             let wait = match opened {
                 Ok(events) => {
                     let retry = self.take_all(events, &mut last).await;

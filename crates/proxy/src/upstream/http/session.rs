@@ -10,6 +10,7 @@ use sallyport_mcp::capabilities::InitializeResult;
 use sallyport_mcp::{Era, Revision, error, json};
 use sallyport_net::Worker;
 use sallyport_net::http1::{Answer, RequestHead};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{HttpError, Refused, judge, judge_taken};
@@ -29,6 +30,18 @@ const SESSION_ID: usize = 1024;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(5);
 
+/// What has become of a session's own stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Hearing {
+    /// Nobody has asked for it.
+    #[default]
+    Unasked,
+    /// It is being opened for the first time.
+    Opening,
+    /// It was opened or refused.
+    Tried,
+}
+
 /// A session that is open at a server; a server without sessions has one too, without an id.
 pub(crate) struct Session {
     pub(super) ground: Arc<Ground>,
@@ -41,6 +54,8 @@ pub(crate) struct Session {
     post: RequestHead,
     pub(super) get: RequestHead,
     has_id: bool,
+    /// Of the session's own stream.
+    pub(super) hearing: watch::Sender<Hearing>,
     /// The server has forgotten the session, or it was closed.
     pub(super) gone: CancellationToken,
 }
@@ -114,6 +129,7 @@ impl Session {
             post,
             get,
             has_id: id.is_some(),
+            hearing: watch::Sender::default(),
             gone: CancellationToken::new(),
         })
     }

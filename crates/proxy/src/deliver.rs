@@ -15,6 +15,7 @@ use crate::caller::Caller;
 use crate::door;
 use crate::refusal::Refusal;
 use crate::relay::{Out, Outgoing};
+use crate::replay::{self, Reader, StreamKind};
 use crate::session::Session;
 
 static X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -54,7 +55,13 @@ pub(crate) async fn say(caller: &Arc<Caller>, session: Option<&Arc<Session>>, sa
         Said::Message { status, message } if caller.accept.json || status != 200 => {
             door::message(status, message)
         }
-        Said::Message { message, .. } => events(Body::full(sse::frame(&message))),
+        Said::Message { message, .. } => match session {
+            Some(_) => {
+                let last = Out::Last { status: 200, message };
+                stream(caller, session, Box::pin(stream::iter([last])))
+            }
+            None => events(Body::full(sse::frame(&message))),
+        },
     }
 }
 
@@ -63,7 +70,7 @@ async fn deliver(caller: &Arc<Caller>, session: Option<&Arc<Session>>, mut outgo
     if !caller.accept.events {
         return whole(session, outgoing).await;
     }
-    let first = match until_quiet(caller, &mut outgoing).await {
+    let first = match until_quiet(caller, session, &mut outgoing).await {
         Waited::Said(Some(Out::Last { status, message })) if caller.accept.json => {
             return door::message(status, message);
         }
@@ -72,23 +79,47 @@ async fn deliver(caller: &Arc<Caller>, session: Option<&Arc<Session>>, mut outgo
         Waited::Said(None) => return events(Body::empty()),
         Waited::TooLong => None,
     };
-    live(caller, outgoing, first)
+    live(caller, session, outgoing, first)
 }
 
-/// All that is said, as events, from the beginning.
-pub(crate) fn stream(caller: &Arc<Caller>, outgoing: Outgoing) -> Response {
-    live(caller, outgoing, None)
+/// All that is said, as events, from the beginning. The events of a session's calls can be resumed.
+pub(crate) fn stream(caller: &Arc<Caller>, session: Option<&Arc<Session>>, outgoing: Outgoing) -> Response {
+    live(caller, session, outgoing, None)
 }
 
-fn live(caller: &Arc<Caller>, outgoing: Outgoing, first: Option<Out>) -> Response {
-    events(Body::stream(stream::unfold(
-        Live {
-            caller: Arc::clone(caller),
+fn live(
+    caller: &Arc<Caller>,
+    session: Option<&Arc<Session>>,
+    outgoing: Outgoing,
+    first: Option<Out>,
+) -> Response {
+    let caller = Arc::clone(caller);
+    let Some(session) = session else {
+        let live = Live {
+            caller,
             outgoing,
             first,
-        },
-        next,
-    )))
+        };
+        return events(Body::stream(stream::unfold(live, next)));
+    };
+    let log = session.journal.open(&caller, StreamKind::Call);
+    let priming = session.primes().then(|| log.priming());
+    let Some(reader) = log.read(0) else {
+        return events(Body::empty());
+    };
+    let outgoing = Box::pin(stream::iter(first).chain(outgoing));
+    tokio::spawn(replay::pump(
+        Arc::clone(&caller),
+        Arc::clone(session),
+        log,
+        outgoing,
+    ));
+    let told = Told {
+        caller,
+        reader,
+        first: priming,
+    };
+    events(Body::stream(stream::unfold(told, read)))
 }
 
 enum Waited {
@@ -96,10 +127,14 @@ enum Waited {
     TooLong,
 }
 
-/// Waits for the first message, but not longer than proxies in between put up with silence.
-async fn until_quiet(caller: &Caller, outgoing: &mut Outgoing) -> Waited {
+/// Waits for the first message, but not longer than proxies in between put up with silence; shorter when the client gets
+/// an id with the stream, by which it can come back for the response.
+async fn until_quiet(caller: &Caller, session: Option<&Arc<Session>>, outgoing: &mut Outgoing) -> Waited {
     let beats = async {
-        let pulse = &caller.proxy.pulse;
+        let pulse = match session {
+            Some(session) if session.primes() => &caller.proxy.quiet,
+            _ => &caller.proxy.pulse,
+        };
         let worker = caller.worker.index();
         pulse.next(worker).await;
         pulse.next(worker).await;
@@ -154,6 +189,27 @@ async fn next(mut live: Live) -> Option<(Result<Bytes, Fault>, Live)> {
         }
     };
     Some((Ok(frame), live))
+}
+
+/// What a legacy client hears of its calls. It goes on when this is dropped, and can be taken up again.
+struct Told {
+    caller: Arc<Caller>,
+    reader: Reader,
+    first: Option<Bytes>,
+}
+
+/// The next event of what is written down.
+async fn read(mut told: Told) -> Option<(Result<Bytes, Fault>, Told)> {
+    if let Some(first) = told.first.take() {
+        return Some((Ok(first), told));
+    }
+    let beat = told.caller.proxy.pulse.next(told.caller.worker.index());
+    let frame = tokio::select! {
+        biased;
+        frame = told.reader.next() => frame?,
+        () = beat => sse::comment(),
+    };
+    Some((Ok(frame), told))
 }
 
 /// An answer that is a stream of events: not kept, not held back by proxies.

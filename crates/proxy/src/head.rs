@@ -5,6 +5,8 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 
 /// The legacy session (2025-06-18, Transports, Session Management).
 pub(crate) const SESSION_ID: &str = "mcp-session-id";
+/// The last event that a client has seen of a stream (2025-03-26, Transports, Resumability and Redelivery).
+pub(crate) const LAST_EVENT_ID: &str = "last-event-id";
 /// The protocol's version (2025-06-18, Transports, Protocol Version Header).
 pub(crate) const PROTOCOL_VERSION: &str = "mcp-protocol-version";
 

@@ -24,6 +24,7 @@ mod pulse;
 mod record;
 mod refusal;
 mod relay;
+mod replay;
 mod route;
 mod running;
 mod session;

@@ -27,6 +27,8 @@ struct Counts {
     calls: AtomicUsize,
     streams: AtomicUsize,
     parked: AtomicUsize,
+    /// Bytes of events that are kept for resuming clients.
+    kept: AtomicUsize,
 }
 
 impl Counts {
@@ -67,6 +69,11 @@ impl Usage {
         taken.is_ok().then(|| Slot { counts, kind })
     }
 
+    /// Where the bytes that are kept for a principal are counted.
+    pub(crate) fn account(&self, key: &PrincipalKey) -> Account {
+        Account(self.counts(key))
+    }
+
     /// Forgets principals that have nothing open.
     pub(crate) fn sweep(&self) {
         for shard in &self.shards {
@@ -97,6 +104,27 @@ pub(crate) struct Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.counts.of(self.kind).fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The bytes that are kept for one principal.
+#[derive(Clone, Debug)]
+pub(crate) struct Account(Arc<Counts>);
+
+impl Account {
+    /// How many there are.
+    pub(crate) fn kept(&self) -> usize {
+        self.0.kept.load(Ordering::Acquire)
+    }
+
+    /// So many more are kept.
+    pub(crate) fn add(&self, bytes: usize) {
+        self.0.kept.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    /// So many are kept no longer.
+    pub(crate) fn remove(&self, bytes: usize) {
+        self.0.kept.fetch_sub(bytes, Ordering::AcqRel);
     }
 }
 

@@ -31,6 +31,10 @@ use crate::world::{self, Builder, World};
 /// How often what has grown too old is looked for.
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// Half of the time after which a silent call becomes a stream, for clients that can resume it before it has said
+/// anything (2025-11-25). Quick calls, which are nearly all, stay one JSON document.
+const QUIET: Duration = Duration::from_millis(500);
+
 /// What the proxy needs of the rest.
 #[derive(Clone)]
 pub struct ProxyDeps {
@@ -68,7 +72,10 @@ pub struct Proxy {
     pub(crate) used: Used,
     pub(crate) usage: Usage,
     pub(crate) strangers: Strangers,
+    /// The tick of keep-alive comments.
     pub(crate) pulse: Pulse,
+    /// The shorter tick after two of which a silent call becomes a stream that its client can leave and resume.
+    pub(crate) quiet: Pulse,
     /// Cancelled when streams are to end in good order.
     pub(crate) closing: CancellationToken,
 }
@@ -112,11 +119,15 @@ impl Proxy {
             usage: Usage::new(),
             strangers: Strangers::default(),
             pulse: Pulse::new(),
+            quiet: Pulse::new(),
             closing: CancellationToken::new(),
         });
         let weak = Arc::downgrade(&proxy);
         deps.control.spawn(world::watch(Weak::clone(&weak), fleet));
-        deps.control.spawn(beat(Weak::clone(&weak), keep_alive));
+        deps.control
+            .spawn(beat(Weak::clone(&weak), keep_alive, |proxy| &proxy.pulse));
+        deps.control
+            .spawn(beat(Weak::clone(&weak), QUIET, |proxy| &proxy.quiet));
         deps.control.spawn(sweep(Weak::clone(&weak)));
         deps.control.spawn(let_go(weak, left));
         proxy
@@ -167,11 +178,11 @@ fn is_servers(path: &str) -> bool {
     name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
 }
 
-async fn beat(proxy: Weak<Proxy>, every: Duration) {
+async fn beat(proxy: Weak<Proxy>, every: Duration, pulse: fn(&Proxy) -> &Pulse) {
     loop {
         tokio::time::sleep(every.max(Duration::from_millis(10))).await;
         let Some(proxy) = proxy.upgrade() else { return };
-        proxy.pulse.beat();
+        pulse(&proxy).beat();
     }
 }
 

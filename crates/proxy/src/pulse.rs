@@ -1,5 +1,5 @@
-//! One shared tick for everything that waits: keep-alive comments, the end of what is too old. Ten thousand idle
-//! streams cost one timer, not ten thousand.
+//! Shared ticks for everything that waits: keep-alive comments, calls that are silent for long. Ten thousand idle streams
+//! cost one timer, not ten thousand.
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;

@@ -18,6 +18,7 @@ use crate::exchange::ClientView;
 use crate::hub::SessionEars;
 use crate::metrics::Gauge;
 use crate::record::Books;
+use crate::replay::Journal;
 use crate::running::Running;
 use crate::spec::ProxyLimits;
 use crate::stream::Outbox;
@@ -47,6 +48,8 @@ pub(crate) struct Session {
     created: Timestamp,
     seen: AtomicI64,
     level: Mutex<Level>,
+    /// Its event streams, as far as they can be resumed.
+    pub(crate) journal: Journal,
     cancel: CancellationToken,
 }
 
@@ -94,6 +97,11 @@ impl Session {
         &self.endpoint
     }
 
+    /// Whether its event streams begin with an id to resume after; older clients take that for a message.
+    pub(crate) fn primes(&self) -> bool {
+        self.view.revision >= Revision::V2025_11_25
+    }
+
     /// Resolves when the session has ended.
     pub(crate) fn ended(&self) -> &CancellationToken {
         &self.cancel
@@ -107,6 +115,7 @@ impl Session {
         self.cancel.cancel();
         self.running.cancel_all();
         self.ears.outbox.close();
+        self.journal.clear();
         lock(&self.followed).clear();
     }
 }
@@ -268,6 +277,7 @@ impl Sessions {
             created: seal.created,
             seen: AtomicI64::new(self.books.clock.now().as_millis()),
             level: Mutex::default(),
+            journal: Journal::new(&*self.random),
             cancel: CancellationToken::new(),
         }
     }
@@ -316,13 +326,15 @@ impl Sessions {
         }
     }
 
-    /// Takes idle sessions out of memory. They are not dead: their ids open them again.
+    /// Takes idle sessions out of memory. They are not dead: their ids open them again. What is kept of the event streams
+    /// of the others is forgotten in time.
     pub(crate) fn sweep(&self, limits: &ProxyLimits) {
         let now = self.books.clock.now();
         let mut idle = Vec::new();
         for shard in &self.shards {
             lock(shard).retain(|_, own| {
                 own.retain(|session| {
+                    session.journal.tidy(now, &limits.replay);
                     let seen = Timestamp::from_millis(session.seen.load(Ordering::Relaxed));
                     let keep = !session.is_idle() || now.since(seen) <= limits.session_idle;
                     if !keep {

@@ -155,6 +155,38 @@ pub struct ProxyLimits {
     pub page_items: usize,
     /// Time between keep-alive comments on an idle stream: 15 s.
     pub keep_alive: Duration,
+    /// What is kept of event streams, so that a legacy client can resume them.
+    pub replay: ReplayLimits,
+}
+
+/// How much of their event streams legacy clients find again. Modern streams are not kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReplayLimits {
+    /// Events of one stream: 256, the progress of a call that a client may miss while it reconnects. The oldest make
+    /// room.
+    pub events: usize,
+    /// Bytes of one stream: 256 KiB, as much as waits for a slow reader. One larger message is kept alone.
+    pub bytes: usize,
+    /// Streams of one session that nobody reads or writes any more: 16, more than a client has open when its
+    /// connection breaks. The longest idle make room.
+    pub streams_per_session: usize,
+    /// Bytes of all streams of one principal: 32 MiB, two of the largest answers. Beyond that only what is on its way
+    /// to a reader is held.
+    pub bytes_per_principal: usize,
+    /// How long a stream is kept that nobody reads or writes any more: 5 min, a laptop's short sleep.
+    pub keep: Duration,
+}
+
+impl Default for ReplayLimits {
+    fn default() -> Self {
+        Self {
+            events: 256,
+            bytes: 256 << 10,
+            streams_per_session: 16,
+            bytes_per_principal: 32 << 20,
+            keep: Duration::from_secs(300),
+        }
+    }
 }
 
 impl Default for ProxyLimits {
@@ -171,6 +203,7 @@ impl Default for ProxyLimits {
             parked_for: Duration::from_secs(600),
             page_items: 1000,
             keep_alive: Duration::from_secs(15),
+            replay: ReplayLimits::default(),
         }
     }
 }

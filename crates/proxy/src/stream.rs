@@ -1,4 +1,4 @@
-//! Event streams that outlive a request: the bounded queue of one stream, and the streams of one legacy session.
+//! Event streams that outlive a request: the bounded queue of a modern one, and those of one legacy session.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::replay::{Log, Reader};
 use crate::sync::lock;
 
 /// How many bytes wait for one slow reader before its stream is cut (SS-06).
@@ -69,40 +70,47 @@ impl Events {
 }
 
 /// The streams on which a legacy session hears what belongs to no request.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     /// Oldest first.
-    streams: VecDeque<Feed>,
+    streams: VecDeque<Arc<Log>>,
     backlog: VecDeque<Bytes>,
 }
 
 impl Outbox {
-    /// Opens a stream. What waited goes to it.
-    pub(crate) fn open(&self) -> Events {
-        let (feed, events) = channel();
+    /// Reads a stream after this event, from now on also what is new. What waited goes to it. `None` when there was no
+    /// such event.
+    pub(crate) fn open(&self, log: &Arc<Log>, after: u64) -> Option<Reader> {
         let mut state = lock(&self.state);
-        for message in state.backlog.drain(..) {
-            feed.send(message);
+        let reader = log.read(after)?;
+        state.streams.retain(|other| !Arc::ptr_eq(other, log));
+        if state.streams.len() >= MAX_STREAMS
+            && let Some(oldest) = state.streams.pop_front()
+        {
+            oldest.finish();
         }
-        if state.streams.len() >= MAX_STREAMS {
-            state.streams.pop_front();
+        state.streams.push_back(Arc::clone(log));
+        while let Some(message) = state.backlog.pop_front() {
+            if !log.offer(&message) {
+                state.backlog.push_front(message);
+                break;
+            }
         }
-        state.streams.push_back(feed);
-        events
+        Some(reader)
     }
 
     /// Sends a message on exactly one stream, the newest that takes it (P-76). Without one it waits, among the newest
     /// few and not twice: a client may open its stream a little later.
     pub(crate) fn send(&self, message: Bytes) {
         let mut state = lock(&self.state);
-        while let Some(feed) = state.streams.pop_back() {
-            if feed.send(message.clone()) {
-                state.streams.push_back(feed);
+        while let Some(log) = state.streams.pop_back() {
+            if log.offer(&message) {
+                state.streams.push_back(log);
                 return;
             }
         }
@@ -117,21 +125,26 @@ impl Outbox {
 
     /// Whether anybody listens.
     pub(crate) fn is_open(&self) -> bool {
-        lock(&self.state)
-            .streams
-            .iter()
-            .any(|feed| !feed.queue.is_closed())
+        lock(&self.state).streams.iter().any(|log| log.is_read())
     }
 
     /// Ends every stream.
     pub(crate) fn close(&self) {
-        lock(&self.state).streams.clear();
+        let streams = std::mem::take(&mut lock(&self.state).streams);
+        streams.iter().for_each(|log| log.finish());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replay::StreamKind;
+    use crate::replay::tests::{data, log};
+    use crate::spec::ReplayLimits;
+
+    fn stream(number: u64) -> Arc<Log> {
+        log(StreamKind::Session, number, ReplayLimits::default())
+    }
 
     #[tokio::test]
     async fn ss_06_a_slow_reader_is_cut_at_the_bound() {
@@ -152,14 +165,15 @@ mod tests {
     #[tokio::test]
     async fn p_76_a_message_goes_out_on_one_stream_only() {
         let outbox = Outbox::default();
-        let (mut old, mut new) = (outbox.open(), outbox.open());
+        let mut old = outbox.open(&stream(1), 0).expect("a stream");
+        let mut new = outbox.open(&stream(2), 0).expect("a stream");
         outbox.send("a".into());
-        assert_eq!(new.next().await, Some("a".into()));
+        assert_eq!(data(&mut new).await, Some("a".into()));
         drop(new);
         outbox.send("b".into());
-        assert_eq!(old.next().await, Some("b".into()));
+        assert_eq!(data(&mut old).await, Some("b".into()));
         outbox.close();
-        assert_eq!(old.next().await, None);
+        assert_eq!(data(&mut old).await, None);
     }
 
     #[tokio::test]
@@ -171,13 +185,27 @@ mod tests {
             outbox.send(n.to_string().into());
         }
         assert!(!outbox.is_open());
-        let mut events = outbox.open();
+        let mut events = outbox.open(&stream(1), 0).expect("a stream");
         outbox.close();
-        assert_eq!(events.next().await, Some("0".into()), "the oldest made room");
+        assert_eq!(data(&mut events).await, Some("0".into()), "the oldest made room");
         let mut rest = 1;
         while events.next().await.is_some() {
             rest += 1;
         }
         assert_eq!(rest, MAX_BACKLOG);
+    }
+
+    #[tokio::test]
+    async fn a_further_stream_ends_the_oldest_at_the_limit() {
+        let outbox = Outbox::default();
+        let logs: Vec<_> = (0..=MAX_STREAMS as u64).map(stream).collect();
+        let mut readers: Vec<_> = logs.iter().filter_map(|log| outbox.open(log, 0)).collect();
+        assert_eq!(data(&mut readers[0]).await, None, "one past it");
+        let again = outbox.open(&logs[1], 0);
+        assert!(again.is_some(), "a resumed stream takes no further place");
+        outbox.send("a".into());
+        let mut again = again.expect("a reader");
+        assert_eq!(data(&mut again).await, Some("a".into()), "it is the newest");
+        assert_eq!(data(&mut readers[1]).await, None, "it has one reader");
     }
 }

@@ -1,9 +1,10 @@
-//! Streams that stay open: GET of a legacy session, and what every such stream looks at while it is silent.
+//! Streams that stay open: GET of a legacy session, which also takes up again what broke, and what every such stream looks at while it is silent.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream;
+use http::HeaderMap;
 use http::request::Parts;
 use sallyport_core::fault::Fault;
 use sallyport_mcp::{error, sse};
@@ -14,9 +15,12 @@ use crate::caller::Caller;
 use crate::deliver;
 use crate::door::{self, Pass};
 use crate::front;
+use crate::head::{self, LAST_EVENT_ID, One};
 use crate::limits::{Kind, Slot};
 use crate::metrics::Gauge;
 use crate::refusal::Refusal;
+use crate::replay::{EventId, Log, Reader, StreamKind};
+use crate::session::Session;
 use crate::stream::Events;
 
 /// Opens the stream of a legacy session. Without a session there is none: 405, by which older clients fall back.
@@ -30,17 +34,87 @@ pub(crate) fn get(caller: &Arc<Caller>, parts: &Parts) -> Response {
         let refusal = Refusal::new(406, error::INVALID_REQUEST, "This stream is text/event-stream");
         return door::message(refusal.status, refusal.message(None));
     }
-    let ended = session.ended().clone();
-    match open(caller, parts, session.ears.outbox.open(), ended) {
-        Ok(open) => deliver::events(open.body(None, None, ())),
+    match stream(caller, &session, parts) {
+        Ok(body) => deliver::events(body),
         Err(refusal) => door::message(refusal.status, refusal.message(None)),
+    }
+}
+
+fn stream(caller: &Arc<Caller>, session: &Arc<Session>, parts: &Parts) -> Result<Body, Refusal> {
+    let resumed = resumed(caller, session, &parts.headers)?;
+    // The place comes first: whoever reads so far goes on when there is none.
+    let open = open(caller, parts, session.ended().clone())?;
+    let outbox = &session.ears.outbox;
+    let (reader, first) = match resumed {
+        Some((log, after)) => {
+            let reader = match log.kind() {
+                StreamKind::Call => log.read(after),
+                StreamKind::Session => outbox.open(&log, after),
+            };
+            (reader, None)
+        }
+        None => {
+            let log = session.journal.open(caller, StreamKind::Session);
+            (outbox.open(&log, 0), session.primes().then(|| log.priming()))
+        }
+    };
+    let reader = reader.ok_or_else(not_kept)?;
+    Ok(open.body(Source::Log(reader), first, None, ()))
+}
+
+/// The stream that is resumed, and the last event that the client has seen of it (P-77). `None` for a new stream: also in
+/// place of a GET stream that is not kept any more, on which nothing was waited for.
+///
+/// # Errors
+/// An event of no stream of this session, of whatever reason, so that nobody waits there for a response.
+fn resumed(
+    caller: &Caller,
+    session: &Session,
+    headers: &HeaderMap,
+) -> Result<Option<(Arc<Log>, u64)>, Refusal> {
+    let text = match head::one(headers, LAST_EVENT_ID) {
+        One::Missing | One::Value("") => return Ok(None),
+        One::Value(text) => text,
+        One::Bad => return Err(not_kept()),
+    };
+    let id = EventId::parse(text).ok_or_else(not_kept)?;
+    let now = caller.proxy.books.clock.now();
+    match session.journal.find(&id, now, &caller.limits.replay) {
+        Some(log) => Ok(Some((log, id.event))),
+        None if id.kind == StreamKind::Session => Ok(None),
+        None => Err(not_kept()),
+    }
+}
+
+fn not_kept() -> Refusal {
+    Refusal::new(
+        400,
+        error::INVALID_REQUEST,
+        "Last-Event-ID names no event that is kept for this session",
+    )
+}
+
+/// What a stream bears.
+pub(crate) enum Source {
+    /// What is queued for a modern client.
+    Feed(Events),
+    /// What is written down for a legacy client.
+    Log(Reader),
+}
+
+impl Source {
+    /// The next event, framed.
+    async fn next(&mut self) -> Option<Bytes> {
+        match self {
+            Self::Feed(events) => events.next().await.map(|message| sse::frame(&message)),
+            Self::Log(reader) => reader.next().await,
+        }
     }
 }
 
 /// A stream that is about to open.
 pub(crate) struct Open {
     caller: Arc<Caller>,
-    events: Events,
     pass: Pass,
     ended: CancellationToken,
     _slot: Slot,
@@ -50,19 +124,13 @@ pub(crate) struct Open {
 ///
 /// # Errors
 /// There is none left.
-pub(crate) fn open(
-    caller: &Arc<Caller>,
-    parts: &Parts,
-    events: Events,
-    ended: CancellationToken,
-) -> Result<Open, Refusal> {
+pub(crate) fn open(caller: &Arc<Caller>, parts: &Parts, ended: CancellationToken) -> Result<Open, Refusal> {
     let limit = caller.limits.streams_per_principal;
     let slot = caller.proxy.usage.take(&caller.key, Kind::Streams, limit);
     let slot = slot.ok_or_else(|| Refusal::too_many("streams"))?;
     caller.proxy.books.metrics.gauge(&Gauge::Streams, 1);
     Ok(Open {
         caller: Arc::clone(caller),
-        events,
         pass: Pass::of(caller, parts),
         ended,
         _slot: slot,
@@ -70,11 +138,18 @@ pub(crate) fn open(
 }
 
 impl Open {
-    /// The stream as a body. `first` is said before anything else, `last` when the gateway ends it; `kept` lives as long
-    /// as the stream.
-    pub(crate) fn body(self, first: Option<Bytes>, last: Option<Bytes>, kept: impl Send + 'static) -> Body {
+    /// The stream as a body. The event `first` is said before anything else, the message `last` when the gateway ends
+    /// it; `kept` lives as long as the stream.
+    pub(crate) fn body(
+        self,
+        source: Source,
+        first: Option<Bytes>,
+        last: Option<Bytes>,
+        kept: impl Send + 'static,
+    ) -> Body {
         let live = Live {
             open: self,
+            source,
             first,
             last,
             over: false,
@@ -92,6 +167,7 @@ impl Drop for Open {
 
 struct Live<K> {
     open: Open,
+    source: Source,
     first: Option<Bytes>,
     last: Option<Bytes>,
     over: bool,
@@ -103,20 +179,17 @@ async fn next<K>(mut live: Live<K>) -> Option<(Result<Bytes, Fault>, Live<K>)> {
         return None;
     }
     if let Some(first) = live.first.take() {
-        return Some((Ok(sse::frame(&first)), live));
+        return Some((Ok(first), live));
     }
     let Open {
-        caller,
-        events,
-        pass,
-        ended,
-        ..
+        caller, pass, ended, ..
     } = &mut live.open;
+    let source = &mut live.source;
     let beat = caller.proxy.pulse.next(caller.worker.index());
     let closing = &caller.proxy.closing;
     let frame = tokio::select! {
         biased;
-        message = events.next() => message.map(|message| sse::frame(&message)),
+        frame = source.next() => frame,
         () = ended.cancelled() => None,
         () = closing.cancelled() => None,
         () = beat => may_stay(caller, pass).then(sse::comment),

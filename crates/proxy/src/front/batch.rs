@@ -54,7 +54,7 @@ pub(super) async fn post(caller: Arc<Caller>, parts: &Parts, body: Bytes) -> Res
     }
     let outgoing: SelectAll<Outgoing> = said.into_iter().map(Said::into_outgoing).collect();
     if caller.accept.events {
-        return deliver::stream(&caller, Box::pin(outgoing));
+        return deliver::stream(&caller, Some(&session), Box::pin(outgoing));
     }
     let session = Arc::clone(&session);
     let responses: Vec<Bytes> = outgoing

@@ -13,6 +13,7 @@ use sallyport_mcp::json::{self, Object};
 use sallyport_mcp::jsonrpc::{Envelope, Key};
 use sallyport_mcp::meta::ModernMeta;
 use sallyport_mcp::method::Method;
+use sallyport_mcp::sse;
 use sallyport_net::Response;
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +25,7 @@ use crate::notice::{self, Changes};
 use crate::refusal::Refusal;
 use crate::route::{Route, What};
 use crate::stream;
-use crate::stream_get;
+use crate::stream_get::{self, Source};
 use crate::upstream::{ListenFilter, Listening};
 
 /// How many resources one stream follows.
@@ -55,7 +56,7 @@ pub(super) async fn listen(
         Err(refusal) => return refuse_to(&id, &refusal),
     };
     let (feed, events) = stream::channel();
-    let open = match stream_get::open(&caller, parts, events, CancellationToken::new()) {
+    let open = match stream_get::open(&caller, parts, CancellationToken::new()) {
         Ok(open) => open,
         Err(refusal) => return refuse_to(&id, &refusal),
     };
@@ -72,7 +73,8 @@ pub(super) async fn listen(
     let (accepted, listening) = follow(&caller, &client, routes).await;
     let first = acknowledgement(wants, &accepted, &id);
     let last = error::result(&id, &ended(&id));
-    deliver::events(open.body(Some(first), Some(last), (place, listening)))
+    let first = Some(sse::frame(&first));
+    deliver::events(open.body(Source::Feed(events), first, Some(last), (place, listening)))
 }
 
 fn malformed() -> Refusal {

@@ -7,6 +7,7 @@ mod fake;
 mod inflight;
 mod lists;
 mod modern;
+mod resume;
 mod sessions;
 pub(crate) mod support;
 
@@ -171,12 +172,16 @@ impl Gate {
 
     /// Opens a session and returns its id.
     async fn session(&self, who: &str, capabilities: Value) -> String {
-        let params = json!({"protocolVersion": "2025-06-18", "capabilities": capabilities,
+        self.session_of("2025-06-18", who, capabilities).await
+    }
+
+    async fn session_of(&self, revision: &str, who: &str, capabilities: Value) -> String {
+        let params = json!({"protocolVersion": revision, "capabilities": capabilities,
             "clientInfo": {"name": "test", "version": "1"}});
         let answer = self.send(Ask::legacy(who, None, "initialize", params)).await;
         assert_eq!(answer.status, 200);
         let id = answer.header("mcp-session-id").expect("a session id").to_owned();
-        assert_eq!(answer.json().await["result"]["protocolVersion"], "2025-06-18");
+        assert_eq!(answer.json().await["result"]["protocolVersion"], revision);
         id
     }
 }
@@ -310,15 +315,25 @@ impl Answer {
             .unwrap_or_else(|| panic!("no error: {value}"))
     }
 
-    /// The next event of a stream; comments are not events. `None` at the end.
-    async fn event(&mut self) -> Option<Value> {
+    /// The next piece of a stream as it is written; comments are left out. `None` at the end.
+    async fn frame(&mut self) -> Option<String> {
         loop {
             let frame = tokio::time::timeout(Duration::from_secs(10), self.body.frame())
                 .await
                 .expect("an event in time")?
                 .expect("a body");
             let data = frame.into_data().expect("data");
-            let text = std::str::from_utf8(&data).expect("text");
+            let text = String::from_utf8(data.to_vec()).expect("text");
+            if !text.starts_with(':') {
+                return Some(text);
+            }
+        }
+    }
+
+    /// The next event of a stream that says something. `None` at the end.
+    async fn event(&mut self) -> Option<Value> {
+        loop {
+            let text = self.frame().await?;
             let lines = text.lines().filter_map(|line| line.strip_prefix("data: "));
             let message: String = lines.collect();
             if !message.is_empty() {

@@ -1,6 +1,6 @@
 //! `limits`: the bounds on what clients may use.
 
-use sallyport_proxy::spec::ProxyLimits;
+use sallyport_proxy::spec::{ProxyLimits, ReplayLimits};
 
 use super::read::section;
 use super::value::{ByteSize, Period};
@@ -53,6 +53,7 @@ impl From<&Limits> for ProxyLimits {
             parked_for: limits.parked_for.0,
             page_items: limits.page_items,
             keep_alive: limits.keep_alive.0,
+            replay: ReplayLimits::default(),
         }
     }
 }

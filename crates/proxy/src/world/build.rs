@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sallyport_core::{ServerName, Timestamp};
 use sallyport_mcp::catalogue::{Catalogue, ListKind};
@@ -12,6 +13,10 @@ use super::endpoint::{Endpoint, Identity, Parts};
 use crate::notice::Changes;
 use crate::spec::{EndpointKind, EndpointSpec, Naming, ProxyConfig, ServerSpec};
 use crate::upstream::{Fleet, ServerState, Status};
+
+/// How long a list waits for a server that has just been started. Long enough for programs that start at once; clients
+/// hear of slower ones by a list change.
+const SETTLING: Duration = Duration::from_secs(5);
 
 /// The most colliding names that are left out of an endpoint before it is left empty.
 const MAX_COLLISIONS: usize = 256;
@@ -138,14 +143,14 @@ impl Builder {
         here.map(|server| server.name.clone()).collect()
     }
 
-    /// Until when the servers that have not been reached yet are waited for: each has its time to connect and to
-    /// introduce itself, once.
+    /// Until when the servers that have not been reached yet are waited for, once: each has its time to connect and to
+    /// introduce itself, but no more than [`SETTLING`].
     fn settles(&self, states: &[Arc<ServerState>], now: Timestamp) -> Option<Timestamp> {
         let connecting = states.iter().filter(|state| state.status == Status::Connecting);
         let until = |server: &ServerSpec| {
             let key = (server.name.clone(), server.fingerprint);
             let since = self.first_seen.get(&key).copied().unwrap_or(now);
-            since.plus(server.limits.connect).plus(server.limits.handshake)
+            since.plus(SETTLING.min(server.limits.connect + server.limits.handshake))
         };
         let named = |name: &ServerName| self.config.servers.iter().find(|server| server.name == *name);
         let latest = connecting.filter_map(|state| named(&state.name)).map(until).max();

@@ -100,7 +100,7 @@ pub enum Naming {
     OnCollision,
     /// All names.
     Always,
-    /// None; a collision is an error at start.
+    /// None; a name that two servers claim is left out of both.
     Never,
 }
 

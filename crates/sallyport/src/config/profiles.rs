@@ -39,7 +39,7 @@ choice! {
         OnCollision = "on-collision",
         /// All names.
         Always = "always",
-        /// None; a collision is an error.
+        /// None; a name that two servers claim is left out of both, and the log says so.
         Never = "never",
     }
 }

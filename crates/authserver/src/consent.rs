@@ -85,12 +85,9 @@ async fn open(
     let person = browser::current(app, context)
         .await
         .map_err(internal("find the browser session"))?;
-    let person = person
-        .filter(|_| !context.is_foreign_post())
-        .ok_or(Problem::ForeignForm)?;
-    let sealed = sealed.ok_or(Problem::ForeignForm)?;
-    let transaction: Option<Transaction> = form::open(app.parts.sealer.as_ref(), &person.secret, sealed);
-    let transaction = transaction.ok_or(Problem::ForeignForm)?;
+    let (person, sealed) = person.zip(sealed).ok_or(Problem::ForeignForm)?;
+    let sealer = app.parts.sealer.as_ref();
+    let transaction: Transaction = form::receive(sealer, context, &person.secret, sealed)?;
     if transaction.is_stale(context.now) {
         return Err(Problem::StaleForm);
     }

@@ -8,6 +8,9 @@ use sallyport_oauth::consent::Transaction;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::context::Context;
+use crate::problem::Problem;
+
 /// How long a log-in form may stay open. Longer than a consent page: a person may have to find the password first.
 pub(crate) const LOGIN_MAX_AGE: Duration = Duration::from_secs(3600);
 
@@ -59,10 +62,22 @@ pub(crate) fn seal<F: Form>(sealer: &dyn SealState, browser: &str, form: &F) -> 
     sealer.seal(Purpose::LoginForm, &binding::<F>(browser), &plain)
 }
 
-/// The form, if it was made here, of this kind, for this browser.
-pub(crate) fn open<F: Form>(sealer: &dyn SealState, browser: &str, sealed: &str) -> Option<F> {
-    let plain = sealer.open(Purpose::LoginForm, &binding::<F>(browser), sealed)?;
-    serde_json::from_slice(&plain).ok()
+/// The form that was sent, if a page of ours sent it, and it was made here, of this kind, for this browser.
+///
+/// # Errors
+/// [`Problem::ForeignForm`] for everything else.
+pub(crate) fn receive<F: Form>(
+    sealer: &dyn SealState,
+    context: &Context,
+    browser: &str,
+    sealed: &str,
+) -> Result<F, Problem> {
+    if context.is_foreign_post() {
+        return Err(Problem::ForeignForm);
+    }
+    let plain = sealer.open(Purpose::LoginForm, &binding::<F>(browser), sealed);
+    let form = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
+    form.ok_or(Problem::ForeignForm)
 }
 
 fn binding<F: Form>(browser: &str) -> String {

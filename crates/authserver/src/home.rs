@@ -64,10 +64,7 @@ pub(crate) async fn logout(
         return flow::see_other("/");
     };
     let sealed = params.one("transaction").ok().flatten().unwrap_or_default();
-    let form: Option<LogoutForm> = form::open(app.parts.sealer.as_ref(), &person.secret, sealed);
-    if form.is_none() || context.is_foreign_post() {
-        return Err(Problem::ForeignForm);
-    }
+    let _form: LogoutForm = form::receive(app.parts.sealer.as_ref(), &context, &person.secret, sealed)?;
     app.record(Event {
         user: Some(person.user.id),
         ..context.event(Action::Logout, Outcome::Ok)

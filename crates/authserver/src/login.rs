@@ -54,10 +54,8 @@ pub(crate) async fn post(
             .map_err(|_| Problem::BadForm)
     };
     let binding = context.browser.as_deref().ok_or(Problem::ForeignForm)?;
-    let form: Option<LoginForm> = form::open(app.parts.sealer.as_ref(), binding, field("transaction")?);
-    let form = form
-        .filter(|_| !context.is_foreign_post())
-        .ok_or(Problem::ForeignForm)?;
+    let sealed = field("transaction")?;
+    let form: LoginForm = form::receive(app.parts.sealer.as_ref(), &context, binding, sealed)?;
     if context.now.since(form.opened) > LOGIN_MAX_AGE {
         return Err(Problem::StaleForm);
     }

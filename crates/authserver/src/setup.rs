@@ -70,10 +70,8 @@ pub(crate) async fn post(
             .map_err(|_| Problem::BadForm)
     };
     let binding = context.browser.as_deref().ok_or(Problem::ForeignForm)?;
-    let form: Option<SetupForm> = form::open(app.parts.sealer.as_ref(), binding, field("transaction")?);
-    let form = form
-        .filter(|_| !context.is_foreign_post())
-        .ok_or(Problem::ForeignForm)?;
+    let sealed = field("transaction")?;
+    let form: SetupForm = form::receive(app.parts.sealer.as_ref(), &context, binding, sealed)?;
     let (name, password) = (field("username")?.trim(), field("password")?);
     if let Err(error) = account::check_name(name).and_then(|()| account::check_password(password)) {
         let shown = if name.len() <= MAX_NAME { name } else { "" };

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod body;
+pub mod duplex;
 pub mod egress;
 pub mod http1;
 pub mod inbound;
@@ -16,6 +17,7 @@ mod timer;
 pub mod worker;
 
 pub use body::{Body, Response};
+pub use duplex::Duplex;
 pub use egress::{Egress, Reach, Target};
 pub use inbound::{BodyError, Inbound, Peer, RequestBody};
 pub use listen::{ListenOptions, Listener, ServerHandle, Service};

@@ -18,7 +18,14 @@ const MAX_OPEN: usize = 64;
 /// The open questions of one session. Their ids are random: who did not see the question cannot answer it.
 #[derive(Debug, Default)]
 pub(crate) struct Questions {
-    open: Mutex<HashMap<Box<str>, oneshot::Sender<Answered>>>,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    waiting: HashMap<Box<str>, oneshot::Sender<Answered>>,
+    /// Nobody is there any more who could answer.
+    closed: bool,
 }
 
 /// A question that has been put. Dropping it withdraws the question; whoever waits for its answer is told.
@@ -35,11 +42,11 @@ impl Questions {
         let id: Box<str> = token::<16>(random).into();
         let message = error::request(&json::quote(&id), &question.method, question.params.as_deref());
         let mut open = lock(&self.open);
-        open.retain(|_, answer| !answer.is_closed());
-        if open.len() >= MAX_OPEN {
+        open.waiting.retain(|_, answer| !answer.is_closed());
+        if open.closed || open.waiting.len() >= MAX_OPEN {
             return None;
         }
-        open.insert(id.clone(), question.answer);
+        open.waiting.insert(id.clone(), question.answer);
         let asked = Asked {
             questions: Arc::clone(self),
             id: Some(id),
@@ -49,8 +56,15 @@ impl Questions {
 
     /// Hands over the client's answer. False when there is no such question, or not any more.
     pub(crate) fn answer(&self, id: &str, answered: Answered) -> bool {
-        let waiting = lock(&self.open).remove(id);
+        let waiting = lock(&self.open).waiting.remove(id);
         waiting.is_some_and(|waiting| waiting.send(answered).is_ok())
+    }
+
+    /// Withdraws every question, and puts none any more: the client has said its last.
+    pub(crate) fn close(&self) {
+        let mut open = lock(&self.open);
+        open.closed = true;
+        open.waiting.clear();
     }
 }
 
@@ -64,7 +78,7 @@ impl Asked {
 impl Drop for Asked {
     fn drop(&mut self) {
         if let Some(id) = &self.id {
-            lock(&self.questions.open).remove(id);
+            lock(&self.questions.open).waiting.remove(id);
         }
     }
 }

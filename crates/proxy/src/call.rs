@@ -57,7 +57,7 @@ fn enter(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: &Inbound) -> Result<
         return Err(Box::new(cors::preflight(&inbound.parts)));
     }
     let admitted = door::admit(proxy, &world, place, worker, inbound);
-    admitted.map_err(|turned| Box::new(turned.answer(place)))
+    admitted.map_err(|turned| Box::new(turned.answer(place.metadata)))
 }
 
 /// One permitted request, ready to be sent, and sent again when the server asked for more.

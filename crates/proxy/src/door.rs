@@ -3,6 +3,7 @@
 //! A request without a good token gets its challenge before anything else is looked at, whatever its method, body,
 //! `Accept`, version or session (real clients decide by it); only `Host` and `Origin` are earlier.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, HeaderName};
@@ -10,7 +11,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_core::capability::VerifyToken;
-use sallyport_core::{Principal, Scope, Secret, Timestamp};
+use sallyport_core::{Principal, RequestId, Scope, Secret, Timestamp};
 use sallyport_net::respond::{self, Challenge};
 use sallyport_net::{Body, Inbound, Response, Worker};
 
@@ -80,16 +81,27 @@ pub(crate) enum TurnedAway {
 }
 
 impl TurnedAway {
-    /// The answer. The challenge names where to get a token, and every scope that a person may need here.
-    pub(crate) fn answer(self, place: Place<'_>) -> Response {
+    /// The answer. The challenge names where to get a token (`metadata`), and every scope that a person may need here.
+    pub(crate) fn answer(self, metadata: &str) -> Response {
         let Self::Challenged(kind) = self else {
             return respond::text(StatusCode::FORBIDDEN, "this user may not use this profile\n");
         };
-        respond::challenge(kind, place.metadata, Scope::MCP).unwrap_or_else(|error| {
+        respond::challenge(kind, metadata, Scope::MCP).unwrap_or_else(|error| {
             tracing::error!("the challenge cannot be written: {error}");
             respond::empty(kind.status())
         })
     }
+}
+
+/// Who knocks: what is shown, and what log and trail know it by.
+#[derive(Clone, Copy)]
+pub(crate) struct Visit<'a> {
+    /// The bearer token, or what is wrong with it.
+    pub(crate) token: Result<&'a str, Challenge>,
+    /// The peer's address.
+    pub(crate) peer: IpAddr,
+    /// The request's number.
+    pub(crate) request: RequestId,
 }
 
 /// Lets a request in.
@@ -103,18 +115,12 @@ pub(crate) fn admit(
     worker: &Arc<Worker>,
     inbound: &Inbound,
 ) -> Result<Arc<Caller>, TurnedAway> {
-    let principal = match &world.local {
-        Some(local) => Arc::clone(local),
-        None => authenticate(proxy, place, inbound)?,
+    let visit = Visit {
+        token: bearer(&inbound.parts.headers),
+        peer: inbound.peer.ip(),
+        request: inbound.id,
     };
-    if !principal.scopes.contains(Scope::MCP) {
-        turned_away(proxy, inbound, Some(&principal), "scope");
-        return Err(TurnedAway::Challenged(Challenge::InsufficientScope));
-    }
-    if !place.endpoint.rules.users.admits(principal.user.as_str()) {
-        turned_away(proxy, inbound, Some(&principal), "user");
-        return Err(TurnedAway::NotAdmitted);
-    }
+    let principal = identify(proxy, world, place, visit)?;
     Ok(Arc::new(Caller {
         proxy: Arc::clone(proxy),
         endpoint: Arc::clone(place.endpoint),
@@ -128,8 +134,33 @@ pub(crate) fn admit(
     }))
 }
 
-fn authenticate(proxy: &Proxy, place: Place<'_>, inbound: &Inbound) -> Result<Arc<Principal>, TurnedAway> {
-    let token = match bearer(&inbound.parts.headers) {
+/// Finds out who knocks, and whether that person may come in here.
+///
+/// # Errors
+/// [`TurnedAway`]; it was counted and recorded.
+pub(crate) fn identify(
+    proxy: &Proxy,
+    world: &World,
+    place: Place<'_>,
+    visit: Visit<'_>,
+) -> Result<Arc<Principal>, TurnedAway> {
+    let principal = match &world.local {
+        Some(local) => Arc::clone(local),
+        None => authenticate(proxy, place, visit)?,
+    };
+    if !principal.scopes.contains(Scope::MCP) {
+        turned_away(proxy, visit, Some(&principal), "scope");
+        return Err(TurnedAway::Challenged(Challenge::InsufficientScope));
+    }
+    if !place.endpoint.rules.users.admits(principal.user.as_str()) {
+        turned_away(proxy, visit, Some(&principal), "user");
+        return Err(TurnedAway::NotAdmitted);
+    }
+    Ok(principal)
+}
+
+fn authenticate(proxy: &Proxy, place: Place<'_>, visit: Visit<'_>) -> Result<Arc<Principal>, TurnedAway> {
+    let token = match visit.token {
         Ok(token) => token,
         Err(kind) => {
             proxy.books.metrics.auth_failure(if kind == Challenge::NoToken {
@@ -143,8 +174,8 @@ fn authenticate(proxy: &Proxy, place: Place<'_>, inbound: &Inbound) -> Result<Ar
     let now = proxy.books.clock.now();
     let verified = proxy.verifier.verify(token, &place.endpoint.resources, now);
     verified.map_err(|error| {
-        tracing::info!(request = %inbound.id, peer = %inbound.peer.ip(), "token refused: {error}");
-        turned_away(proxy, inbound, None, error.label());
+        tracing::info!(request = %visit.request, peer = %visit.peer, "token refused: {error}");
+        turned_away(proxy, visit, None, error.label());
         TurnedAway::Challenged(Challenge::InvalidToken)
     })
 }
@@ -155,7 +186,7 @@ const fn is_b64token(b: u8) -> bool {
 }
 
 /// The token of the one `Authorization` header. Tokens elsewhere are not looked for (AU-09).
-fn bearer(headers: &HeaderMap) -> Result<&str, Challenge> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Challenge> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (value, None) = (values.next().ok_or(Challenge::NoToken)?, values.next()) else {
         return Err(Challenge::InvalidRequest);
@@ -165,7 +196,14 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Challenge> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Challenge::NoToken);
     }
-    let token = token.trim();
+    well_formed(token.trim())
+}
+
+/// The token, if it can be one.
+///
+/// # Errors
+/// It is empty, too long, or has other characters than tokens have.
+pub(crate) fn well_formed(token: &str) -> Result<&str, Challenge> {
     if token.is_empty() || token.len() > MAX_TOKEN || !token.bytes().all(is_b64token) {
         return Err(Challenge::InvalidToken);
     }
@@ -173,7 +211,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Challenge> {
 }
 
 /// Counts a refusal and records it, as far as strangers may fill the trail.
-fn turned_away(proxy: &Proxy, inbound: &Inbound, principal: Option<&Principal>, reason: &'static str) {
+fn turned_away(proxy: &Proxy, visit: Visit<'_>, principal: Option<&Principal>, reason: &'static str) {
     proxy.books.metrics.auth_failure(reason);
     if principal.is_none() && !proxy.strangers.admit(proxy.books.clock.now()) {
         return;
@@ -182,8 +220,8 @@ fn turned_away(proxy: &Proxy, inbound: &Inbound, principal: Option<&Principal>, 
     if let Some(principal) = principal {
         event = event.by(principal);
     }
-    event.request = Some(inbound.id);
-    event.peer = Some(inbound.peer.ip());
+    event.request = Some(visit.request);
+    event.peer = Some(visit.peer);
     // The refusal stands whether or not it can be written down.
     if proxy.books.audit.record(event).is_err() {
         tracing::error!("a refusal could not be recorded: the audit trail cannot be written");

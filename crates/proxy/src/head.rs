@@ -20,6 +20,12 @@ pub(crate) struct Accept {
 }
 
 impl Accept {
+    /// Everything, as transports without heads have it.
+    pub(crate) const ALL: Self = Self {
+        json: true,
+        events: true,
+    };
+
     /// Reads `Accept`. Without one everything is taken (RFC 9110 §12.5.1). Clients are to name both types; one of them
     /// is enough for us.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
@@ -42,14 +48,7 @@ impl Accept {
                 accept.events |= is(["text/event-stream", "text/*", "*/*"]);
             }
         }
-        if present {
-            accept
-        } else {
-            Self {
-                json: true,
-                events: true,
-            }
-        }
+        if present { accept } else { Self::ALL }
     }
 
     /// Whether no form of answer is taken: 406.

@@ -41,5 +41,6 @@ mod unfold;
 pub mod upstream;
 mod world;
 
+pub use front::duplex::{Conversation, Credential, Ended, Entrance, Manner, Turned};
 pub use metrics::Metrics;
 pub use proxy::{Proxy, ProxyDeps};

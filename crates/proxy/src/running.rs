@@ -1,4 +1,4 @@
-//! The running requests of one legacy session.
+//! The running requests of one legacy session, or of one conversation.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::session::Session;
 use crate::sync::lock;
 
-/// The running requests of a session, by raw id, so that `notifications/cancelled` finds them. One id may run twice: a
-/// client that does so gets both answers, each on its own stream (JR-14).
+/// Running requests by raw id, so that `notifications/cancelled` finds them. One id may run twice: a client that does so
+/// gets both answers (JR-14).
 #[derive(Debug, Default)]
 pub(crate) struct Running {
     calls: Mutex<Vec<(u64, Bytes, CancellationToken)>>,
@@ -19,7 +18,7 @@ pub(crate) struct Running {
 
 /// A running request; forgotten on drop.
 pub(crate) struct RunningCall {
-    session: Arc<Session>,
+    running: Arc<Running>,
     number: u64,
     token: CancellationToken,
 }
@@ -33,28 +32,26 @@ impl RunningCall {
 
 impl Drop for RunningCall {
     fn drop(&mut self) {
-        let mut calls = lock(&self.session.running.calls);
+        let mut calls = lock(&self.running.calls);
         if let Some(place) = calls.iter().position(|(number, ..)| *number == self.number) {
             calls.swap_remove(place);
         }
     }
 }
 
-impl Session {
+impl Running {
     /// Notes a running request.
     pub(crate) fn begin(self: &Arc<Self>, id: Bytes) -> RunningCall {
         let token = CancellationToken::new();
-        let number = self.running.next.fetch_add(1, Ordering::Relaxed);
-        lock(&self.running.calls).push((number, id, token.clone()));
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        lock(&self.calls).push((number, id, token.clone()));
         RunningCall {
-            session: Arc::clone(self),
+            running: Arc::clone(self),
             number,
             token,
         }
     }
-}
 
-impl Running {
     /// Cancels what runs under this id. Unknown ids are none of our concern (P-67).
     pub(crate) fn cancel(&self, id: &[u8]) {
         let calls = lock(&self.calls);

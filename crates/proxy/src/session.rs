@@ -39,7 +39,7 @@ pub(crate) struct Session {
     /// What it hears outside of requests, what it has been asked, what the client can do.
     pub(crate) ears: Arc<SessionEars>,
     /// Its running requests.
-    pub(crate) running: Running,
+    pub(crate) running: Arc<Running>,
     /// The resources it follows, by visible URI; dropping a value ends the subscription at the server.
     pub(crate) followed: Mutex<HashMap<Box<str>, Listening>>,
     /// The servers that it has used.
@@ -100,6 +100,11 @@ impl Session {
     /// Whether its event streams begin with an id to resume after; older clients take that for a message.
     pub(crate) fn primes(&self) -> bool {
         self.view.revision >= Revision::V2025_11_25
+    }
+
+    /// Whether it is older than any session may be.
+    pub(crate) fn is_too_old(&self, now: Timestamp, limits: &ProxyLimits) -> bool {
+        now.since(self.created) > limits.session_absolute
     }
 
     /// Resolves when the session has ended.
@@ -228,7 +233,7 @@ impl Sessions {
             Some(session) => session,
             None => self.reopen(owner, endpoint, id, limits)?,
         };
-        if now.since(session.created) > limits.session_absolute {
+        if session.is_too_old(now, limits) {
             self.end(&session);
             return None;
         }
@@ -270,7 +275,7 @@ impl Sessions {
                 info: seal.client_info.map(Bytes::from),
                 capabilities: seal.capabilities.into(),
             },
-            running: Running::default(),
+            running: Arc::default(),
             followed: Mutex::default(),
             linked: Mutex::default(),
             endpoint: Arc::clone(endpoint),
@@ -310,6 +315,11 @@ impl Sessions {
     /// Ends a session for good.
     pub(crate) fn end(&self, session: &Arc<Session>) {
         lock(&self.ended).add(&session.id);
+        self.leave(session);
+    }
+
+    /// Ends a session whose id its client never learned: nobody can open it again.
+    pub(crate) fn leave(&self, session: &Arc<Session>) {
         let owner = &session.view.principal;
         let removed = {
             let mut shard = lock(self.shard(owner));

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::replay::{Log, Reader};
 use crate::sync::lock;
@@ -24,6 +25,7 @@ const MAX_STREAMS: usize = 4;
 pub(crate) struct Feed {
     queue: mpsc::UnboundedSender<Bytes>,
     queued: Arc<AtomicUsize>,
+    cut: CancellationToken,
 }
 
 /// The reading end of one stream.
@@ -31,19 +33,23 @@ pub(crate) struct Feed {
 pub(crate) struct Events {
     queue: mpsc::UnboundedReceiver<Bytes>,
     queued: Arc<AtomicUsize>,
+    cut: CancellationToken,
 }
 
 /// A stream's two ends.
 pub(crate) fn channel() -> (Feed, Events) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let queued = Arc::new(AtomicUsize::new(0));
+    let cut = CancellationToken::new();
     let feed = Feed {
         queue: sender,
         queued: Arc::clone(&queued),
+        cut: cut.clone(),
     };
     let events = Events {
         queue: receiver,
         queued,
+        cut,
     };
     (feed, events)
 }
@@ -54,6 +60,7 @@ impl Feed {
         let length = message.len();
         let before = self.queued.fetch_add(length, Ordering::AcqRel);
         if before > 0 && before.saturating_add(length) > MAX_QUEUED {
+            self.cut.cancel();
             return false;
         }
         self.queue.send(message).is_ok()
@@ -63,9 +70,25 @@ impl Feed {
 impl Events {
     /// The next message; `None` when the stream is over. May be dropped and called again without loss.
     pub(crate) async fn next(&mut self) -> Option<Bytes> {
-        let message = self.queue.recv().await?;
+        let message = tokio::select! {
+            biased;
+            () = self.cut.cancelled() => None,
+            message = self.queue.recv() => message,
+        }?;
         self.queued.fetch_sub(message.len(), Ordering::AcqRel);
         Some(message)
+    }
+
+    /// A message that waits already.
+    pub(crate) fn ready(&mut self) -> Option<Bytes> {
+        let message = self.queue.try_recv().ok()?;
+        self.queued.fetch_sub(message.len(), Ordering::AcqRel);
+        Some(message)
+    }
+
+    /// Whether the reader was too slow.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.is_cancelled()
     }
 }
 
@@ -77,6 +100,8 @@ pub(crate) struct Outbox {
 
 #[derive(Default)]
 struct State {
+    /// The connection that carries all the session says, where there is one.
+    wire: Option<Feed>,
     /// Oldest first.
     streams: VecDeque<Arc<Log>>,
     backlog: VecDeque<Bytes>,
@@ -104,10 +129,24 @@ impl Outbox {
         Some(reader)
     }
 
+    /// From now on everything goes out on this connection, what waited first.
+    pub(crate) fn connect(&self, wire: Feed) {
+        let mut state = lock(&self.state);
+        for message in std::mem::take(&mut state.backlog) {
+            wire.send(message);
+        }
+        state.wire = Some(wire);
+    }
+
     /// Sends a message on exactly one stream, the newest that takes it (P-76). Without one it waits, among the newest
     /// few and not twice: a client may open its stream a little later.
     pub(crate) fn send(&self, message: Bytes) {
         let mut state = lock(&self.state);
+        if let Some(wire) = &state.wire {
+            // A connection that is too slow is about to end, and its session with it.
+            wire.send(message);
+            return;
+        }
         while let Some(log) = state.streams.pop_back() {
             if log.offer(&message) {
                 state.streams.push_back(log);
@@ -125,12 +164,16 @@ impl Outbox {
 
     /// Whether anybody listens.
     pub(crate) fn is_open(&self) -> bool {
-        lock(&self.state).streams.iter().any(|log| log.is_read())
+        let state = lock(&self.state);
+        state.wire.is_some() || state.streams.iter().any(|log| log.is_read())
     }
 
     /// Ends every stream.
     pub(crate) fn close(&self) {
-        let streams = std::mem::take(&mut lock(&self.state).streams);
+        let mut state = lock(&self.state);
+        state.wire = None;
+        let streams = std::mem::take(&mut state.streams);
+        drop(state);
         streams.iter().for_each(|log| log.finish());
     }
 }
@@ -151,8 +194,13 @@ mod tests {
         let (feed, mut events) = channel();
         assert!(feed.send(vec![0; MAX_QUEUED - 1].into()));
         assert!(feed.send(vec![0; 1].into()), "at the bound");
+        assert!(!events.is_cut());
         assert!(!feed.send(vec![0; 1].into()), "past the bound");
-        assert_eq!(events.next().await.map(|m| m.len()), Some(MAX_QUEUED - 1));
+        assert!(events.is_cut());
+        assert!(
+            events.next().await.is_none(),
+            "the stream is over, not full of holes"
+        );
     }
 
     #[test]

@@ -6,21 +6,24 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::HeaderMap;
 use http::request::Parts;
+use sallyport_core::PrincipalKey;
 use sallyport_core::fault::Fault;
 use sallyport_mcp::{error, sse};
 use sallyport_net::{Body, Response};
 use tokio_util::sync::CancellationToken;
 
+use crate::Proxy;
 use crate::caller::Caller;
 use crate::deliver;
 use crate::door::{self, Pass};
 use crate::front;
 use crate::head::{self, LAST_EVENT_ID, One};
 use crate::limits::{Kind, Slot};
-use crate::metrics::Gauge;
+use crate::metrics::{Gauge, Metrics};
 use crate::refusal::Refusal;
 use crate::replay::{EventId, Log, Reader, StreamKind};
 use crate::session::Session;
+use crate::spec::ProxyLimits;
 use crate::stream::Events;
 
 /// Opens the stream of a legacy session. Without a session there is none: 405, by which older clients fall back.
@@ -117,7 +120,33 @@ pub(crate) struct Open {
     caller: Arc<Caller>,
     pass: Pass,
     ended: CancellationToken,
+    _seat: Seat,
+}
+
+/// One of a principal's places for a stream, counted while it is held.
+pub(crate) struct Seat {
+    metrics: Arc<Metrics>,
     _slot: Slot,
+}
+
+impl Seat {
+    /// Takes one.
+    ///
+    /// # Errors
+    /// There is none left.
+    pub(crate) fn take(proxy: &Proxy, key: &PrincipalKey, limits: &ProxyLimits) -> Result<Self, Refusal> {
+        let slot = proxy.usage.take(key, Kind::Streams, limits.streams_per_principal);
+        let slot = slot.ok_or_else(|| Refusal::too_many("streams"))?;
+        let metrics = Arc::clone(&proxy.books.metrics);
+        metrics.gauge(&Gauge::Streams, 1);
+        Ok(Self { metrics, _slot: slot })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.metrics.gauge(&Gauge::Streams, -1);
+    }
 }
 
 /// Takes one of the principal's places for a stream.
@@ -125,15 +154,12 @@ pub(crate) struct Open {
 /// # Errors
 /// There is none left.
 pub(crate) fn open(caller: &Arc<Caller>, parts: &Parts, ended: CancellationToken) -> Result<Open, Refusal> {
-    let limit = caller.limits.streams_per_principal;
-    let slot = caller.proxy.usage.take(&caller.key, Kind::Streams, limit);
-    let slot = slot.ok_or_else(|| Refusal::too_many("streams"))?;
-    caller.proxy.books.metrics.gauge(&Gauge::Streams, 1);
+    let seat = Seat::take(&caller.proxy, &caller.key, &caller.limits)?;
     Ok(Open {
         caller: Arc::clone(caller),
         pass: Pass::of(caller, parts),
         ended,
-        _slot: slot,
+        _seat: seat,
     })
 }
 
@@ -156,12 +182,6 @@ impl Open {
             _kept: kept,
         };
         Body::stream(stream::unfold(live, next))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.caller.proxy.books.metrics.gauge(&Gauge::Streams, -1);
     }
 }
 

@@ -151,6 +151,22 @@ pub fn admit<'a, 'h>(
     Ok(meta)
 }
 
+/// Checks a modern message of a transport without headers: the version, then what `_meta` requires (2026-07-28, stdio).
+///
+/// # Errors
+/// [`MirrorError::Version`] or [`MirrorError::Meta`].
+pub fn admit_without_headers<'a>(envelope: &Envelope<'a>) -> Result<ModernMeta<'a>, MirrorError> {
+    let named = envelope
+        .meta()
+        .and_then(|m| m.text(crate::jsonrpc::MetaKey::ProtocolVersion));
+    if let Some(named) = named.filter(|v| !Revision::MODERN.iter().any(|r| r.as_str() == *v)) {
+        return Err(MirrorError::Version {
+            requested: named.into_owned(),
+        });
+    }
+    Ok(meta::read(envelope)?)
+}
+
 /// Compares one header with what the body says, if it says anything. What the body lacks is for others to complain of.
 fn compare(
     name: &'static str,

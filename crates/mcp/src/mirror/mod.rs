@@ -9,7 +9,7 @@ mod sentinel;
 mod tests;
 
 pub use annotation::{InvalidAnnotation, ParamHeader, ParamType, RepeatedMember, param_headers_of};
-pub use check::{HeaderField, MirrorError, admit, check, check_params, classify};
+pub use check::{HeaderField, MirrorError, admit, admit_without_headers, check, check_params, classify};
 pub use outbound::headers_for;
 pub use sentinel::{decode, encode};
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, SelectAll, StreamExt as _};
 use http::request::Parts;
 use sallyport_mcp::error::INVALID_REQUEST;
-use sallyport_mcp::jsonrpc::{self, Kind, ScanError};
+use sallyport_mcp::jsonrpc::{self, Envelope, Kind, ScanError};
 use sallyport_mcp::method::Method;
 use sallyport_net::Response;
 
@@ -24,29 +24,20 @@ pub(super) async fn post(caller: Arc<Caller>, parts: &Parts, body: Bytes) -> Res
         Ok(_) => return refuse(&unreadable(&ScanError::Batch)),
         Err(refusal) => return refuse(&refusal),
     };
-    let bounds = limits(&caller);
-    let messages = match jsonrpc::split_batch(&body, &bounds) {
-        Ok(messages) => messages,
-        Err(error) => return refuse(&unreadable(&error)),
+    let envelopes = match read(&caller, &body) {
+        Ok(envelopes) => envelopes,
+        Err(refusal) => return refuse(&refusal),
     };
-    // Nothing is carried out before all of it has been understood.
-    let mut envelopes = Vec::with_capacity(messages.len());
-    for message in messages {
-        match jsonrpc::scan(message, &bounds) {
-            Ok(envelope) if envelope.called() == Method::Initialize => {
-                let text = "initialize cannot be part of a batch";
-                return refuse(&Refusal::new(400, INVALID_REQUEST, text));
-            }
-            Ok(envelope) => envelopes.push((envelope, body.slice_ref(message))),
-            Err(error) => return refuse(&unreadable(&error)),
-        }
-    }
     let mut said = Vec::new();
     for (envelope, message) in &envelopes {
         match envelope.kind {
-            Kind::Request => said.push(legacy::request(&caller, &session, envelope, message).await),
+            Kind::Request => {
+                let running = legacy::request(&caller, &session, envelope, message).await;
+                said.push(legacy::linger(&session, running));
+            }
+            // A batch has one answer, in which a notification has no place.
             Kind::Notification => drop(notifications::legacy(&caller, &session, envelope).await),
-            Kind::Response => drop(notifications::response(&session, envelope, message)),
+            Kind::Response => notifications::response(&session, envelope, message),
         }
     }
     if said.is_empty() {
@@ -74,7 +65,26 @@ pub(super) async fn post(caller: Arc<Caller>, parts: &Parts, body: Bytes) -> Res
     door::message(200, array(&responses))
 }
 
-fn array(messages: &[Bytes]) -> Bytes {
+/// Reads a batch. Nothing of it is carried out before all of it has been understood.
+///
+/// # Errors
+/// One of the messages is none, or has no place in a batch.
+pub(super) fn read<'a>(caller: &Caller, body: &'a Bytes) -> Result<Vec<(Envelope<'a>, Bytes)>, Refusal> {
+    let bounds = limits(caller);
+    let messages = jsonrpc::split_batch(body, &bounds).map_err(|error| unreadable(&error))?;
+    let read = messages.into_iter().map(|message| {
+        let envelope = jsonrpc::scan(message, &bounds).map_err(|error| unreadable(&error))?;
+        if envelope.called() == Method::Initialize {
+            let text = "initialize cannot be part of a batch";
+            return Err(Refusal::new(400, INVALID_REQUEST, text));
+        }
+        Ok((envelope, body.slice_ref(message)))
+    });
+    read.collect()
+}
+
+/// Messages as one batch.
+pub(super) fn array(messages: &[Bytes]) -> Bytes {
     let mut out = vec![b'['];
     for (place, message) in messages.iter().enumerate() {
         if place > 0 {
@@ -87,7 +97,7 @@ fn array(messages: &[Bytes]) -> Bytes {
 }
 
 impl Said {
-    fn into_outgoing(self) -> Outgoing {
+    pub(super) fn into_outgoing(self) -> Outgoing {
         match self {
             Self::Running(outgoing) => outgoing,
             Self::Message { status, message } => Box::pin(stream::iter([Out::Last { status, message }])),

@@ -22,6 +22,7 @@ use crate::asked;
 use crate::call::prepare;
 use crate::caller::{Caller, Client};
 use crate::deliver::{self, Said};
+use crate::door;
 use crate::follow;
 use crate::head::SESSION_ID;
 use crate::linger::Lingering;
@@ -39,7 +40,10 @@ pub(super) async fn post(
 ) -> Response {
     let id = envelope.id_raw().unwrap_or_default();
     if envelope.kind == Kind::Request && envelope.called() == Method::Initialize {
-        return initialize(caller, envelope).await;
+        return match open(&caller, envelope).await {
+            Ok((session, message)) => opened(&caller, &session, message).await,
+            Err(refusal) => refuse_to(id, &refusal),
+        };
     }
     let session = match session_of(&caller, &parts.headers) {
         Ok(Some(session)) => session,
@@ -57,10 +61,13 @@ pub(super) async fn post(
     match envelope.kind {
         Kind::Request => {
             let said = request(&caller, &session, envelope, body).await;
-            deliver::say(&caller, Some(&session), said).await
+            deliver::say(&caller, Some(&session), linger(&session, said)).await
         }
-        Kind::Notification => notifications::legacy(&caller, &session, envelope).await,
-        Kind::Response => notifications::response(&session, envelope, body),
+        Kind::Notification => notifications::taken(notifications::legacy(&caller, &session, envelope).await),
+        Kind::Response => {
+            notifications::response(&session, envelope, body);
+            door::accepted()
+        }
     }
 }
 
@@ -73,15 +80,19 @@ pub(super) fn no_session() -> Refusal {
     )
 }
 
-/// Opens a session. The answer is the gateway's own: servers are met when they are needed.
-async fn initialize(caller: Arc<Caller>, envelope: &Envelope<'_>) -> Response {
+/// Opens a session. The answer, which comes with it, is the gateway's own: servers are met when they are needed.
+///
+/// # Errors
+/// Parameters that say nothing, a trail that cannot be written, or too many sessions.
+pub(super) async fn open(
+    caller: &Arc<Caller>,
+    envelope: &Envelope<'_>,
+) -> Result<(Arc<Session>, Bytes), Refusal> {
     let id = envelope.id_raw().unwrap_or_default();
-    let Some(params) = &envelope.params else {
-        return refuse_to(id, &Refusal::params("initialize needs params"));
-    };
-    let Some(asked) = params.text(Key::ProtocolVersion) else {
-        return refuse_to(id, &Refusal::params("protocolVersion must be a string"));
-    };
+    let params = envelope.params.as_ref();
+    let params = params.ok_or_else(|| Refusal::params("initialize needs params"))?;
+    let asked = params.text(Key::ProtocolVersion);
+    let asked = asked.ok_or_else(|| Refusal::params("protocolVersion must be a string"))?;
     let revision = Revision::negotiate_legacy(&asked.value);
     let object = |key| {
         params
@@ -91,15 +102,8 @@ async fn initialize(caller: Arc<Caller>, envelope: &Envelope<'_>) -> Response {
     };
     let endpoint = world::settle(&caller.proxy, &caller.endpoint).await;
     let event = caller.origin().event(Action::SessionOpen, Outcome::Ok);
-    if caller
-        .proxy
-        .books
-        .audit
-        .record(event.on(revision.as_str()))
-        .is_err()
-    {
-        return refuse_to(id, &Refusal::unrecorded());
-    }
+    let recorded = caller.proxy.books.audit.record(event.on(revision.as_str()));
+    recorded.map_err(|_| Refusal::unrecorded())?;
     let opening = Opening {
         owner: &caller.key,
         endpoint: &endpoint.key,
@@ -107,11 +111,15 @@ async fn initialize(caller: Arc<Caller>, envelope: &Envelope<'_>) -> Response {
         info: object(Key::ClientInfo),
         capabilities: object(Key::Capabilities).unwrap_or_else(|| b"{}".to_vec()),
     };
-    let Ok(session) = caller.proxy.sessions.open(opening, &caller.limits) else {
-        return refuse_to(id, &Refusal::too_many("sessions"));
-    };
+    let session = caller.proxy.sessions.open(opening, &caller.limits);
+    let session = session.map_err(|_| Refusal::too_many("sessions"))?;
     let message = error::result(id, &endpoint.initialize(revision));
-    let mut response = deliver::say(&caller, None, Said::message(message)).await;
+    Ok((session, message))
+}
+
+/// The answer to `initialize`, which alone names the session.
+async fn opened(caller: &Arc<Caller>, session: &Session, message: Bytes) -> Response {
+    let mut response = deliver::say(caller, None, Said::message(message)).await;
     if let Ok(value) = HeaderValue::from_str(&session.id) {
         response.headers_mut().insert(SESSION_ID, value);
     }
@@ -163,10 +171,17 @@ async fn call(
     let caller = caller.settled_for(&asked).await;
     let client = Client::Legacy(Arc::clone(session));
     let mut call = prepare(caller, client, asked)?;
-    let running = session.begin(id.clone());
+    let running = session.running.begin(id.clone());
     let cancelled = running.token().clone().cancelled_owned();
     call.running = Some(running);
-    let messages = Box::pin(relay::start(call).take_until(cancelled));
+    Ok(Said::Running(Box::pin(relay::start(call).take_until(cancelled))))
+}
+
+/// What was said, so that it goes on when its HTTP exchange breaks: that is no cancel.
+pub(super) fn linger(session: &Arc<Session>, said: Said) -> Said {
+    let Said::Running(messages) = said else {
+        return said;
+    };
     let listener = Arc::clone(session);
     // Who left may still be asked, where it listens. The response has no other way to it.
     let lingering = Lingering::new(messages, move |out| {
@@ -174,7 +189,7 @@ async fn call(
             listener.ears.outbox.send(message);
         }
     });
-    Ok(Said::Running(Box::pin(lingering)))
+    Said::Running(Box::pin(lingering))
 }
 
 fn set_level(session: &Session, envelope: &Envelope<'_>) -> Result<Bytes, Refusal> {

@@ -20,11 +20,11 @@ use tokio_util::sync::CancellationToken;
 use super::{modern, refuse_to};
 use crate::caller::{Caller, Client};
 use crate::deliver;
-use crate::hub::{Listen, Remote};
+use crate::hub::{Listen, Place, Remote};
 use crate::notice::{self, Changes};
 use crate::refusal::Refusal;
 use crate::route::{Route, What};
-use crate::stream;
+use crate::stream::{self, Events};
 use crate::stream_get::{self, Source};
 use crate::upstream::{ListenFilter, Listening};
 
@@ -47,19 +47,62 @@ pub(super) async fn listen(
         return refuse_to(&id, &refusal);
     }
     let caller = caller.settled().await;
+    let opening = wanted(&caller, envelope).and_then(|wanted| {
+        let open = stream_get::open(&caller, parts, CancellationToken::new())?;
+        Ok((wanted, open))
+    });
+    let (wanted, open) = match opening {
+        Ok(opening) => opening,
+        Err(refusal) => return refuse_to(&id, &refusal),
+    };
+    let Stream {
+        first,
+        last,
+        events,
+        kept,
+    } = start(&caller, meta, wanted, id).await;
+    let first = Some(sse::frame(&first));
+    deliver::events(open.body(Source::Feed(events), first, Some(last), kept))
+}
+
+/// What a request asks to hear of, as far as its principal may.
+pub(super) struct Wanted {
+    changes: Changes,
+    routes: Vec<Route>,
+}
+
+/// Reads what a request asks to hear of.
+///
+/// # Errors
+/// It does not say so, or asks for too much.
+pub(super) fn wanted(caller: &Caller, envelope: &Envelope<'_>) -> Result<Wanted, Refusal> {
     let wanted = envelope
         .params
         .as_ref()
         .and_then(|params| params.get(Key::Notifications));
-    let (wants, routes) = match wanted.ok_or_else(malformed).and_then(|raw| read(&caller, raw)) {
-        Ok(read) => read,
-        Err(refusal) => return refuse_to(&id, &refusal),
-    };
+    let (changes, routes) = read(caller, wanted.ok_or_else(malformed)?)?;
+    Ok(Wanted { changes, routes })
+}
+
+/// An open stream, whatever carries it.
+pub(super) struct Stream {
+    /// The acknowledgement, which is said before anything else.
+    pub(super) first: Bytes,
+    /// The response, with which the gateway ends the stream in good order (P-60).
+    pub(super) last: Bytes,
+    /// What is said in between.
+    pub(super) events: Events,
+    /// What holds the stream open at the hub and at the servers.
+    pub(super) kept: (Place, Vec<Listening>),
+}
+
+/// Opens a stream.
+pub(super) async fn start(caller: &Arc<Caller>, meta: &ModernMeta<'_>, wanted: Wanted, id: Bytes) -> Stream {
+    let Wanted {
+        changes: wants,
+        routes,
+    } = wanted;
     let (feed, events) = stream::channel();
-    let open = match stream_get::open(&caller, parts, CancellationToken::new()) {
-        Ok(open) => open,
-        Err(refusal) => return refuse_to(&id, &refusal),
-    };
     // Entered before the servers are asked: what they say from then on waits behind the acknowledgement.
     let place = caller.proxy.hub.enter(Listen {
         owner: caller.key.clone(),
@@ -69,12 +112,14 @@ pub(super) async fn listen(
         id: id.clone(),
         feed,
     });
-    let client = modern::client(&caller, meta);
-    let (accepted, listening) = follow(&caller, &client, routes).await;
-    let first = acknowledgement(wants, &accepted, &id);
-    let last = error::result(&id, &ended(&id));
-    let first = Some(sse::frame(&first));
-    deliver::events(open.body(Source::Feed(events), first, Some(last), (place, listening)))
+    let client = modern::client(caller, meta);
+    let (accepted, listening) = follow(caller, &client, routes).await;
+    Stream {
+        first: acknowledgement(wants, &accepted, &id),
+        last: error::result(&id, &ended(&id)),
+        events,
+        kept: (place, listening),
+    }
 }
 
 fn malformed() -> Refusal {

@@ -1,6 +1,7 @@
 //! The clients' side of the path: a body becomes a message, a message finds its era.
 
 mod batch;
+pub(crate) mod duplex;
 mod legacy;
 mod listen;
 mod lists;

@@ -36,40 +36,53 @@ pub(super) async fn post(
     body: &Bytes,
 ) -> Response {
     let Some(id) = envelope.id_raw().filter(|_| envelope.kind == Kind::Request) else {
-        return notifications::modern(envelope);
+        return notifications::taken(notifications::modern(envelope));
     };
     let meta = match mirror::admit(|name| door::field(&parts.headers, name), envelope) {
         Ok(meta) => meta,
         Err(error) => return refuse_to(id, &mismatch(&error)),
     };
     let id = share(body, id);
+    if envelope.called() == Method::Listen {
+        return listen::listen(&caller, parts, envelope, &meta, id).await;
+    }
+    if let Err(error) = mirrored(&caller, parts, envelope) {
+        return refuse_to(&id, &mismatch(&error));
+    }
+    let said = request(&caller, envelope, &meta, body, &id).await;
+    deliver::say(&caller, None, said).await
+}
+
+/// Carries out one request whose head, if it has one, says what its body says.
+pub(super) async fn request(
+    caller: &Arc<Caller>,
+    envelope: &Envelope<'_>,
+    meta: &ModernMeta<'_>,
+    body: &Bytes,
+    id: &Bytes,
+) -> Said {
     let said = match envelope.called() {
-        Method::Listen => return listen::listen(&caller, parts, envelope, &meta, id).await,
-        called @ (Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::Complete) => {
-            let checked = mirrored(&caller, parts, called, envelope);
-            match checked.map_err(|error| mismatch(&error)) {
-                Ok(()) => call(&caller, envelope, &meta, body, &id).await,
-                Err(refusal) => Err(refusal),
-            }
+        Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::Complete => {
+            call(caller, envelope, meta, body, id).await
         }
         Method::Discover => {
             let caller = caller.settled().await;
-            Ok(Said::message(error::result(&id, &caller.endpoint.discover())))
+            Ok(Said::message(error::result(id, &caller.endpoint.discover())))
         }
         listing => match ListKind::of(listing) {
             Some(kind) => {
                 let caller = caller.settled().await;
                 let list = lists::list(&caller, kind, Era::Modern, envelope.params.as_ref());
-                list.map(|result| Said::message(error::result(&id, &result)))
+                list.map(|result| Said::message(error::result(id, &result)))
             }
             None => Err(Refusal::method(Era::Modern)),
         },
     };
-    let said = said.unwrap_or_else(|refusal| Said::refusal(&id, &refusal));
-    deliver::say(&caller, None, said).await
+    said.unwrap_or_else(|refusal| Said::refusal(id, &refusal))
 }
 
-fn mismatch(error: &MirrorError) -> Refusal {
+/// Why a request is refused before its method is looked at.
+pub(super) fn mismatch(error: &MirrorError) -> Refusal {
     let refusal = Refusal::new(error.status(), error.code(), error.to_string());
     match error.data() {
         Some(data) => refusal.with(data),
@@ -78,13 +91,8 @@ fn mismatch(error: &MirrorError) -> Refusal {
 }
 
 /// Compares the headers of a tool's mirrored arguments with the body (2026-07-28, Custom Parameter Headers).
-fn mirrored(
-    caller: &Caller,
-    parts: &Parts,
-    called: Method,
-    envelope: &Envelope<'_>,
-) -> Result<(), MirrorError> {
-    if called != Method::ToolsCall {
+fn mirrored(caller: &Caller, parts: &Parts, envelope: &Envelope<'_>) -> Result<(), MirrorError> {
+    if envelope.called() != Method::ToolsCall {
         return Ok(());
     }
     let params = envelope.params.as_ref();

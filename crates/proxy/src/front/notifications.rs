@@ -18,13 +18,16 @@ use crate::refusal::Refusal;
 use crate::session::Session;
 
 /// A notification within a session.
+///
+/// # Errors
+/// It is a server's to send.
 pub(super) async fn legacy(
     caller: &Arc<Caller>,
     session: &Arc<Session>,
     envelope: &Envelope<'_>,
-) -> Response {
+) -> Result<(), Refusal> {
     if is_a_servers(envelope, Era::Legacy) {
-        return misplaced();
+        return Err(misplaced());
     }
     match envelope.called() {
         Method::Cancelled => {
@@ -40,15 +43,26 @@ pub(super) async fn legacy(
         // `initialized` opens nothing that is not open, and of the rest nothing has to be known.
         _ => {}
     }
-    door::accepted()
+    Ok(())
 }
 
 /// A modern notification: there is none over HTTP that means anything (2026-07-28, Transports).
-pub(super) fn modern(envelope: &Envelope<'_>) -> Response {
+///
+/// # Errors
+/// It is a server's to send.
+pub(super) fn modern(envelope: &Envelope<'_>) -> Result<(), Refusal> {
     if is_a_servers(envelope, Era::Modern) {
-        return misplaced();
+        return Err(misplaced());
     }
-    door::accepted()
+    Ok(())
+}
+
+/// The HTTP answer to what is not answered.
+pub(super) fn taken(heard: Result<(), Refusal>) -> Response {
+    match heard {
+        Ok(()) => door::accepted(),
+        Err(refusal) => refuse(&refusal),
+    }
 }
 
 /// Whether only servers send it (JR-09). What is no notification at all, and what nobody knows, is let be (JR-15).
@@ -57,12 +71,8 @@ fn is_a_servers(envelope: &Envelope<'_>, era: Era) -> bool {
     called.is_notification() && !called.from_client(era) && called.from_server(era)
 }
 
-fn misplaced() -> Response {
-    refuse(&Refusal::new(
-        400,
-        INVALID_REQUEST,
-        "This notification is a server's to send",
-    ))
+fn misplaced() -> Refusal {
+    Refusal::new(400, INVALID_REQUEST, "This notification is a server's to send")
 }
 
 /// Tells the servers that the session has used.
@@ -86,7 +96,7 @@ async fn roots_changed(caller: &Arc<Caller>, session: &Arc<Session>) {
 }
 
 /// The answer to a question of the gateway. One that nobody waits for is let be.
-pub(super) fn response(session: &Session, envelope: &Envelope<'_>, body: &Bytes) -> Response {
+pub(super) fn response(session: &Session, envelope: &Envelope<'_>, body: &Bytes) {
     let id = envelope.id_raw().and_then(json::decode);
     let answered = match (envelope.result_raw(), envelope.error_raw()) {
         (Some(result), _) => Some(Answered::Result(share(body, result))),
@@ -96,5 +106,4 @@ pub(super) fn response(session: &Session, envelope: &Envelope<'_>, body: &Bytes)
     if let (Some(id), Some(answered)) = (id, answered) {
         session.ears.questions.answer(&id, answered);
     }
-    door::accepted()
 }

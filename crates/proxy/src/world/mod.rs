@@ -9,7 +9,7 @@ mod watch;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sallyport_core::{ClientId, GrantId, Principal, ScopeSet, Timestamp, TokenId};
+use sallyport_core::{ClientId, GrantId, Principal, Resource, ScopeSet, Timestamp, TokenId, UserId};
 
 pub(crate) use build::Builder;
 pub(crate) use endpoint::Endpoint;
@@ -77,7 +77,12 @@ impl World {
 fn local(config: &ProxyConfig) -> Option<Arc<Principal>> {
     let user = config.anonymous.clone()?;
     let audience = config.endpoints.first()?.resources.first()?.clone();
-    Some(Arc::new(Principal {
+    Some(Arc::new(local_user(user, audience)))
+}
+
+/// A person who is here without a token.
+pub(crate) fn local_user(user: UserId, audience: Resource) -> Principal {
+    Principal {
         user,
         client: ClientId::new("local"),
         grant: GrantId::new("local"),
@@ -85,5 +90,5 @@ fn local(config: &ProxyConfig) -> Option<Arc<Principal>> {
         scopes: ScopeSet::parse(sallyport_core::Scope::MCP),
         audience,
         expires: Timestamp::from_millis(i64::MAX),
-    }))
+    }
 }

@@ -1,0 +1,59 @@
+//! Batches: only in sessions of 2025-03-26. Their responses come together, the rest as it is said.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::{SelectAll, StreamExt as _};
+use sallyport_mcp::jsonrpc::{Kind, ScanError};
+
+use super::super::{batch, legacy, notifications, share, unreadable};
+use super::hear::Talk;
+use crate::caller::Caller;
+use crate::refusal::Refusal;
+use crate::relay::{Out, Outgoing};
+
+/// Carries out a batch.
+pub(super) async fn hear(talk: &Talk, caller: Arc<Caller>, body: Bytes, is_full: bool) {
+    let session = talk.inner.session();
+    let Some(session) = session.filter(|session| session.view.revision.has_batches()) else {
+        return talk.say(unreadable(&ScanError::Batch).message(None)).await;
+    };
+    let read = match batch::read(&caller, &body) {
+        _ if is_full => Err(Refusal::too_many("requests")),
+        read => read,
+    };
+    let messages = match read {
+        Ok(messages) => messages,
+        Err(refusal) => return talk.say(refusal.message(None)).await,
+    };
+    let mut requests = Vec::new();
+    for (envelope, message) in &messages {
+        if envelope.kind == Kind::Request {
+            let id = share(message, envelope.id_raw().unwrap_or_default());
+            requests.push((talk.inner.running.begin(id), envelope, message));
+        }
+    }
+    for (envelope, message) in &messages {
+        match envelope.kind {
+            Kind::Request => {}
+            Kind::Notification => drop(notifications::legacy(&caller, &session, envelope).await),
+            Kind::Response => notifications::response(&session, envelope, message),
+        }
+    }
+    let mut all: SelectAll<Outgoing> = SelectAll::new();
+    for (running, envelope, message) in &requests {
+        let said = legacy::request(&caller, &session, envelope, message).await;
+        let cancelled = running.token().clone().cancelled_owned();
+        all.push(Box::pin(said.into_outgoing().take_until(cancelled)));
+    }
+    let mut responses = Vec::new();
+    while let Some(out) = all.next().await {
+        match out {
+            Out::Notification(message) | Out::Request(message) => talk.say(message).await,
+            Out::Last { message, .. } => responses.push(message),
+        }
+    }
+    if !responses.is_empty() {
+        talk.say(batch::array(&responses)).await;
+    }
+}

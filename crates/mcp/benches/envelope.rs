@@ -131,7 +131,7 @@ fn steps(criterion: &mut Criterion) {
         b.iter(|| headers_for(Method::ToolsCall, "tools/call", black_box(params), &[]));
     });
     group.bench_function("answer to a modern client", |b| {
-        b.iter(|| to_modern(black_box(answer), Method::ToolsCall, Era::Modern).len());
+        b.iter(|| to_modern(black_box(answer), Method::ToolsCall, Era::Modern, b"{}").len());
     });
     group.finish();
 }

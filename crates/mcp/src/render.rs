@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::answer::tool_for_legacy;
 use crate::capabilities::Members;
 use crate::capabilities::ServerCapabilities;
 use crate::catalogue::{CacheScope, ListKind};
@@ -31,15 +32,20 @@ impl CacheHint {
     }
 }
 
+/// What a list says besides its items.
+#[derive(Clone, Copy, Debug)]
+pub struct ListFrame<'a> {
+    /// How long it may be kept; for modern clients.
+    pub hint: CacheHint,
+    /// The raw object that names the server; for modern clients.
+    pub server_info: &'a [u8],
+    /// With what the next page is asked for.
+    pub next_cursor: Option<&'a str>,
+}
+
 /// One page of a list, as the raw `result` of its request.
 #[must_use]
-pub fn list_result(
-    kind: ListKind,
-    entries: &[Entry],
-    era: Era,
-    hint: CacheHint,
-    next_cursor: Option<&str>,
-) -> Bytes {
+pub fn list_result(kind: ListKind, entries: &[Entry], era: Era, frame: ListFrame<'_>) -> Bytes {
     let size: usize = entries.iter().map(|e| e.raw.len() + 1).sum();
     let mut items = Vec::with_capacity(size + 2);
     items.push(b'[');
@@ -47,7 +53,10 @@ pub fn list_result(
         if index > 0 {
             items.push(b',');
         }
-        items.extend_from_slice(&entry.raw);
+        match (era, kind) {
+            (Era::Legacy, ListKind::Tools) => items.extend_from_slice(&tool_for_legacy(&entry.raw)),
+            _ => items.extend_from_slice(&entry.raw),
+        }
     }
     items.push(b']');
     let mut out = Members::new();
@@ -55,11 +64,12 @@ pub fn list_result(
         out.add_text("resultType", "complete");
     }
     out.add(kind.member(), &items);
-    if let Some(cursor) = next_cursor {
+    if let Some(cursor) = frame.next_cursor {
         out.add_text("nextCursor", cursor);
     }
     if era == Era::Modern {
-        hint.add(&mut out);
+        frame.hint.add(&mut out);
+        out.add("_meta", &server_meta(frame.server_info));
     }
     out.finish().into()
 }
@@ -158,6 +168,7 @@ mod tests {
             ttl_ms: 60_000,
             scope: CacheScope::Private,
         };
+        let info = br#"{"name":"s","version":"1"}"#;
         for (era, cursor, expected) in [
             (Era::Legacy, None, r#"{"tools":[{"name":"a"},{"name":"b"}]}"#),
             (
@@ -168,15 +179,22 @@ mod tests {
             (
                 Era::Modern,
                 Some(""),
-                r#"{"resultType":"complete","tools":[{"name":"a"},{"name":"b"}],"nextCursor":"","ttlMs":60000,"cacheScope":"private"}"#,
+                r#"{"resultType":"complete","tools":[{"name":"a"},{"name":"b"}],"nextCursor":"","ttlMs":60000,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s","version":"1"}}}"#,
             ),
         ] {
-            assert_eq!(
-                list_result(ListKind::Tools, &entries(), era, hint, cursor),
-                expected
-            );
+            let frame = ListFrame {
+                hint,
+                server_info: info,
+                next_cursor: cursor,
+            };
+            assert_eq!(list_result(ListKind::Tools, &entries(), era, frame), expected);
         }
-        let none = list_result(ListKind::Templates, &[], Era::Legacy, CacheHint::NONE, None);
+        let frame = ListFrame {
+            hint: CacheHint::NONE,
+            server_info: info,
+            next_cursor: None,
+        };
+        let none = list_result(ListKind::Templates, &[], Era::Legacy, frame);
         assert_eq!(none, r#"{"resourceTemplates":[]}"#);
     }
 

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use sallyport_core::fault::{Blame, Fault};
-use sallyport_mcp::error;
+use sallyport_mcp::method::Method;
 use sallyport_mcp::revision::Era;
+use sallyport_mcp::{error, json};
 
 /// A request that gets an error.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,6 +41,22 @@ impl Refusal {
     pub(crate) fn method(era: Era) -> Self {
         let status = if era == Era::Modern { 404 } else { 200 };
         Self::new(status, error::METHOD_NOT_FOUND, "Method not found")
+    }
+
+    /// A server needs what the client did not say that it can (2026-07-28, Capability Negotiation).
+    pub(crate) fn incapable(method: Method, params: Option<&[u8]>) -> Self {
+        let has = |key| params.is_some_and(|params| json::find(params, key).is_some());
+        let url = params.and_then(|params| json::find(params, "mode")) == Some(b"\"url\"");
+        let required = match method {
+            Method::ElicitationCreate if url => r#"{"elicitation":{"url":{}}}"#,
+            Method::ElicitationCreate => r#"{"elicitation":{"form":{}}}"#,
+            Method::SamplingCreate if has("tools") || has("toolChoice") => r#"{"sampling":{"tools":{}}}"#,
+            Method::SamplingCreate => r#"{"sampling":{}}"#,
+            _ => r#"{"roots":{}}"#,
+        };
+        let text = "The server needs a capability that the client did not declare";
+        Self::new(400, error::MISSING_CAPABILITY, text)
+            .with(format!("{{\"requiredCapabilities\":{required}}}"))
     }
 
     /// The audit trail cannot be written (AL-04).

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use memchr::memmem;
 use sallyport_mcp::answer::{self, InputRequired};
+use sallyport_mcp::error::INTERNAL_ERROR;
 use sallyport_mcp::json::{self, Object};
 use sallyport_mcp::method::Method;
 use sallyport_mcp::revision::Era;
@@ -13,10 +14,11 @@ use sallyport_mcp::session::Resume;
 use sallyport_mcp::splice::{Edits, ObjectEdit};
 
 use crate::call::Call;
-use crate::caller::Client;
+use crate::caller::{Client, unknown};
 use crate::exchange::Question;
+use crate::refusal::Refusal;
 use crate::route::What;
-use crate::state;
+use crate::{notice, state};
 
 /// The end of a server's answer.
 pub(crate) enum Terminal {
@@ -40,26 +42,72 @@ pub(crate) fn terminal(message: Bytes, from: Era, call: &Call) -> Terminal {
     if from == Era::Modern && method.may_ask() && answer::is_input_required(&message) {
         return match &call.client {
             Client::Legacy(_) => Terminal::Asks(message),
-            Client::Modern(_) => Terminal::Done {
-                status: 200,
-                message: sealed(&message, call),
-                ok: true,
-            },
+            Client::Modern(_) => sealed(&message, call),
         };
     }
     let error = error_of(&message);
-    let (status, ok) = match &error {
-        None => (200, true),
-        Some(code) => (if to == Era::Modern { status_of(code) } else { 200 }, false),
-    };
+    if to == Era::Modern && from == Era::Legacy && error.is_none() && says_nothing(&message, method) {
+        let gone = unknown(call.route.what, &call.route.visible, to);
+        return failed(&gone, &message);
+    }
+    let ok = error.is_none();
     let message = renamed(message, method, call);
+    let info = call.caller.endpoint.server_info();
     let message = match to {
-        Era::Legacy if from == Era::Legacy => message,
-        Era::Legacy => kept(answer::to_legacy(&message, method), &message),
+        Era::Legacy => older(message, from, method, call),
         Era::Modern if from == Era::Modern && ok && is_plainly_complete(&message, method) => message,
-        Era::Modern => kept(answer::to_modern(&message, method, from), &message),
+        Era::Modern => kept(answer::to_modern(&message, method, from, info), &message),
+    };
+    let message = match method {
+        Method::ResourcesRead if ok && to == Era::Modern => uncached(message, call),
+        _ => message,
+    };
+    // The code that the client sees decides, not the one that the server sent.
+    let status = match error_of(&message) {
+        Some(code) if to == Era::Modern => status_of(code),
+        _ => 200,
     };
     Terminal::Done { status, message, ok }
+}
+
+/// For a legacy client: without what only modern clients know, nor what its revision does not.
+fn older(message: Bytes, from: Era, method: Method, call: &Call) -> Bytes {
+    let message = match from {
+        Era::Legacy => message,
+        Era::Modern => kept(answer::to_legacy(&message, method), &message),
+    };
+    let revision = call.client.view().revision;
+    kept(answer::to_older(&message, method, from, revision), &message)
+}
+
+/// Whether a read came back without contents: so old servers say that there is no such resource (P-43).
+fn says_nothing(message: &[u8], method: Method) -> bool {
+    let contents = || json::find(json::find(message, "result")?, "contents");
+    method == Method::ResourcesRead
+        && contents().is_some_and(|raw| json::elements(raw).is_ok_and(|list| list.is_empty()))
+}
+
+/// The result of a read that brought answers to questions holds for this once (P-39).
+fn uncached(message: Bytes, call: &Call) -> Bytes {
+    let has = |key| json::find(&call.params, key).is_some();
+    if !has("inputResponses") && !has("requestState") {
+        return message;
+    }
+    let result = json::find(&message, "result").and_then(|raw| ObjectEdit::new(raw).ok());
+    let Some(mut result) = result else {
+        return message;
+    };
+    result.set("ttlMs", "0");
+    notice::with_member(&message, "result", &result.finish())
+}
+
+/// An error of the gateway's own in the place of a server's answer.
+fn failed(refusal: &Refusal, message: &[u8]) -> Terminal {
+    Terminal::Done {
+        status: refusal.status,
+        message: refusal.message(json::find(message, "id")),
+        ok: false,
+    }
 }
 
 /// The owned form without a copy where nothing has changed.
@@ -117,14 +165,20 @@ fn renamed(message: Bytes, method: Method, call: &Call) -> Bytes {
 
 /// A modern server's question for a modern client, with its state sealed: only this principal, for this call, brings it
 /// back, and only to this server.
-fn sealed(message: &Bytes, call: &Call) -> Bytes {
+fn sealed(message: &Bytes, call: &Call) -> Terminal {
     let result = json::find(message, "result").unwrap_or(b"{}");
-    let Ok(asks) = InputRequired::parse(result) else {
-        return kept(
-            answer::to_modern(message, method_of(call.route.what), Era::Modern),
-            message,
-        );
+    let (Ok(asks), Ok(mut edit)) = (InputRequired::parse(result), ObjectEdit::new(result)) else {
+        let text = "The server's question cannot be understood";
+        return failed(&Refusal::new(200, INTERNAL_ERROR, text), message);
     };
+    let can = call.client.can();
+    if let Some(ask) = asks
+        .requests
+        .iter()
+        .find(|ask| !can.allow(ask.method, ask.params))
+    {
+        return failed(&Refusal::incapable(ask.method, ask.params), message);
+    }
     let mut nonce = [0; 16];
     call.caller.proxy.random.fill(&mut nonce);
     let resume = Resume::Relayed {
@@ -137,10 +191,9 @@ fn sealed(message: &Bytes, call: &Call) -> Bytes {
         .iter()
         .map(|ask| (&*ask.key, ask.method, labelled(call, ask.method, ask.params)))
         .collect();
-    let Ok(mut edit) = ObjectEdit::new(result) else {
-        return message.clone();
-    };
     edit.set("requestState", json::quote(&state));
+    // What is not complete is not for keeping (2026-07-28, Caching; P-39).
+    edit.remove("ttlMs").remove("cacheScope");
     if labelled
         .iter()
         .any(|(_, _, params)| matches!(params, Some(Cow::Owned(_))))
@@ -154,7 +207,11 @@ fn sealed(message: &Bytes, call: &Call) -> Bytes {
             edit.set("inputRequests", requests);
         }
     }
-    crate::notice::with_member(message, "result", &edit.finish())
+    Terminal::Done {
+        status: 200,
+        message: notice::with_member(message, "result", &edit.finish()),
+        ok: true,
+    }
 }
 
 /// A notification about the call. `None` if it is not for this client, or has gone another way.

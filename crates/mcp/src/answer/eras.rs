@@ -17,7 +17,7 @@ pub fn to_legacy(message: &[u8], method: Method) -> Cow<'_, [u8]> {
         return Cow::Borrowed(message);
     };
     if let Some(error) = object.get("error") {
-        return recoded(message, &object, error, |code| match code {
+        return recoded(message, &object, error, |code, _| match code {
             -32602 if method == Method::ResourcesRead => Some(LEGACY_RESOURCE_NOT_FOUND),
             // Headers and versions between gateway and server are no business of the client's.
             code if error::is_modern_code(code) => Some(INTERNAL_ERROR),
@@ -59,17 +59,18 @@ pub fn to_legacy(message: &[u8], method: Method) -> Cow<'_, [u8]> {
 }
 
 /// A response for a modern client, from a server of either era: with `resultType`, with cache hints where the method has
-/// them, and without codes that no modern server may send. Borrowed if nothing changes, as with most modern servers;
-/// what is no response comes back as it is.
+/// them, and without codes that no modern server may send. `server_info` is the raw object by which a legacy server's
+/// result is told to come from here. Borrowed if nothing changes, as with most modern servers; what is no response comes
+/// back as it is.
 #[must_use]
-pub fn to_modern(message: &[u8], method: Method, from: Era) -> Cow<'_, [u8]> {
+pub fn to_modern<'a>(message: &'a [u8], method: Method, from: Era, server_info: &[u8]) -> Cow<'a, [u8]> {
     let Ok(object) = Object::read(message) else {
         return Cow::Borrowed(message);
     };
     if let Some(error) = object.get("error") {
-        return recoded(message, &object, error, |code| match code {
+        return recoded(message, &object, error, |code, error| match code {
             -32002 => Some(INVALID_PARAMS),
-            -32021 if from == Era::Modern => None,
+            -32021 if from == Era::Modern || names_capabilities(error) => None,
             // Codes that implementations chose for themselves, and those that the protocol keeps (2026-07-28, Error
             // Codes). A legacy server means something else by them; a modern one speaks of the gateway's own request.
             -32099..=-32000 => Some(INTERNAL_ERROR),
@@ -90,24 +91,38 @@ pub fn to_modern(message: &[u8], method: Method, from: Era) -> Cow<'_, [u8]> {
         }
     }
     changed_result(message, &object, |edit| {
-        let mut missing: Vec<(&str, &[u8])> = Vec::new();
+        let mut changed = false;
+        let mut set = |edit: &mut ObjectEdit<'a>, key: &str, value: &[u8]| {
+            edit.set(key, value);
+            changed = true;
+        };
         // To a legacy server the member means nothing, whatever it is.
         if kind.is_none() || from == Era::Legacy {
-            missing.push(("resultType", b"\"complete\""));
+            set(edit, "resultType", b"\"complete\"");
         }
         if method.is_cacheable() {
-            if edit.object().get("cacheScope").is_none() {
-                missing.push(("cacheScope", b"\"private\""));
+            // Who may see it is for the gateway's rules to say, so that nobody else's cache may hand it on (P-38).
+            if edit.object().get("cacheScope") != Some(b"\"private\"") {
+                set(edit, "cacheScope", b"\"private\"");
             }
-            if edit.object().get("ttlMs").is_none() {
-                missing.push(("ttlMs", b"0"));
+            if !edit.object().get("ttlMs").is_some_and(is_duration) {
+                set(edit, "ttlMs", b"0");
             }
         }
-        for (key, value) in &missing {
-            edit.set(key, *value);
+        if from == Era::Legacy {
+            let meta = edit.object().get("_meta").filter(|raw| is_object(raw));
+            if let Ok(mut meta) = ObjectEdit::new(meta.unwrap_or(b"{}")) {
+                meta.set(MetaKey::ServerInfo.as_str(), server_info);
+                set(edit, "_meta", &meta.finish());
+            }
         }
-        !missing.is_empty()
+        changed
     })
+}
+
+/// Whether a raw value is a number of milliseconds: an integer, not below zero (2026-07-28, Caching).
+fn is_duration(raw: &[u8]) -> bool {
+    !raw.is_empty() && raw.iter().all(u8::is_ascii_digit)
 }
 
 /// The error in place of a result whose `resultType` nobody agreed on (2026-07-28, Results: an unrecognized type is an
@@ -115,6 +130,13 @@ pub fn to_modern(message: &[u8], method: Method, from: Era) -> Cow<'_, [u8]> {
 fn unknown_type(object: &Object<'_>) -> Vec<u8> {
     let text = "the server answered with a result of an unknown type";
     error::message(object.get("id"), INTERNAL_ERROR, text, None).to_vec()
+}
+
+/// Whether an error says which capabilities the client lacks. Servers of both eras say so to legacy clients too, and
+/// mean the same by it.
+fn names_capabilities(error: &Object<'_>) -> bool {
+    let data = error.get("data").and_then(|raw| Object::read(raw).ok());
+    data.is_some_and(|data| data.get("requiredCapabilities").is_some_and(is_object))
 }
 
 /// The message with its result edited.
@@ -143,7 +165,7 @@ fn recoded<'a>(
     message: &'a [u8],
     object: &Object<'a>,
     error: &'a [u8],
-    map: impl FnOnce(i64) -> Option<i32>,
+    map: impl FnOnce(i64, &Object<'a>) -> Option<i32>,
 ) -> Cow<'a, [u8]> {
     let Ok(parsed) = Object::read(error) else {
         return Cow::Borrowed(message);
@@ -151,7 +173,7 @@ fn recoded<'a>(
     let code = parsed
         .get("code")
         .and_then(|raw| std::str::from_utf8(raw).ok()?.parse::<i64>().ok());
-    let Some(new) = code.and_then(map) else {
+    let Some(new) = code.and_then(|code| map(code, &parsed)) else {
         return Cow::Borrowed(message);
     };
     let id = object.get("id").filter(|raw| *raw != b"null");

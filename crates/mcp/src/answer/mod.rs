@@ -3,8 +3,10 @@
 mod ask;
 mod eras;
 mod links;
+mod older;
 #[cfg(test)]
 mod tests;
+mod visit;
 
 pub use ask::{
     InputRequest, InputRequired, InputResponse, InvalidAsk, input_required_result, input_responses,
@@ -12,3 +14,5 @@ pub use ask::{
 };
 pub use eras::{to_legacy, to_modern};
 pub use links::rewrite_uris;
+pub use older::{to_older, tool_for_legacy};
+pub use visit::{Visit, visits};

@@ -4,6 +4,9 @@ use super::*;
 use crate::method::Method;
 use crate::revision::Era;
 
+/// Who a legacy server's result is told to come from.
+const INFO: &[u8] = br#"{"name":"s"}"#;
+
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
@@ -19,7 +22,7 @@ fn failed(code: i32) -> String {
 }
 
 #[test]
-fn what_only_modern_clients_know_is_taken_off() {
+fn p_81_what_only_modern_clients_know_is_taken_off() {
     for (modern, legacy) in [
         (
             r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","content":[ 1.0 ],"ttlMs":5,"cacheScope":"public","v":1}}"#,
@@ -44,39 +47,78 @@ fn what_only_modern_clients_know_is_taken_off() {
 }
 
 #[test]
-fn what_modern_clients_need_is_put_on() {
-    for (method, legacy, modern) in [
+fn p_34_p_36_p_45_what_modern_clients_need_is_put_on() {
+    for (method, bare, modern, legacy) in [
         (
             Method::ToolsCall,
             r#"{"id":1,"result":{"content":[ ]}}"#,
             r#"{"id":1,"result":{"resultType":"complete","content":[ ]}}"#,
+            r#"{"id":1,"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s"}},"content":[ ]}}"#,
         ),
         (
             Method::ToolsList,
             r#"{"id":1,"result":{"tools":[]}}"#,
             r#"{"id":1,"result":{"resultType":"complete","cacheScope":"private","ttlMs":0,"tools":[]}}"#,
+            r#"{"id":1,"result":{"resultType":"complete","cacheScope":"private","ttlMs":0,"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s"}},"tools":[]}}"#,
         ),
         (
             Method::Complete,
-            r#"{"id":1,"result":{}}"#,
-            r#"{"id":1,"result":{"resultType":"complete"}}"#,
+            r#"{"id":1,"result":{"_meta":{"v/x":1}}}"#,
+            r#"{"id":1,"result":{"resultType":"complete","_meta":{"v/x":1}}}"#,
+            r#"{"id":1,"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s"},"v/x":1}}}"#,
         ),
         (
             Method::ResourcesRead,
             r#"{"id":1,"result":{"ttlMs":9,"contents":[]}}"#,
             r#"{"id":1,"result":{"resultType":"complete","cacheScope":"private","ttlMs":9,"contents":[]}}"#,
+            r#"{"id":1,"result":{"resultType":"complete","cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s"}},"ttlMs":9,"contents":[]}}"#,
         ),
     ] {
-        assert_eq!(text(&to_modern(legacy.as_bytes(), method, Era::Legacy)), modern);
-        assert_eq!(text(&to_modern(legacy.as_bytes(), method, Era::Modern)), modern);
+        assert_eq!(
+            text(&to_modern(bare.as_bytes(), method, Era::Modern, INFO)),
+            modern
+        );
+        assert_eq!(
+            text(&to_modern(bare.as_bytes(), method, Era::Legacy, INFO)),
+            legacy
+        );
     }
     // A legacy server that happens to have such a member means nothing by it.
     let odd = to_modern(
         br#"{"id":1,"result":{"resultType":"odd"}}"#,
         Method::ToolsCall,
         Era::Legacy,
+        INFO,
     );
-    assert_eq!(text(&odd), r#"{"id":1,"result":{"resultType":"complete"}}"#);
+    assert!(text(&odd).contains(r#""resultType":"complete""#));
+}
+
+#[test]
+fn p_36_p_38_hints_are_durations_and_for_nobody_else() {
+    for (hints, expected) in [
+        (
+            r#""ttlMs":9,"cacheScope":"private""#,
+            r#""ttlMs":9,"cacheScope":"private""#,
+        ),
+        (
+            r#""ttlMs":9,"cacheScope":"public""#,
+            r#""ttlMs":9,"cacheScope":"private""#,
+        ),
+        (
+            r#""ttlMs":-1,"cacheScope":5"#,
+            r#""ttlMs":0,"cacheScope":"private""#,
+        ),
+        (
+            r#""ttlMs":1.5,"cacheScope":"private""#,
+            r#""ttlMs":0,"cacheScope":"private""#,
+        ),
+    ] {
+        let message =
+            |hints: &str| format!(r#"{{"id":1,"result":{{"resultType":"complete",{hints},"contents":[]}}}}"#);
+        let answer = message(hints);
+        let answer = to_modern(answer.as_bytes(), Method::ResourcesRead, Era::Modern, INFO);
+        assert_eq!(text(&answer), message(expected));
+    }
 }
 
 #[test]
@@ -96,7 +138,7 @@ fn a_modern_servers_answer_passes_as_it_is() {
         ),
         (
             Method::ToolsList,
-            r#"{"id":1,"result":{"resultType":"complete","ttlMs":1,"cacheScope":"public","tools":[]}}"#,
+            r#"{"id":1,"result":{"resultType":"complete","ttlMs":1,"cacheScope":"private","tools":[]}}"#,
         ),
         (
             Method::ToolsCall,
@@ -104,13 +146,13 @@ fn a_modern_servers_answer_passes_as_it_is() {
         ),
         (Method::ToolsCall, "not json"),
     ] {
-        let passed = to_modern(message.as_bytes(), method, Era::Modern);
+        let passed = to_modern(message.as_bytes(), method, Era::Modern, INFO);
         assert!(matches!(passed, std::borrow::Cow::Borrowed(_)), "{message}");
     }
 }
 
 #[test]
-fn results_of_unknown_types_are_failures() {
+fn p_35_results_of_unknown_types_are_failures() {
     for (method, kind) in [
         (Method::ToolsCall, r#""task""#),
         (Method::ToolsCall, r#""Complete""#),
@@ -118,7 +160,7 @@ fn results_of_unknown_types_are_failures() {
         (Method::ToolsList, r#""input_required""#),
     ] {
         let message = format!(r#"{{"id":1,"result":{{"resultType":{kind}}}}}"#);
-        let answer = to_modern(message.as_bytes(), method, Era::Modern);
+        let answer = to_modern(message.as_bytes(), method, Era::Modern, INFO);
         assert_eq!(code(&answer), -32603, "{kind}");
         assert_eq!(serde_json::from_slice::<Value>(&answer).unwrap()["id"], 1);
         assert_eq!(code(&to_legacy(message.as_bytes(), method)), -32603, "{kind}");
@@ -126,7 +168,7 @@ fn results_of_unknown_types_are_failures() {
 }
 
 #[test]
-fn error_codes_are_those_of_the_clients_era() {
+fn p_42_p_96_error_codes_are_those_of_the_clients_era() {
     for (method, from, code_in, code_out) in [
         (Method::ResourcesRead, Era::Legacy, -32002, -32602),
         (Method::ResourcesRead, Era::Modern, -32002, -32602),
@@ -144,7 +186,7 @@ fn error_codes_are_those_of_the_clients_era() {
         (Method::ToolsCall, Era::Legacy, 7, 7),
     ] {
         let message = failed(code_in);
-        let answer = to_modern(message.as_bytes(), method, from);
+        let answer = to_modern(message.as_bytes(), method, from, INFO);
         assert_eq!(code(&answer), code_out, "{code_in} {from:?}");
         let value: Value = serde_json::from_slice(&answer).unwrap();
         assert_eq!(
@@ -158,6 +200,12 @@ fn error_codes_are_those_of_the_clients_era() {
         };
         assert_eq!(kept, &json!({"uri": "x"}), "{code_in}");
     }
+    let lacks =
+        br#"{"id":1,"error":{"code":-32021,"message":"m","data":{"requiredCapabilities":{"sampling":{}}}}}"#;
+    assert_eq!(
+        code(&to_modern(lacks, Method::ToolsCall, Era::Legacy, INFO)),
+        -32021
+    );
     for (method, code_in, code_out) in [
         (Method::ResourcesRead, -32602, -32002),
         (Method::ToolsCall, -32602, -32602),

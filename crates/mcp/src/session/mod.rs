@@ -76,6 +76,13 @@ pub enum Resume {
         /// The server's `requestState`, unescaped.
         state: Option<String>,
     },
+    /// A legacy server's call, to be made again once the person has been to the URLs that the server named.
+    Visited {
+        /// What makes the state usable once only.
+        nonce: [u8; 16],
+        /// The server's `elicitationId`s.
+        ids: Vec<String>,
+    },
 }
 
 impl SessionSeal {
@@ -165,6 +172,12 @@ impl RequestStateSeal {
                 out.fixed(nonce);
                 out.optional(state.as_deref().map(str::as_bytes));
             }
+            Resume::Visited { nonce, ids } => {
+                out.fixed(b"V");
+                out.fixed(nonce);
+                out.number(ids.len() as u64);
+                ids.iter().for_each(|id| out.bytes(id.as_bytes()));
+            }
         }
         out.number(self.expires.as_millis().cast_unsigned());
         out.0
@@ -188,6 +201,12 @@ impl RequestStateSeal {
                         Some(state) => Some(String::from_utf8(state).ok()?),
                         None => None,
                     },
+                },
+                b"V" => Resume::Visited {
+                    nonce: input.fixed()?,
+                    ids: (0..input.number()?)
+                        .map(|_| input.text())
+                        .collect::<Option<_>>()?,
                 },
                 _ => return None,
             },

@@ -55,6 +55,10 @@ fn what_was_encoded_is_decoded() {
             nonce,
             state: Some("é".repeat(1000)),
         },
+        Resume::Visited {
+            nonce,
+            ids: vec!["e-1".to_owned(), String::new()],
+        },
     ] {
         let seal = state(resume);
         assert_eq!(RequestStateSeal::decode(&seal.encode()), Some(seal));

@@ -149,6 +149,7 @@ fn resume(mut call: Call, retry: &Params<'_>) -> Result<Said, Refusal> {
             Ok(None)
         }
         parked @ Resume::Parked { .. } => Ok(Some(parked)),
+        Resume::Visited { .. } => Err(state::expired()),
     });
     let parked = match going_on {
         Ok(None) => return Ok(Said::Running(Box::pin(relay::start(call)))),

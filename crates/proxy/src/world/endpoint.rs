@@ -10,7 +10,7 @@ use sallyport_mcp::capabilities::ServerCapabilities;
 use sallyport_mcp::catalogue::ListKind;
 use sallyport_mcp::merge::Merged;
 use sallyport_mcp::mirror::ParamHeader;
-use sallyport_mcp::render::{self, CacheHint};
+use sallyport_mcp::render::{self, CacheHint, ListFrame};
 use sallyport_mcp::revision::{Era, Revision};
 
 use super::introduce::{self, Introduction};
@@ -67,8 +67,9 @@ impl Endpoint {
         merged: Merged,
         settles: Option<Timestamp>,
     ) -> Self {
-        let lists = ListKind::ALL.map(|kind| List::new(&merged, kind, parts.page_items));
         let introduction = introduce::introduce(&states, settles.is_some());
+        let info = &introduction.server_info;
+        let lists = ListKind::ALL.map(|kind| List::new(&merged, kind, parts.page_items, info));
         let Identity {
             key,
             resources,
@@ -123,6 +124,11 @@ impl Endpoint {
         render::initialize_result(revision, capabilities, server_info, instructions.as_deref())
     }
 
+    /// The raw object that names the gateway to clients.
+    pub(crate) fn server_info(&self) -> &[u8] {
+        &self.introduction.server_info
+    }
+
     /// The raw result of `server/discover`.
     pub(crate) fn discover(&self) -> Bytes {
         self.introduction.discover.clone()
@@ -155,13 +161,8 @@ impl Endpoint {
             .filter(|rest| offset == 0 || !rest.is_empty())?;
         let page = rest.get(..self.parts.page_items.max(1)).unwrap_or(rest);
         let next = (page.len() < rest.len()).then(|| cursor(offset + page.len()));
-        Some(render::list_result(
-            kind,
-            page,
-            era,
-            CacheHint::NONE,
-            next.as_deref(),
-        ))
+        let frame = frame(self.server_info(), next.as_deref());
+        Some(render::list_result(kind, page, era, frame))
     }
 
     /// A number that changes with the list.
@@ -181,12 +182,21 @@ impl Endpoint {
 }
 
 impl List {
-    fn new(merged: &Merged, kind: ListKind, page_items: usize) -> Self {
+    fn new(merged: &Merged, kind: ListKind, page_items: usize, server_info: &[u8]) -> Self {
         let entries = merged.list(kind);
-        let render = |era| render::list_result(kind, entries, era, CacheHint::NONE, None);
+        let render = |era| render::list_result(kind, entries, era, frame(server_info, None));
         Self {
             fingerprint: merged.fingerprint(kind),
             whole: (entries.len() <= page_items.max(1)).then(|| [render(Era::Legacy), render(Era::Modern)]),
         }
+    }
+}
+
+/// What the lists of every endpoint say: rules decide what is on them, so that nobody else may be handed them (P-38).
+fn frame<'a>(server_info: &'a [u8], next_cursor: Option<&'a str>) -> ListFrame<'a> {
+    ListFrame {
+        hint: CacheHint::NONE,
+        server_info,
+        next_cursor,
     }
 }

@@ -8,7 +8,7 @@ use rmcp::{ErrorData, RoleServer};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Everything, answer, ask, catalogue};
+use super::{Everything, answer, catalogue};
 
 /// A value of the library from its JSON.
 ///
@@ -76,18 +76,12 @@ fn one(key: &str, request: InputRequest) -> InputRequests {
 /// The tools `test_input_required_result_*`.
 ///
 /// # Errors
-/// -32602 in the legacy era, for an unknown tool, and for a state that was not made here.
+/// -32602 for an unknown tool, and for a state that was not made here.
 pub(super) fn call(
     server: &Everything,
     params: &CallToolRequestParams,
     context: &RequestContext<RoleServer>,
 ) -> Result<CallToolResponse, ErrorData> {
-    if !ask::modern(context) {
-        return Err(ErrorData::invalid_params(
-            "this tool needs revision 2026-07-28",
-            None,
-        ));
-    }
     let none = InputResponses::new();
     let answers = params.input_responses.as_ref().unwrap_or(&none);
     // A state that comes back is checked whatever the tool.

@@ -6,6 +6,7 @@ mod answer;
 mod ask;
 mod catalogue;
 mod hub;
+mod inline;
 mod input;
 mod prompt;
 mod resource;
@@ -165,7 +166,10 @@ impl ServerHandler for Everything {
         params: GetPromptRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
-        prompt::get(&params, &context)
+        if ask::modern(&context) {
+            return prompt::get(&params);
+        }
+        inline::get(&params, &context).await
     }
 
     async fn list_resources(

@@ -1,12 +1,11 @@
 //! `prompts/get`.
 
+use rmcp::ErrorData;
 use rmcp::model::{
     GetPromptRequestParams, GetPromptResponse, GetPromptResult, InputRequiredResult, PromptMessage, Role,
 };
-use rmcp::service::RequestContext;
-use rmcp::{ErrorData, RoleServer};
 
-use super::{answer, ask, input};
+use super::{answer, input};
 
 fn argument<'a>(params: &'a GetPromptRequestParams, name: &str) -> Result<&'a str, ErrorData> {
     params
@@ -20,10 +19,7 @@ fn argument<'a>(params: &'a GetPromptRequestParams, name: &str) -> Result<&'a st
 ///
 /// # Errors
 /// -32602 for an unknown prompt or a missing argument.
-pub(super) fn get(
-    params: &GetPromptRequestParams,
-    context: &RequestContext<RoleServer>,
-) -> Result<GetPromptResponse, ErrorData> {
+pub(super) fn get(params: &GetPromptRequestParams) -> Result<GetPromptResponse, ErrorData> {
     let user = |text: String| PromptMessage::new_text(Role::User, text);
     let messages = match params.name.as_str() {
         "test_simple_prompt" => vec![user("This is a simple prompt for testing.".to_owned())],
@@ -46,12 +42,6 @@ pub(super) fn get(
             user("Please analyze the image above.".to_owned()),
         ],
         "test_input_required_result_prompt" => {
-            if !ask::modern(context) {
-                return Err(ErrorData::invalid_params(
-                    "this prompt needs revision 2026-07-28",
-                    None,
-                ));
-            }
             let answers = params.input_responses.as_ref();
             match answers.and_then(|answers| input::content(answers, "user_context", "context")) {
                 Some(context) => vec![user(format!("Prompt in the context of {context}."))],

@@ -8,7 +8,7 @@ use rmcp::{ErrorData, RoleServer};
 use serde_json::{Value, json};
 
 use super::hub::Change;
-use super::{Everything, answer, ask, input};
+use super::{Everything, answer, ask, inline, input};
 
 /// Time between two notifications of a fixture.
 const PACE: Duration = Duration::from_millis(50);
@@ -56,7 +56,12 @@ pub(super) async fn call(
             ask::progress(&context, 1, 2).await;
             ask::elicitation(&context, answers, "Please confirm", "confirm", "Confirmed:").await
         }
-        name if name.starts_with("test_input_required_result_") => input::call(server, &params, &context),
+        name if name.starts_with("test_input_required_result_") && ask::modern(&context) => {
+            input::call(server, &params, &context)
+        }
+        name if name.starts_with("test_input_required_result_") => {
+            inline::call(server, &params, &context).await
+        }
         name if name.starts_with("test_trigger_") => trigger(server, name),
         name if name.starts_with("test_") => conformance(server, name, &context).await,
         name => own(server, name, &arguments, &context).await,

@@ -5,6 +5,7 @@ pub mod browser;
 pub mod clock;
 pub mod everything;
 pub mod forge;
+pub mod framed;
 pub mod front;
 pub mod gateway;
 pub mod http;

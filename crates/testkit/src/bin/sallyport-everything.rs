@@ -1,19 +1,27 @@
-//! `sallyport-everything (--listen ADDR | --stdio) [--era legacy|modern|dual] [--page N] [--label NAME] [--tools N]`
+//! `sallyport-everything (--listen ADDR | --listen-sse ADDR | --listen-ws ADDR | --listen-tcp ADDR | --stdio)
+//! [--era legacy|modern|dual] [--page N] [--label NAME] [--tools N] [--token TOKEN]`
 #![forbid(unsafe_code)]
 
 use std::io::Write as _;
 
 use anyhow::{Context as _, bail};
-use sallyport_testkit::everything::{Options, serve};
+use sallyport_testkit::everything::Options;
+use sallyport_testkit::everything::serve::{self, Server};
 
 enum Transport {
-    Listen(String),
+    Http(String),
+    Sse(String),
+    WebSocket(String),
+    Tcp(String),
     Stdio,
 }
 
 fn arguments() -> anyhow::Result<(Transport, Options)> {
     let mut transport = None;
-    let mut options = Options::default();
+    let mut options = Options {
+        mortal: true,
+        ..Options::default()
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         if name == "--stdio" {
@@ -24,26 +32,33 @@ fn arguments() -> anyhow::Result<(Transport, Options)> {
             .next()
             .with_context(|| format!("{name} needs a value"))?;
         match name.as_str() {
-            "--listen" => transport = Some(Transport::Listen(value)),
+            "--listen" => transport = Some(Transport::Http(value)),
+            "--listen-sse" => transport = Some(Transport::Sse(value)),
+            "--listen-ws" => transport = Some(Transport::WebSocket(value)),
+            "--listen-tcp" => transport = Some(Transport::Tcp(value)),
             "--era" => options.era = value.parse().map_err(anyhow::Error::msg)?,
             "--page" => options.page = Some(value.parse().context("--page")?),
             "--label" => options.label = Some(value),
             "--tools" => options.extra_tools = value.parse().context("--tools")?,
+            "--token" => options.token = Some(value),
             other => bail!("unknown argument {other}"),
         }
     }
-    Ok((transport.context("--listen ADDR or --stdio")?, options))
+    let transport = transport.context("--listen ADDR, --listen-sse, --listen-ws, --listen-tcp or --stdio")?;
+    Ok((transport, options))
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    match arguments()? {
-        (Transport::Stdio, options) => serve::stdio(options).await,
-        (Transport::Listen(address), options) => {
-            let server = serve::HttpServer::start(&address, options).await?;
-            writeln!(std::io::stdout(), "{}", server.url())?;
-            server.serve_forever().await;
-            Ok(())
-        }
-    }
+    let (transport, options) = arguments()?;
+    let server = match transport {
+        Transport::Stdio => return serve::stdio(options).await,
+        Transport::Http(address) => Server::start(&address, options).await?,
+        Transport::Sse(address) => Server::start_sse(&address, options).await?,
+        Transport::WebSocket(address) => Server::start_ws(&address, options).await?,
+        Transport::Tcp(address) => Server::start_tcp(&address, options).await?,
+    };
+    writeln!(std::io::stdout(), "{}", server.url())?;
+    server.serve_forever().await;
+    Ok(())
 }

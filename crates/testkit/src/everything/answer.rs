@@ -42,3 +42,11 @@ pub(super) fn audio() -> ContentBlock {
 pub(super) fn resource(uri: &str, mime: &str, text: &str) -> ContentBlock {
     ContentBlock::resource(ResourceContents::text(text, uri).with_mime_type(mime))
 }
+
+/// A link to a resource.
+pub(super) fn link(mut resource: Value) -> Result<ContentBlock, ErrorData> {
+    if let Some(members) = resource.as_object_mut() {
+        members.insert("type".to_owned(), "resource_link".into());
+    }
+    super::input::typed(resource)
+}

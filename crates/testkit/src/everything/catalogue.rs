@@ -39,7 +39,8 @@ impl Catalogue {
     /// The resources, and one more if the list is `longer`.
     pub(super) fn resources(&self, longer: bool) -> Vec<Resource> {
         let more = longer.then(|| Resource::new("test://dynamic-resource", "dynamic-resource"));
-        self.resources.iter().cloned().chain(more).collect()
+        let fixed = self.resources.iter().cloned();
+        fixed.chain(super::skill::manuals()).chain(more).collect()
     }
 
     /// The fixtures, one more if the list is `longer`, and `extra` tools `tool_NNNN`.

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rmcp::RoleServer;
 use rmcp::model::ResourceUpdatedNotificationParam;
 use rmcp::service::{Peer, SubscriptionContext};
+use rmcp::task_manager::TaskManager;
 use tokio::sync::broadcast;
 
 /// Something changed that clients may listen for.
@@ -35,6 +36,8 @@ pub struct Hub {
     counts: Mutex<BTreeMap<String, u64>>,
     /// Which lists have one item more than at the start.
     longer: Mutex<Longer>,
+    /// The tasks of every client: possession of an id is enough for this server.
+    tasks: TaskManager,
     /// The key of [`Hub::seal`]; a new one for each server.
     key: RandomState,
 }
@@ -46,6 +49,7 @@ impl Default for Hub {
             watched: Mutex::default(),
             counts: Mutex::default(),
             longer: Mutex::default(),
+            tasks: TaskManager::new(),
             key: RandomState::new(),
         }
     }
@@ -71,6 +75,10 @@ impl Hub {
 
     pub(super) fn counts(&self) -> BTreeMap<String, u64> {
         lock(&self.counts).clone()
+    }
+
+    pub(super) fn tasks(&self) -> &TaskManager {
+        &self.tasks
     }
 
     pub(super) fn longer(&self) -> Longer {

@@ -1,5 +1,5 @@
 //! An MCP server with a fixture for everything that the official conformance suite calls, and some that only our own
-//! tests call. It speaks either era or both, over Streamable HTTP and stdio.
+//! tests call. It speaks either era or both, over Streamable HTTP, HTTP+SSE, WebSocket, framed TCP and stdio.
 #![expect(deprecated, reason = "what a revision deprecates is still served in it")]
 
 mod answer;
@@ -11,6 +11,8 @@ mod input;
 mod prompt;
 mod resource;
 pub mod serve;
+mod skill;
+mod task;
 mod tool;
 
 use std::borrow::Cow;
@@ -18,11 +20,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CompletionInfo,
-    GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-    ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
-    SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
+    CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams, CompleteResult,
+    CompletionInfo, GetPromptRequestParams, GetPromptResponse, GetSkillRequestParams, GetSkillResult,
+    GetTaskParams, GetTaskResult, Implementation, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, ListSkillsResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion,
+    ReadResourceDirectoryRequestParams, ReadResourceDirectoryResult, ReadResourceRequestParams,
+    ReadResourceResponse, ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscribeRequestParams,
+    SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
@@ -66,6 +70,10 @@ pub struct Options {
     pub label: Option<String>,
     /// Further tools `tool_0000`, `tool_0001`, … in the list.
     pub extra_tools: usize,
+    /// The token that opens a framed TCP connection; `None`: any.
+    pub token: Option<String>,
+    /// Whether the tool `die` ends this process; in a test it would end the test.
+    pub mortal: bool,
 }
 
 /// One handler of the server; a session, a request or a process has one of its own.
@@ -104,8 +112,14 @@ impl ServerHandler for Everything {
             .enable_resources_list_changed()
             .enable_resources_subscribe()
             .enable_completions()
+            .enable_tasks()
+            .enable_skills_with_directory_read()
             .build();
         capabilities.logging = Some(serde_json::Map::new());
+        let apps = serde_json::json!({ "mimeTypes": [resource::APP] });
+        if let (Some(extensions), serde_json::Value::Object(apps)) = (&mut capabilities.extensions, apps) {
+            extensions.insert("io.modelcontextprotocol/ui".to_owned(), apps);
+        }
         let mut info = ServerConfig::new(capabilities);
         let label = self.options.label.as_deref().unwrap_or("everything");
         info.server_info = Implementation::new(label, env!("CARGO_PKG_VERSION"));
@@ -204,6 +218,65 @@ impl ServerHandler for Everything {
         _context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         resource::read(&params.uri).map(ReadResourceResponse::Complete)
+    }
+
+    async fn list_skills(
+        &self,
+        params: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListSkillsResult, ErrorData> {
+        let (skills, next) = catalogue::page(&skill::all(), params, self.options.page)?;
+        let mut result = ListSkillsResult::with_all_items(skills).with_ttl_ms(60_000);
+        result.next_cursor = next;
+        Ok(result)
+    }
+
+    async fn get_skill(
+        &self,
+        params: GetSkillRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetSkillResult, ErrorData> {
+        skill::get(&params.uri).map(GetSkillResult::new)
+    }
+
+    async fn read_resource_directory(
+        &self,
+        params: ReadResourceDirectoryRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceDirectoryResult, ErrorData> {
+        let children = skill::children(&params.uri)?;
+        let page = params
+            .cursor
+            .map(|cursor| PaginatedRequestParams::default().with_cursor(Some(cursor)));
+        let (children, next) = catalogue::page(&children, page, self.options.page)?;
+        let mut result = ReadResourceDirectoryResult::with_all_items(children).with_ttl_ms(60_000);
+        result.next_cursor = next;
+        Ok(result)
+    }
+
+    async fn get_task(
+        &self,
+        params: GetTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        self.hub.tasks().get_task(&params.task_id).map(GetTaskResult::new)
+    }
+
+    async fn update_task(
+        &self,
+        params: UpdateTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let tasks = self.hub.tasks();
+        tasks.update_task(&params.task_id, params.input_responses)
+    }
+
+    async fn cancel_task(
+        &self,
+        params: CancelTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.hub.tasks().cancel_task(&params.task_id)
     }
 
     async fn complete(

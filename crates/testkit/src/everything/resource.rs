@@ -4,7 +4,10 @@ use rmcp::ErrorData;
 use rmcp::model::{ReadResourceResult, ResourceContents};
 use serde_json::json;
 
-use super::answer;
+use super::{answer, input, skill};
+
+/// The type of a page that a host may show as an app.
+pub(super) const APP: &str = "text/html;profile=mcp-app";
 
 /// The contents of `uri`.
 ///
@@ -20,7 +23,12 @@ pub(super) fn read(uri: &str) -> Result<ReadResourceResult, ErrorData> {
         "test://watched-resource" => {
             ResourceContents::text("Watched resource content", uri).with_mime_type("text/plain")
         }
+        // The second one stands in no list, as apps need not.
+        "ui://everything/clock.html" | "ui://everything/hidden.html" => app(uri)?,
         other => {
+            if let Some(contents) = skill::read(other) {
+                return Ok(ReadResourceResult::new(vec![contents]));
+            }
             let id = other
                 .strip_prefix("test://template/")
                 .and_then(|rest| rest.strip_suffix("/data"))
@@ -33,4 +41,11 @@ pub(super) fn read(uri: &str) -> Result<ReadResourceResult, ErrorData> {
         }
     };
     Ok(ReadResourceResult::new(vec![contents]))
+}
+
+/// A page with what a host has to know about it.
+fn app(uri: &str) -> Result<ResourceContents, ErrorData> {
+    let html = "<!doctype html><title>Clock</title><p id=time></p>";
+    let ui = json!({ "csp": { "connectDomains": ["https://time.example"] }, "prefersBorder": true });
+    input::typed(json!({ "uri": uri, "mimeType": APP, "text": html, "_meta": { "ui": ui } }))
 }

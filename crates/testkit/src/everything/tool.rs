@@ -8,14 +8,14 @@ use rmcp::{ErrorData, RoleServer};
 use serde_json::{Value, json};
 
 use super::hub::Change;
-use super::{Everything, answer, ask, inline, input};
+use super::{Everything, answer, ask, inline, input, task};
 
 /// Time between two notifications of a fixture.
 const PACE: Duration = Duration::from_millis(50);
 /// How soon a client shall ask again for a stream that was closed on it.
 const RETRY: Duration = Duration::from_millis(500);
 
-fn string<'a>(arguments: &'a JsonObject, name: &str) -> &'a str {
+pub(super) fn string<'a>(arguments: &'a JsonObject, name: &str) -> &'a str {
     arguments.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -56,6 +56,7 @@ pub(super) async fn call(
             ask::progress(&context, 1, 2).await;
             ask::elicitation(&context, answers, "Please confirm", "confirm", "Confirmed:").await
         }
+        name if task::has(name) => task::call(server, &params, &context).await,
         name if name.starts_with("test_input_required_result_") && ask::modern(&context) => {
             input::call(server, &params, &context)
         }
@@ -215,11 +216,24 @@ async fn own(
             });
             answer::text(json!(headers).to_string())
         }
+        "links" => {
+            let link = |uri, name| answer::link(json!({ "uri": uri, "name": name }));
+            answer::blocks(vec![
+                link("test://static-text", "static-text")?,
+                link("https://example.com/page", "page")?,
+                answer::resource(
+                    "test://watched-resource",
+                    "text/plain",
+                    "Watched resource content",
+                ),
+            ])
+        }
+        "clock" => answer::text("The app shows the time."),
         "environment" => {
             let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
             answer::text(json!(names.collect::<Vec<_>>()).to_string())
         }
-        "die" if server.sessions.is_none() => std::process::exit(3),
+        "die" if server.options.mortal => std::process::exit(3),
         name if name.starts_with("tool_") => answer::text(format!("{name} called")),
         other => Err(ErrorData::invalid_params(format!("unknown tool {other}"), None)),
     }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod body;
+pub mod carrier;
 pub mod duplex;
 pub mod egress;
 pub mod http1;
@@ -15,6 +16,7 @@ pub mod listen;
 pub mod respond;
 mod timer;
 pub mod worker;
+pub mod ws;
 
 pub use body::{Body, Response};
 pub use duplex::Duplex;

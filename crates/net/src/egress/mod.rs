@@ -31,7 +31,7 @@ const ATTEMPT: Duration = Duration::from_secs(3);
 /// How far a connection may reach.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Reach {
-    /// A server that the operator configured: http or https, any port, loopback and private networks too. The metadata
+    /// A server that the operator configured: http, ws or tcp, with TLS or without, any port, loopback and private networks too. The metadata
     /// services of clouds are out of reach even so (SR-03).
     Operator,
     /// A URL from a stranger (a client's metadata document, a server's answer): https, public addresses and usual ports
@@ -149,7 +149,7 @@ impl Egress {
         Ok(Arc::new(target))
     }
 
-    /// Connects, with TLS where the URL says https. The caller bounds the time.
+    /// Connects, with TLS where the URL's scheme has it. The caller bounds the time.
     ///
     /// # Errors
     /// [`EgressError`], always before anything of a request was sent.
@@ -164,7 +164,11 @@ impl Egress {
             host: host.clone(),
             source,
         };
-        let tls = self.tls.connect(&host, tcp).await.map_err(failed)?;
+        let tls = self
+            .tls
+            .connect(&host, tcp, target.is_http())
+            .await
+            .map_err(failed)?;
         Ok(Transport::tls(tls))
     }
 

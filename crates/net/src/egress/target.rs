@@ -28,6 +28,7 @@ pub struct Target {
     host: Host<String>,
     port: u16,
     reach: Reach,
+    tls: bool,
     /// `path HTTP/1.1`, `host`: what of the request's head is always the same.
     fixed: Box<str>,
     egress: Arc<Egress>,
@@ -35,15 +36,11 @@ pub struct Target {
 
 impl Target {
     pub(super) fn new(egress: Arc<Egress>, url: &Url, reach: Reach) -> Result<Self, EgressError> {
-        let tls = match url.scheme() {
-            "https" => true,
-            "http" => false,
-            _ => return Err(EgressError::Url("only http and https are spoken")),
-        };
+        let tls = is_tls(url.scheme(), reach)?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(EgressError::Url("user information is not allowed in it"));
         }
-        let host = url.host().ok_or(EgressError::Url("it names no host"))?.to_owned();
+        let host = host(url)?;
         let port = url
             .port_or_known_default()
             .ok_or(EgressError::Url("it names no port"))?;
@@ -85,6 +82,7 @@ impl Target {
             host,
             port,
             reach,
+            tls,
             fixed,
             egress,
         })
@@ -121,7 +119,20 @@ impl Target {
     }
 
     pub(super) fn is_tls(&self) -> bool {
-        self.url.scheme() == "https"
+        self.tls
+    }
+
+    /// Whether HTTP is spoken, which TLS then says in its handshake too (ALPN).
+    pub(super) fn is_http(&self) -> bool {
+        !matches!(self.url.scheme(), "tcp" | "tls")
+    }
+
+    /// The URL as that of a WebSocket.
+    pub(crate) fn websocket_url(&self) -> String {
+        let scheme = if self.tls { "wss" } else { "ws" };
+        let text = self.url.as_str();
+        text.split_once(':')
+            .map_or_else(String::new, |(_, rest)| format!("{scheme}:{rest}"))
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -138,6 +149,26 @@ impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}:{}", self.url.scheme(), self.host, self.port)
     }
+}
+
+/// What is spoken. Strangers' URLs are those of documents.
+fn is_tls(scheme: &str, reach: Reach) -> Result<bool, EgressError> {
+    match (scheme, reach) {
+        ("https", _) => Ok(true),
+        ("http", _) => Ok(false),
+        ("wss" | "tls", Reach::Operator) => Ok(true),
+        ("ws" | "tcp", Reach::Operator) => Ok(false),
+        (_, Reach::Operator) => Err(EgressError::Url(
+            "only http, https, ws, wss, tcp and tls are spoken",
+        )),
+        (_, Reach::Public) => Err(EgressError::Url("only http and https are spoken")),
+    }
+}
+
+/// The host, read as that of a web address whatever the scheme: of `tcp` and `tls` URLs the library leaves it as text.
+fn host(url: &Url) -> Result<Host<String>, EgressError> {
+    let text = url.host_str().ok_or(EgressError::Url("it names no host"))?;
+    Host::parse(text).map_err(|_| EgressError::Url("its host cannot be read"))
 }
 
 fn literal(host: &Host<String>) -> Option<IpAddr> {

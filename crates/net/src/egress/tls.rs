@@ -1,4 +1,4 @@
-//! TLS toward servers: aws-lc as the provider, the system's authorities, HTTP/1.1 by ALPN.
+//! TLS toward servers: aws-lc as the provider, the system's authorities, HTTP/1.1 by ALPN where that is spoken.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -12,7 +12,13 @@ use tokio_rustls::client::TlsStream;
 /// Makes TLS connections. The authorities are read at the first one.
 pub(super) struct Connector {
     authorities: Vec<Vec<u8>>,
-    config: OnceLock<Result<Arc<ClientConfig>, String>>,
+    config: OnceLock<Result<Configs, String>>,
+}
+
+/// The same authorities, with and without a word about what is spoken.
+struct Configs {
+    http: Arc<ClientConfig>,
+    plain: Arc<ClientConfig>,
 }
 
 impl Connector {
@@ -23,18 +29,24 @@ impl Connector {
         }
     }
 
-    pub(super) async fn connect(&self, host: &str, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(super) async fn connect(
+        &self,
+        host: &str,
+        tcp: TcpStream,
+        is_http: bool,
+    ) -> io::Result<TlsStream<TcpStream>> {
         let config = self.config.get_or_init(|| configure(&self.authorities));
         let config = config
             .as_ref()
             .map_err(|reason| io::Error::other(reason.clone()))?;
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(bare.to_owned()).map_err(io::Error::other)?;
+        let config = if is_http { &config.http } else { &config.plain };
         TlsConnector::from(Arc::clone(config)).connect(name, tcp).await
     }
 }
 
-fn configure(authorities: &[Vec<u8>]) -> Result<Arc<ClientConfig>, String> {
+fn configure(authorities: &[Vec<u8>]) -> Result<Configs, String> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(native.certs);
@@ -51,6 +63,10 @@ fn configure(authorities: &[Vec<u8>]) -> Result<Arc<ClientConfig>, String> {
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?;
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    let plain = Arc::new(config.clone());
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(Configs {
+        http: Arc::new(config),
+        plain,
+    })
 }

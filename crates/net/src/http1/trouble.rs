@@ -25,6 +25,9 @@ pub enum Trouble {
     /// The answer is longer than the caller takes.
     #[error("the answer is longer than {0} bytes")]
     TooLarge(usize),
+    /// The server answers with this status instead of opening a WebSocket.
+    #[error("the server answers {0} instead of opening a WebSocket")]
+    Refused(u16),
     /// The connection failed.
     #[error("{0}")]
     Io(#[from] io::Error),

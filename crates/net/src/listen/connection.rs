@@ -5,10 +5,11 @@ use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -44,6 +45,8 @@ pub(crate) struct Leftover {
     body: Mutex<Option<Incoming>>,
     /// How many answers are being made or written: the connection is idle at none.
     pub(super) busy: AtomicUsize,
+    /// Set when the connection goes on as something else than HTTP; cancelled when that has ended.
+    pub(super) upgraded: OnceLock<CancellationToken>,
 }
 
 impl Leftover {
@@ -79,7 +82,11 @@ where
         let (shared, leftover) = (Arc::clone(&shared), Arc::clone(&leftover));
         async move { Ok::<_, Infallible>(answer(&shared, leftover, request, peer).await) }
     });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
+    let mut connection = pin!(
+        builder
+            .serve_connection(TokioIo::new(wire), service)
+            .with_upgrades()
+    );
     let mut draining = pin!(shared.draining.cancelled());
     // Polled once, so that this task is woken; from then on a look at the flag is enough, and cheaper.
     let mut watched = false;
@@ -98,6 +105,10 @@ where
         connection.as_mut().poll(cx)
     });
     report(ended.await, peer);
+    // The connection counts, and is waited for at a shutdown, whatever is spoken over it.
+    if let Some(upgraded) = leftover.upgraded.get() {
+        upgraded.cancelled().await;
+    }
 }
 
 fn report(ended: hyper::Result<()>, peer: SocketAddr) {
@@ -132,6 +143,10 @@ async fn answer<S: Service>(
         .await;
     if let Some(unread) = leftover.take() {
         drain(unread, &shared.options).await;
+    }
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // Before the client can know: what it sends from now on is no request.
+        leftover.upgraded.get_or_init(CancellationToken::new);
     }
     track(response, tracked)
 }

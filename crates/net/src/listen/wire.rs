@@ -122,6 +122,14 @@ impl<T> Wire<T> {
     }
 }
 
+impl<T> Drop for Wire<T> {
+    fn drop(&mut self) {
+        if let Some(upgraded) = self.state.upgraded.get() {
+            upgraded.cancel();
+        }
+    }
+}
+
 fn late(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
 }
@@ -131,6 +139,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
         let this = self.get_mut();
         if this.closed {
             return Poll::Ready(Ok(()));
+        }
+        if this.state.upgraded.get().is_some() {
+            // No request any more, and who speaks over it has its own times.
+            return Pin::new(&mut this.stream).poll_read(cx, buf);
         }
         let before = buf.filled().len();
         if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(cx, buf) {

@@ -10,12 +10,14 @@ use sallyport_core::{ProfileSlug, Resource, Secret, ServerName};
 /// How a server is reached.
 #[derive(Clone)]
 pub enum Transport {
-    /// Streamable HTTP.
+    /// One of the two transports over HTTP.
     Http {
         /// The endpoint's URL: http or https.
         url: url::Url,
         /// Static headers, sent with every request; the values may be credentials.
         headers: Vec<(String, Secret<String>)>,
+        /// Which of the two.
+        form: HttpForm,
     },
     /// A child process that speaks over its standard input and output.
     Stdio {
@@ -30,6 +32,18 @@ pub enum Transport {
     },
     /// The demo server in this process.
     Demo,
+}
+
+/// Which of the two transports over HTTP a server speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum HttpForm {
+    /// Found out by probing: Streamable HTTP first.
+    #[default]
+    Auto,
+    /// Streamable HTTP, of 2025-03-26 and later.
+    Streamable,
+    /// HTTP+SSE, of 2024-11-05: a stream that is opened with GET, and a second URL to post to.
+    Sse,
 }
 
 /// Which eras a server speaks.
@@ -55,10 +69,53 @@ pub struct ServerSpec {
     pub protocol: Protocol,
     /// Whether one session or process may serve every principal.
     pub shared: bool,
+    /// How many processes it has, if it is one, and for how long.
+    pub processes: Processes,
     /// Timeouts and bounds.
     pub limits: ServerLimits,
     /// Changes whenever anything above does; an unchanged server is left alone on reload.
     pub fingerprint: [u8; 32],
+}
+
+/// Which clients share a process of a server that is started here. [`ServerSpec::shared`] means all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ProcessPer {
+    /// By the server's era: one for each session of a legacy server, which knows its client from the handshake on; one
+    /// for each principal of a modern server, which keeps nothing between calls.
+    #[default]
+    Auto,
+    /// Those of one principal that can be asked the same things. Where a legacy server can ask anything, each call that
+    /// runs has a process to itself, of at most four.
+    Principal,
+    /// None: each session has its own. Clients without sessions share as with [`Self::Auto`].
+    Session,
+}
+
+/// How many processes a server has that is started here, and for how long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Processes {
+    /// Who shares one.
+    pub per: ProcessPer,
+    /// How long one stays that nobody uses: 15 min. Starting it anew costs a person that comes back a second or two.
+    pub idle: Duration,
+    /// At once, besides the gateway's own one: 64, which are some 4 GB of a common Node server. Where one more is
+    /// needed, the one that has been idle longest ends.
+    pub max: usize,
+}
+
+impl Processes {
+    /// How long a process stays that nobody uses, unless the operator says otherwise.
+    pub const IDLE: Duration = Duration::from_secs(15 * 60);
+}
+
+impl Default for Processes {
+    fn default() -> Self {
+        Self {
+            per: ProcessPer::default(),
+            idle: Self::IDLE,
+            max: 64,
+        }
+    }
 }
 
 /// The timeouts and bounds of one server.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use rustix::net::sockopt;
 use sallyport_core::fault::Fault;
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -27,6 +28,13 @@ pub use transport::Transport;
 
 /// How long one address of several is tried before the next.
 const ATTEMPT: Duration = Duration::from_secs(3);
+
+/// After so much silence the other side is asked whether it is still there, every so often, so many times: a stream that
+/// says nothing for hours is told apart from a peer that is gone within two minutes, and no NAT forgets it (they keep
+/// silent connections for five minutes and more).
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+const KEEPALIVE_PROBES: u32 = 4;
 
 /// How far a connection may reach.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -254,6 +262,10 @@ async fn dial(target: &Target, addresses: &[SocketAddr]) -> Result<TcpStream, Eg
 async fn tcp(address: SocketAddr) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(&stream, true)?;
+    sockopt::set_tcp_keepidle(&stream, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(&stream, KEEPALIVE_EVERY)?;
+    sockopt::set_tcp_keepcnt(&stream, KEEPALIVE_PROBES)?;
     Ok(stream)
 }
 

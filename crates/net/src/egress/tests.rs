@@ -395,3 +395,16 @@ async fn fetches_are_bounded_in_size_and_time() {
     let error = egress(EgressPolicy::default()).fetch(quick).await.unwrap_err();
     assert!(matches!(error, EgressError::Timeout(_)), "{error}");
 }
+
+#[tokio::test]
+async fn a_silent_peer_is_asked_whether_it_is_still_there() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream = tcp(listener.local_addr().unwrap()).await.unwrap();
+    assert!(sockopt::socket_keepalive(&stream).unwrap());
+    let idle = sockopt::tcp_keepidle(&stream).unwrap();
+    let asked = sockopt::tcp_keepintvl(&stream).unwrap() * sockopt::tcp_keepcnt(&stream).unwrap();
+    assert!(
+        idle + asked <= Duration::from_secs(120),
+        "gone within two minutes: {idle:?} {asked:?}"
+    );
+}

@@ -29,8 +29,8 @@ use serde_json::{Value, json};
 use self::support::{Counting, Hand, Keys, Trail, Wax};
 use crate::metrics::Metrics;
 use crate::spec::{
-    EndpointKind, EndpointSpec, Naming, Protocol, ProxyConfig, ProxyLimits, ServerLimits, ServerSpec,
-    Transport,
+    EndpointKind, EndpointSpec, HttpForm, Naming, Processes, Protocol, ProxyConfig, ProxyLimits,
+    ServerLimits, ServerSpec, Transport,
 };
 use crate::upstream::{Launcher, UpstreamDeps, Upstreams};
 use crate::{Proxy, ProxyDeps};
@@ -56,6 +56,7 @@ fn server(text: &str, transport: Transport) -> ServerSpec {
         transport,
         protocol: Protocol::Auto,
         shared: false,
+        processes: Processes::default(),
         limits: ServerLimits::default(),
         fingerprint: [text.len() as u8; 32],
     }
@@ -71,6 +72,7 @@ fn http(text: &str, at: SocketAddr, protocol: Protocol) -> ServerSpec {
             Transport::Http {
                 url,
                 headers: Vec::new(),
+                form: HttpForm::Auto,
             },
         )
     }

@@ -16,7 +16,7 @@ use super::slot::Slot;
 /// The gateway's own use of a server.
 #[derive(Clone)]
 pub(crate) enum Control {
-    /// A legacy session, or a process of either era.
+    /// A legacy session, or a conversation of either era.
     Slot(Arc<Slot>),
     /// A modern server over HTTP.
     Http(Arc<Ground>, Arc<Modern>),
@@ -41,7 +41,7 @@ impl Control {
     pub(crate) fn modern(&self) -> Option<Way> {
         match self {
             Self::Http(_, modern) => Some(Way::Http(Arc::clone(modern))),
-            Self::Slot(slot) if slot.era == sallyport_mcp::Era::Modern => Some(Way::Stdio(Arc::clone(slot))),
+            Self::Slot(slot) if slot.era == sallyport_mcp::Era::Modern => Some(Way::Slot(Arc::clone(slot))),
             Self::Slot(_) | Self::Demo => None,
         }
     }

@@ -50,6 +50,8 @@ counters! {
     spawns,
     /// Child processes that ended without having been told to.
     crashes,
+    /// Connections with a conversation that ended without having been closed here.
+    connections_lost,
     /// Legacy sessions that the server had forgotten and that were opened anew.
     sessions_renewed,
     /// Lines of standard error that were left out of the log.

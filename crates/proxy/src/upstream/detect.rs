@@ -12,6 +12,7 @@ use sallyport_mcp::{Era, Revision, error, json};
 use sallyport_net::http1::Trouble;
 
 use super::control::Control;
+use super::conversation::{self, Conversation};
 use super::demo;
 use super::ground::Ground;
 use super::http::{HttpError, Modern, Refused};
@@ -20,11 +21,10 @@ use super::reply::terminal;
 use super::request::{RequestError, own, result, result_of};
 use super::slot::Slot;
 use super::state::Speaks;
-use super::stdio::{self, Process};
 use super::wire::Wire;
-use crate::spec::{Protocol, Transport};
+use crate::spec::{HttpForm, Protocol, Transport};
 
-/// The longest time that a process may take to answer the probe; silence means that it is a legacy one.
+/// The longest time that a server may take to answer the probe of a conversation; silence means that it is a legacy one.
 const PROBE: Duration = Duration::from_secs(10);
 
 /// First contact with a server.
@@ -61,24 +61,25 @@ pub(crate) async fn contact(
         (Transport::Http { .. }, Protocol::Legacy) | (Transport::Stdio { .. }, Protocol::Legacy) => {
             legacy(slots).await
         }
-        (Transport::Http { .. }, Protocol::Modern) => match discover(ground).await? {
-            Verdict::Modern(contact) => Ok(*contact),
-            Verdict::Legacy => Err(nothing_in_common()),
-        },
-        (Transport::Http { .. }, Protocol::Auto) => match discover(ground).await {
+        // Only revisions with `initialize` are spoken over it.
+        (Transport::Http { .. }, _) if ground.form.get() == HttpForm::Sse => legacy(slots).await,
+        (Transport::Http { .. }, _) => match discover(ground).await {
             Ok(Verdict::Modern(contact)) => Ok(*contact),
-            Ok(Verdict::Legacy) => legacy(slots).await,
+            Ok(Verdict::Legacy) if protocol == Protocol::Auto => legacy(slots).await,
+            Ok(Verdict::Legacy | Verdict::Foreign) => Err(nothing_in_common()),
             // An outage says nothing about eras; an odd answer may be a legacy server's.
-            Err(fault) if Trouble::of(&fault).is_some() => Err(fault),
+            Err(fault) if protocol == Protocol::Modern || Trouble::of(&fault).is_some() => Err(fault),
             Err(_) => legacy(slots).await,
         },
-        (Transport::Stdio { .. }, _) => process(ground, slots, protocol).await,
+        (Transport::Stdio { .. }, _) => converse(ground, slots, protocol).await,
     }
 }
 
 enum Verdict {
     Modern(Box<Contact>),
     Legacy,
+    /// A modern one that speaks no revision of ours: it is not introduced to (P-88).
+    Foreign,
 }
 
 async fn legacy(slots: &impl OwnSlots) -> Result<Contact, Fault> {
@@ -150,7 +151,7 @@ fn verdict(
     let raw = match found {
         Ok(raw) => raw,
         Err(RequestError::Fault(fault)) => return Err(fault),
-        Err(RequestError::Refused(raw)) => return refusal(&raw),
+        Err(RequestError::Refused(raw)) => return Ok(refusal(&raw)),
     };
     let Ok(found) = DiscoverResult::parse(&raw) else {
         return Ok(Verdict::Legacy);
@@ -162,14 +163,15 @@ fn verdict(
     if speaks_legacy(found.supported_versions.iter().map(String::as_str)) {
         return Ok(Verdict::Legacy);
     }
-    Err(nothing_in_common())
+    Ok(Verdict::Foreign)
 }
 
-/// A modern error proves a modern server, with which nothing may be in common; any other error is a legacy server's.
-fn refusal(raw: &[u8]) -> Result<Verdict, Fault> {
+/// A modern error proves a modern server, with which nothing may be in common; any other error is a legacy server's. One
+/// that names revisions with `initialize` says itself that it may be introduced to.
+fn refusal(raw: &[u8]) -> Verdict {
     let code = super::request::code_of(raw).unwrap_or_default();
     if !error::is_modern_code(code) {
-        return Ok(Verdict::Legacy);
+        return Verdict::Legacy;
     }
     let supported = json::find(raw, "data").and_then(|data| json::find(data, "supported"));
     let versions: Vec<_> = supported
@@ -179,9 +181,9 @@ fn refusal(raw: &[u8]) -> Result<Verdict, Fault> {
         .filter_map(|element| json::decode(element.value).map(String::from))
         .collect();
     if speaks_legacy(versions.iter().map(String::as_str)) {
-        return Ok(Verdict::Legacy);
+        return Verdict::Legacy;
     }
-    Err(nothing_in_common())
+    Verdict::Foreign
 }
 
 fn nothing_in_common() -> Fault {
@@ -191,9 +193,9 @@ fn nothing_in_common() -> Fault {
     )
 }
 
-/// A process is asked first and introduced to next. If that confuses it, it gets a successor that is only introduced to:
-/// some servers take the first message for the era of the whole process.
-async fn process(ground: &Arc<Ground>, slots: &impl OwnSlots, protocol: Protocol) -> Result<Contact, Fault> {
+/// A server is asked first and introduced to next. If that confuses it, it gets a successor that is only introduced to:
+/// some servers take the first message for the era of the whole conversation.
+async fn converse(ground: &Arc<Ground>, slots: &impl OwnSlots, protocol: Protocol) -> Result<Contact, Fault> {
     let modern = slots.own_slot(Era::Modern);
     if let Some(wire) = modern.alive() {
         // It may be in use; one that answers is kept.
@@ -202,16 +204,11 @@ async fn process(ground: &Arc<Ground>, slots: &impl OwnSlots, protocol: Protocol
         }
         wire.close().await;
     }
-    let process = match Process::start(ground, Era::Modern, Arc::clone(&modern.inbox)) {
-        Ok(process) => process,
-        Err(fault) => {
-            ground.started(false);
-            return Err(fault);
-        }
-    };
+    let opened = conversation::open(ground, Era::Modern, Arc::clone(&modern.inbox), false).await;
+    let conversation = opened.inspect_err(|_| ground.started(false))?;
     let params = Presented::gateway().modern_params(b"{}", None);
     let outgoing = own(Method::Discover.as_str(), params);
-    let asked = async { process.call(&outgoing)?.reply(()).await };
+    let asked = async { conversation.call(&outgoing)?.reply(()).await };
     let answered = result(asked, PROBE.min(ground.spec.limits.handshake)).await;
     let silent = matches!(answered, Err(RequestError::Fault(_)));
     let control = Control::Slot(Arc::clone(&modern));
@@ -222,12 +219,14 @@ async fn process(ground: &Arc<Ground>, slots: &impl OwnSlots, protocol: Protocol
     match verdict {
         Ok(Verdict::Modern(contact)) => {
             ground.started(true);
-            modern.fill(Wire::Process(process), None);
+            modern.fill(Wire::Conversation(conversation), None);
             Ok(*contact)
         }
-        Ok(Verdict::Legacy) if protocol == Protocol::Auto => introduce(ground, slots, process, silent).await,
+        Ok(Verdict::Legacy) if protocol == Protocol::Auto => {
+            introduce(ground, slots, conversation, silent).await
+        }
         other => {
-            process.stop();
+            conversation.stop();
             ground.started(false);
             Err(other.err().unwrap_or_else(nothing_in_common))
         }
@@ -239,28 +238,30 @@ async fn still_modern(slot: &Arc<Slot>) -> Result<Contact, Fault> {
     let control = Control::Slot(Arc::clone(slot));
     match verdict(asked.await, |found| modern_contact(found, control))? {
         Verdict::Modern(contact) => Ok(*contact),
-        Verdict::Legacy => Err(nothing_in_common()),
+        Verdict::Legacy | Verdict::Foreign => Err(nothing_in_common()),
     }
 }
 
 async fn introduce(
     ground: &Arc<Ground>,
     slots: &impl OwnSlots,
-    process: Arc<Process>,
+    conversation: Arc<Conversation>,
     silent: bool,
 ) -> Result<Contact, Fault> {
     let slot = slots.own_slot(Era::Legacy);
-    if process.is_alive() {
-        process.speak_legacy();
-        if let Ok(hello) = stdio::introduce(&process, &slot.presented).await {
+    // A connection costs little: a new one knows nothing of the probe.
+    let costly = matches!(ground.spec.transport, Transport::Stdio { .. });
+    if costly && conversation.is_alive() {
+        conversation.speak_legacy();
+        if let Ok(hello) = conversation::introduce(&conversation, &slot.presented).await {
             ground.started(true);
-            slot.fill(Wire::Process(process), Some(hello.clone()));
+            slot.fill(Wire::Conversation(conversation), Some(hello.clone()));
             return Ok(legacy_contact(slot, hello));
         }
     }
-    tracing::debug!(server = %ground.spec.name, silent, "the probe did not suit the server; it is started anew");
-    process.stop();
-    process.wait_ended().await;
+    tracing::debug!(server = %ground.spec.name, silent, "the probe did not suit the server; it is opened anew");
+    conversation.stop();
+    conversation.wait_ended().await;
     legacy(slots).await
 }
 
@@ -268,18 +269,22 @@ async fn introduce(
 mod tests {
     use super::*;
 
-    fn probe(found: Result<&'static str, &'static str>) -> Result<bool, Fault> {
+    /// Whether it is taken for a modern server, `None` for one that is spoken to in no era.
+    fn probe(found: Result<&'static str, &'static str>) -> Option<bool> {
         let found = found
             .map(|raw| Bytes::from_static(raw.as_bytes()))
             .map_err(|raw| RequestError::Refused(Bytes::from_static(raw.as_bytes())));
-        let verdict = verdict(found, |found| modern_contact(found, Control::Demo))?;
-        Ok(matches!(verdict, Verdict::Modern(_)))
+        match verdict(found, |found| modern_contact(found, Control::Demo)).expect("an answer") {
+            Verdict::Modern(_) => Some(true),
+            Verdict::Legacy => Some(false),
+            Verdict::Foreign => None,
+        }
     }
 
     #[test]
     fn p_88_only_a_modern_answer_proves_a_modern_server() {
         let modern = r#"{"supportedVersions":["2026-07-28"],"capabilities":{}}"#;
-        assert!(probe(Ok(modern)).expect("usable"));
+        assert_eq!(probe(Ok(modern)), Some(true));
         for legacy in [
             Ok(r#"{"supportedVersions":["2025-11-25"],"capabilities":{}}"#),
             Ok("{}"),
@@ -289,14 +294,14 @@ mod tests {
             Err(r#"{"code":-32022,"message":"no","data":{"supported":["2025-06-18"]}}"#),
             Err("{}"),
         ] {
-            assert!(!probe(legacy).expect("usable"), "{legacy:?}");
+            assert_eq!(probe(legacy), Some(false), "{legacy:?}");
         }
         for unusable in [
             Ok(r#"{"supportedVersions":["2031-01-01"],"capabilities":{}}"#),
             Err(r#"{"code":-32022,"message":"no","data":{"supported":["2031-01-01"]}}"#),
             Err(r#"{"code":-32020,"message":"no"}"#),
         ] {
-            assert!(probe(unusable).is_err(), "{unusable:?}");
+            assert_eq!(probe(unusable), None, "{unusable:?}");
         }
     }
 

@@ -15,10 +15,12 @@ use super::UpstreamDeps;
 use super::backoff::Breaker;
 use super::changes::Changes;
 use super::counters::Counters;
+use super::form::Form;
 use super::http::Endpoint;
 use super::params::ParamHeaders;
+use super::stdio::Processes;
 use super::wire::Wire;
-use crate::spec::{ServerSpec, Transport};
+use crate::spec::{HttpForm, ServerSpec, Transport};
 
 /// One configured server.
 pub(crate) struct Ground {
@@ -35,6 +37,10 @@ pub(crate) struct Ground {
     pub(crate) closing: CancellationToken,
     /// Where it is, if it speaks HTTP.
     pub(crate) endpoint: Option<Result<Arc<Endpoint>, String>>,
+    /// Which of the two transports over HTTP it speaks, as far as that is known.
+    pub(crate) form: Form,
+    /// The processes that clients use.
+    pub(crate) processes: Processes,
     /// Which arguments of its tools are mirrored in headers.
     pub(crate) param_headers: ParamHeaders,
     /// Starts that failed, whoever asked for them: a command that cannot start fails for everyone.
@@ -49,7 +55,7 @@ pub(crate) struct Ground {
 impl Ground {
     pub(crate) fn new(spec: ServerSpec, deps: UpstreamDeps, worker: Arc<Worker>) -> Arc<Self> {
         let endpoint = match &spec.transport {
-            Transport::Http { url, headers } => Some(
+            Transport::Http { url, headers, .. } => Some(
                 Endpoint::new(&deps.egress, url, headers, &spec.limits)
                     .map(Arc::new)
                     .map_err(|error| error.to_string()),
@@ -61,6 +67,8 @@ impl Ground {
                 spec.limits.concurrency.min(Semaphore::MAX_PERMITS),
             )),
             tasks: Tasks::new(deps.control.clone()),
+            form: Form::new(&spec.transport),
+            processes: Processes::new(spec.processes.max),
             spec,
             deps,
             counters: Arc::default(),
@@ -84,6 +92,15 @@ impl Ground {
             Some(Ok(endpoint)) => Ok(endpoint),
             Some(Err(reason)) => Err(Fault::gateway("read the server's configuration", reason.as_str())),
             None => Err(Fault::gateway("read the server's configuration", "it has no URL")),
+        }
+    }
+
+    /// Whether the server is spoken to in conversations, in which nothing says which call a question is about.
+    pub(crate) fn converses(&self) -> bool {
+        match self.spec.transport {
+            Transport::Stdio { .. } => true,
+            Transport::Http { .. } => self.form.get() == HttpForm::Sse,
+            Transport::Demo => false,
         }
     }
 

@@ -20,7 +20,7 @@ use super::presented::Declared;
 use crate::exchange::{Answered, Downstream, Message, Question};
 
 /// Questions of one session or process that wait for answers.
-const QUESTIONS: usize = 64;
+pub(crate) const QUESTIONS: usize = 64;
 
 /// Takes an answer back to the server that asked.
 pub(crate) trait Respond: Send + Sync {

@@ -14,7 +14,8 @@ use super::slot::Slot;
 /// Processes of one client at one server; further calls wait for one of them.
 const LANES: usize = 4;
 
-/// The sessions or processes of one link.
+/// The sessions or processes of one link, or of several.
+#[derive(Clone)]
 pub(crate) enum Lanes {
     /// All calls share one.
     One(Arc<Slot>),

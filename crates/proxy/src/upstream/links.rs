@@ -1,7 +1,7 @@
 //! The links of one server: bounded, and closed when they are idle.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,9 +11,8 @@ use sallyport_mcp::Era;
 use tokio::time::{Instant, sleep};
 
 use super::link::Link;
-use super::slot::Slot;
 use crate::exchange::ClientView;
-use crate::spec::Transport;
+use crate::spec::{Processes, ServerSpec, Transport};
 
 /// What tells the links of one principal apart: legacy sessions are never mixed, and neither are capabilities, which a
 /// legacy server is told once for all (P-101).
@@ -42,6 +41,10 @@ impl Part {
     }
 }
 
+/// How often idle links are looked for, at most and at least.
+const SWEEP_OFTEN: Duration = Duration::from_secs(1);
+const SWEEP: Duration = Duration::from_secs(30);
+
 /// How many, and for how long.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
@@ -51,7 +54,7 @@ struct Bounds {
 }
 
 impl Bounds {
-    const HTTP: Self = Self {
+    const NETWORK: Self = Self {
         idle: Duration::from_secs(30 * 60),
         per_principal: 64,
         in_all: 10_000,
@@ -59,7 +62,7 @@ impl Bounds {
 
     /// A process costs more than a session.
     const STDIO: Self = Self {
-        idle: Duration::from_secs(15 * 60),
+        idle: Processes::IDLE,
         per_principal: 16,
         in_all: 256,
     };
@@ -72,20 +75,20 @@ type Known = (Part, Arc<Link>);
 pub(super) struct Links {
     bounds: Bounds,
     links: RwLock<HashMap<PrincipalKey, Vec<Known>>>,
-    /// The modern process of each principal.
-    processes: Mutex<HashMap<PrincipalKey, Weak<Slot>>>,
 }
 
 impl Links {
-    pub(super) fn new(transport: &Transport) -> Self {
-        let bounds = match transport {
-            Transport::Stdio { .. } => Bounds::STDIO,
-            Transport::Http { .. } | Transport::Demo => Bounds::HTTP,
+    pub(super) fn new(spec: &ServerSpec) -> Self {
+        let bounds = match spec.transport {
+            Transport::Stdio { .. } => Bounds {
+                idle: spec.processes.idle,
+                ..Bounds::STDIO
+            },
+            _ => Bounds::NETWORK,
         };
         Self {
             bounds,
             links: RwLock::default(),
-            processes: Mutex::default(),
         }
     }
 
@@ -146,15 +149,9 @@ impl Links {
         Some(link)
     }
 
-    /// The principal's modern process.
-    pub(super) fn process_of(&self, principal: &PrincipalKey, make: impl FnOnce() -> Arc<Slot>) -> Arc<Slot> {
-        let mut processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = processes.get(principal).and_then(Weak::upgrade) {
-            return slot;
-        }
-        let slot = make();
-        processes.insert(principal.clone(), Arc::downgrade(&slot));
-        slot
+    /// How often idle links are to be looked for: none stays for much longer than it may.
+    pub(super) fn every(&self) -> Duration {
+        (self.bounds.idle / 4).clamp(SWEEP_OFTEN, SWEEP)
     }
 
     /// Closes what has been idle for too long.
@@ -167,10 +164,6 @@ impl Links {
         });
         drop(links);
         drop(idle);
-        self.processes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, slot| slot.strong_count() > 0);
     }
 
     /// Lets go of all, once no call uses them, at the latest after `grace`.

@@ -24,8 +24,8 @@ use crate::exchange::{Control, Downstream, OutboundCall, Reply};
 pub(crate) enum Way {
     /// Over HTTP, each call for itself.
     Http(Arc<Modern>),
-    /// Through a child process.
-    Stdio(Arc<Slot>),
+    /// In a conversation.
+    Slot(Arc<Slot>),
 }
 
 /// Calls and controls of one client at a modern server.
@@ -88,7 +88,7 @@ impl ModernLink {
         };
         let slot = match &self.way {
             Way::Http(modern) => return modern.call(worker, &outgoing, kept).await,
-            Way::Stdio(slot) => slot,
+            Way::Slot(slot) => slot,
         };
         let wire = slot.wire().await?;
         let keep = (kept.clone(), Arc::clone(slot));
@@ -237,7 +237,7 @@ impl OpenListen for Source {
     async fn open(&self, outgoing: &Outgoing<'_>) -> Result<Reply, Fault> {
         match &self.way {
             Way::Http(modern) => modern.listen(&self.ground.worker, outgoing).await,
-            Way::Stdio(slot) => slot.wire().await?.listen(outgoing).await,
+            Way::Slot(slot) => slot.wire().await?.listen(outgoing).await,
         }
     }
 }

@@ -41,6 +41,11 @@ impl Declared {
         self.capabilities.allow(method, params)
     }
 
+    /// As it is sent to servers.
+    pub(crate) fn raw(&self) -> Bytes {
+        self.raw.clone()
+    }
+
     /// Whether the server can have any question for the client.
     pub(crate) fn is_empty(&self) -> bool {
         self.capabilities.profile().is_empty()

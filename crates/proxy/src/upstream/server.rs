@@ -21,15 +21,13 @@ use super::legacy::LegacyLink;
 use super::link::{Kind, Link};
 use super::links::{Links, Part};
 use super::modern::{ModernLink, Way};
+use super::pools::{Common, Pools};
 use super::presented::Presented;
 use super::slot::Slot;
 use super::stale::Freshness;
 use super::state::{ServerState, Status};
 use crate::exchange::{ClientView, Downstream};
-use crate::spec::Transport;
-
-/// How often idle links are looked for.
-const SWEEP: Duration = Duration::from_secs(30);
+use crate::spec::{ProcessPer, Transport};
 
 /// One server behind the gateway.
 pub struct Upstream {
@@ -37,6 +35,7 @@ pub struct Upstream {
     pub(super) state: watch::Sender<Arc<ServerState>>,
     pub(super) freshness: Freshness,
     links: Links,
+    pools: Pools,
     /// The gateway's own session or process of each era; every principal's where the operator says so.
     own: [ArcSwapOption<Slot>; 2],
     making: Mutex<()>,
@@ -45,12 +44,13 @@ pub struct Upstream {
 impl Upstream {
     pub(super) fn new(ground: Arc<Ground>) -> Arc<Self> {
         let unknown = Arc::new(ServerState::unknown(ground.spec.name.clone()));
-        let links = Links::new(&ground.spec.transport);
+        let links = Links::new(&ground.spec);
         Arc::new(Self {
             ground,
             state: watch::Sender::new(unknown),
             freshness: Freshness::default(),
             links,
+            pools: Pools::default(),
             own: [ArcSwapOption::empty(), ArcSwapOption::empty()],
             making: Mutex::new(()),
         })
@@ -139,15 +139,8 @@ impl Upstream {
                 let way = Way::Http(Arc::new(Modern::new(ground)?));
                 Kind::Modern(ModernLink::new(ground, client, presented, way, downstream))
             }
-            (Transport::Stdio { .. }, Era::Modern) => {
-                let slot = if ground.spec.shared {
-                    self.own_slot(Era::Modern)
-                } else {
-                    self.links.process_of(&view.principal, || {
-                        Slot::new(ground, Era::Modern, Presented::gateway(), false)
-                    })
-                };
-                let way = Way::Stdio(slot);
+            (_, Era::Modern) => {
+                let way = Way::Slot(self.modern_slot(view));
                 Kind::Modern(ModernLink::new(ground, client, presented, way, downstream))
             }
             (_, Era::Legacy) => {
@@ -158,26 +151,65 @@ impl Upstream {
         Ok(Link::new(ground, client, kind))
     }
 
-    /// Whose session or process a client's calls go through; with it, whether the client is the only one there.
+    /// Whose conversation with a modern server a client's calls go through. Such a server keeps nothing of its clients
+    /// between calls, so that a principal's sessions share one unless the operator says otherwise.
+    fn modern_slot(&self, view: &ClientView) -> Arc<Slot> {
+        let ground = &self.ground;
+        let make = || Slot::new(ground, Era::Modern, Presented::gateway(), false);
+        if ground.spec.shared {
+            return self.own_slot(Era::Modern);
+        }
+        if ground.spec.processes.per == ProcessPer::Session && view.session.is_some() {
+            return make();
+        }
+        let common = Common {
+            principal: view.principal.clone(),
+            introduced: None,
+        };
+        let lanes = self.pools.get(common, || Lanes::One(make()));
+        Arc::clone(lanes.control())
+    }
+
+    /// Whose session or conversation with a legacy server a client's calls go through; with it, whether the client is the
+    /// only one there.
     fn lanes(&self, view: &ClientView, presented: Presented) -> (Lanes, bool) {
         let ground = &self.ground;
         if ground.spec.shared {
             return (Lanes::One(self.own_slot(Era::Legacy)), false);
         }
-        let is_session = view.revision.era() == Era::Legacy;
-        let is_process = matches!(ground.spec.transport, Transport::Stdio { .. });
-        if !is_session && is_process && !presented.declared.is_empty() {
-            return (Lanes::each(ground, presented), false);
+        let is_session = view.session.is_some();
+        let asks = !presented.declared.is_empty();
+        let pooled = ground.spec.processes.per == ProcessPer::Principal;
+        if is_session && !pooled {
+            let slot = Slot::new(ground, Era::Legacy, presented, true);
+            return (Lanes::One(slot), true);
         }
-        let slot = Slot::new(ground, Era::Legacy, presented, is_session);
-        (Lanes::One(slot), is_session)
+        let introduced = (presented.revision, presented.declared.raw());
+        let make = || {
+            if ground.converses() && asks {
+                Lanes::each(ground, presented)
+            } else {
+                Lanes::One(Slot::new(ground, Era::Legacy, presented, false))
+            }
+        };
+        if !pooled {
+            return (make(), false);
+        }
+        let common = Common {
+            principal: view.principal.clone(),
+            introduced: Some(introduced),
+        };
+        (self.pools.get(common, make), false)
     }
 
     /// Closes what has been idle for too long, until the server is removed.
     pub(super) async fn sweep(self: Arc<Self>) {
         loop {
             tokio::select! {
-                () = tokio::time::sleep(SWEEP) => self.links.sweep(),
+                () = tokio::time::sleep(self.links.every()) => {
+                    self.links.sweep();
+                    self.pools.sweep();
+                }
                 () = self.ground.closing.cancelled() => return,
             }
         }
@@ -207,7 +239,7 @@ impl OwnSlots for Upstream {
         }
         let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         own.load_full().unwrap_or_else(|| {
-            let slot = Slot::new(&self.ground, era, Presented::gateway(), true);
+            let slot = Slot::own(&self.ground, era);
             own.store(Some(Arc::clone(&slot)));
             slot
         })

@@ -1,4 +1,4 @@
-//! The place of one session or process: opened when it is first needed, and again when it has ended.
+//! The place of one session or conversation: opened when it is first needed, and again when it has ended.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use sallyport_core::fault::Fault;
+use sallyport_core::fault::{Blame, Fault};
 use sallyport_mcp::Era;
 use sallyport_mcp::capabilities::InitializeResult;
 use sallyport_mcp::json::quote_into;
@@ -16,14 +16,14 @@ use sallyport_net::Worker;
 use tokio::time::{Instant, sleep};
 
 use super::backoff::Breaker;
+use super::conversation::{Conversation, introduce, open};
 use super::ground::Ground;
-use super::http::Session;
+use super::http::{HttpError, Session, sse};
 use super::inbox::Inbox;
 use super::presented::Presented;
 use super::request::{RequestError, own, result};
-use super::stdio::{self, Process};
 use super::wire::Wire;
-use crate::spec::Transport;
+use crate::spec::{HttpForm, Transport};
 
 /// A wait for the next attempt that a call sits out; longer ones fail it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What ended earlier than this after it was opened has failed.
 const LIVED: Duration = Duration::from_secs(10);
 
-/// Where a session or process is, or will be.
+/// Where a session or conversation is, or will be.
 pub(crate) struct Slot {
     pub(crate) ground: Arc<Ground>,
     pub(crate) era: Era,
@@ -39,6 +39,8 @@ pub(crate) struct Slot {
     pub(crate) inbox: Arc<Inbox>,
     /// Whether the session's own stream is listened to.
     listens: AtomicBool,
+    /// Whether its process is a client's, of which there are only so many.
+    counts: bool,
     wire: ArcSwapOption<Wire>,
     opening: tokio::sync::Mutex<Opening>,
     state: Mutex<SessionState>,
@@ -73,14 +75,24 @@ struct SessionState {
 }
 
 impl Slot {
-    /// A place where nothing is open yet.
+    /// A place where nothing is open yet. `listens` says whether the session's own stream is opened with it.
     pub(crate) fn new(ground: &Arc<Ground>, era: Era, presented: Presented, listens: bool) -> Arc<Self> {
+        Self::make(ground, era, presented, listens, true)
+    }
+
+    /// The gateway's own, in which nothing is open yet.
+    pub(crate) fn own(ground: &Arc<Ground>, era: Era) -> Arc<Self> {
+        Self::make(ground, era, Presented::gateway(), true, false)
+    }
+
+    fn make(ground: &Arc<Ground>, era: Era, presented: Presented, listens: bool, counts: bool) -> Arc<Self> {
         Arc::new(Self {
             inbox: Inbox::new(Arc::clone(ground), presented.declared.clone()),
             ground: Arc::clone(ground),
             era,
             presented,
             listens: AtomicBool::new(listens),
+            counts,
             wire: ArcSwapOption::empty(),
             opening: tokio::sync::Mutex::default(),
             state: Mutex::default(),
@@ -100,7 +112,7 @@ impl Slot {
         self.state().hello.clone()
     }
 
-    /// The open session or process. Opening it goes on if the caller leaves, and happens once however many wait.
+    /// The open session or conversation. Opening it goes on if the caller leaves, and happens once however many wait.
     ///
     /// # Errors
     /// A fault that is safe to repeat: nothing of a call was sent.
@@ -115,7 +127,7 @@ impl Slot {
             .unwrap_or_else(|error| Err(Fault::gateway("open a session", error)))
     }
 
-    /// The open session or process, if there is one.
+    /// The open session or conversation, if there is one.
     pub(crate) fn alive(&self) -> Option<Arc<Wire>> {
         self.wire.load_full().filter(|wire| wire.is_alive())
     }
@@ -130,7 +142,12 @@ impl Slot {
         }
         opening.notice(self.ground.contacts());
         if let Some(opened) = opening.opened.take() {
-            if opened.elapsed() < LIVED {
+            let failed = self
+                .wire
+                .load()
+                .as_ref()
+                .is_none_or(|wire| !wire.was_told_to_end());
+            if failed && opened.elapsed() < LIVED {
                 opening.breaker.failed(&*self.ground.deps.random);
             } else {
                 opening.breaker.succeeded();
@@ -152,7 +169,8 @@ impl Slot {
                 Ok(wire)
             }
             Err(fault) => {
-                if self.is_process() {
+                // That there is no room says nothing about the server.
+                if self.ground.converses() && fault.blame != Blame::Gateway {
                     self.ground.started(false);
                 }
                 Err(fault)
@@ -160,9 +178,9 @@ impl Slot {
         }
     }
 
-    /// A process that cannot be started is not tried again and again (ST-10). Sessions are cheap to try.
+    /// What cannot be started or connected to is not tried again and again (ST-10). Sessions are cheap to try.
     async fn wait_turn(&self, breaker: &Breaker) -> Result<(), Fault> {
-        if !self.is_process() {
+        if !self.ground.converses() {
             return Ok(());
         }
         let starts = self
@@ -177,41 +195,58 @@ impl Slot {
                 "it failed lately; the next attempt is in {} s",
                 wait.as_secs() + 1
             );
-            return Err(Fault::unreached("start the process", text));
+            return Err(Fault::unreached("reach the server", text));
         }
         sleep(wait).await;
         Ok(())
     }
 
-    fn is_process(&self) -> bool {
-        matches!(self.ground.spec.transport, Transport::Stdio { .. })
-    }
-
     async fn connect(&self) -> Result<Wire, Fault> {
         let (ground, inbox) = (&self.ground, Arc::clone(&self.inbox));
-        match (&ground.spec.transport, self.era) {
-            (Transport::Http { .. }, Era::Legacy) => {
-                let opened = Session::open(ground, &self.presented, inbox).await;
-                let (session, hello) = opened.map_err(super::http::HttpError::into_fault)?;
-                self.state().hello = Some(Arc::new(hello));
-                if self.listens.load(Ordering::Acquire) {
-                    session.listen();
+        let is_http = matches!(ground.spec.transport, Transport::Http { .. });
+        if is_http && self.era == Era::Modern {
+            return Err(Fault::gateway("open a session", "this server has none"));
+        }
+        if is_http && !ground.converses() {
+            match Session::open(ground, &self.presented, Arc::clone(&inbox)).await {
+                Ok((session, hello)) => {
+                    ground.form.found(HttpForm::Streamable);
+                    self.state().hello = Some(Arc::new(hello));
+                    if self.listens.load(Ordering::Acquire) {
+                        session.listen();
+                    }
+                    return Ok(Wire::Session(session));
                 }
-                Ok(Wire::Session(session))
-            }
-            (Transport::Stdio { .. }, Era::Legacy) => {
-                let process = Process::start(ground, Era::Legacy, inbox)?;
-                let hello = stdio::introduce(&process, &self.presented).await?;
-                self.state().hello = Some(Arc::new(hello));
-                Ok(Wire::Process(process))
-            }
-            (Transport::Stdio { .. }, Era::Modern) => {
-                Process::start(ground, Era::Modern, inbox).map(Wire::Process)
-            }
-            (Transport::Http { .. }, Era::Modern) | (Transport::Demo, _) => {
-                Err(Fault::gateway("open a session", "this server has none"))
+                // A server of 2024-11-05 may have its stream there (2025-03-26, Backwards Compatibility; P-88).
+                Err(HttpError::Refused(refused))
+                    if ground.form.get() == HttpForm::Auto && matches!(refused.status, 400 | 404 | 405) =>
+                {
+                    let opened = sse::open(ground, inbox).await;
+                    let Ok(conversation) = opened else {
+                        return Err(refused.into_fault());
+                    };
+                    let wire = self.introduced(conversation).await?;
+                    ground.form.found(HttpForm::Sse);
+                    return Ok(wire);
+                }
+                Err(error) => return Err(error.into_fault()),
             }
         }
+        let conversation = if is_http {
+            sse::open(ground, inbox).await?
+        } else {
+            open(ground, self.era, inbox, self.counts).await?
+        };
+        match self.era {
+            Era::Legacy => self.introduced(conversation).await,
+            Era::Modern => Ok(Wire::Conversation(conversation)),
+        }
+    }
+
+    async fn introduced(&self, conversation: Arc<Conversation>) -> Result<Wire, Fault> {
+        let hello = introduce(&conversation, &self.presented).await?;
+        self.state().hello = Some(Arc::new(hello));
+        Ok(Wire::Conversation(conversation))
     }
 
     /// A new legacy session is told what the old one knew.

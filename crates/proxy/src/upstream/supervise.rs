@@ -70,6 +70,7 @@ impl Supervisor {
                 Err(fault) => {
                     // What was known may be why.
                     known = Speaks::default();
+                    self.upstream.ground.form.forget();
                     Why::Lost(fault.to_string())
                 }
             };
@@ -78,7 +79,10 @@ impl Supervisor {
             }
             match why {
                 Why::Lost(reason) => self.failed(reason),
-                Why::Contradicted => known = Speaks::default(),
+                Why::Contradicted => {
+                    known = Speaks::default();
+                    self.upstream.ground.form.forget();
+                }
             }
             sleep(self.backoff.failed(&*self.upstream.ground.deps.random)).await;
         }

@@ -1,21 +1,21 @@
-//! An open way to a server that keeps state: a legacy session, or a child process of either era.
+//! An open way to a server that keeps state: a legacy session, or a conversation of either era.
 
 use std::sync::Arc;
 
 use sallyport_core::fault::Fault;
 use sallyport_net::Worker;
 
+use super::conversation::Conversation;
 use super::http::Session;
 use super::outgoing::Outgoing;
-use super::stdio::Process;
 use crate::exchange::Reply;
 
-/// A session or a process.
+/// A session or a conversation.
 pub(crate) enum Wire {
-    /// A legacy session over HTTP.
+    /// A legacy session over Streamable HTTP.
     Session(Arc<Session>),
-    /// A child process.
-    Process(Arc<Process>),
+    /// A child process, or a connection that carries messages both ways.
+    Conversation(Arc<Conversation>),
 }
 
 impl Wire {
@@ -23,7 +23,15 @@ impl Wire {
     pub(crate) fn is_alive(&self) -> bool {
         match self {
             Self::Session(session) => !session.is_gone(),
-            Self::Process(process) => process.is_alive(),
+            Self::Conversation(conversation) => conversation.is_alive(),
+        }
+    }
+
+    /// Whether it ended because we wanted it to.
+    pub(crate) fn was_told_to_end(&self) -> bool {
+        match self {
+            Self::Session(_) => false,
+            Self::Conversation(conversation) => conversation.was_told_to_end(),
         }
     }
 
@@ -31,7 +39,7 @@ impl Wire {
     pub(crate) async fn ended(&self) {
         match self {
             Self::Session(session) => session.wait_gone().await,
-            Self::Process(process) => process.wait_ended().await,
+            Self::Conversation(conversation) => conversation.wait_ended().await,
         }
     }
 
@@ -47,18 +55,20 @@ impl Wire {
     ) -> Result<Reply, Fault> {
         match self {
             Self::Session(session) => session.call(worker, outgoing, kept).await,
-            Self::Process(process) => process.call(outgoing)?.reply(kept).await,
+            Self::Conversation(conversation) => conversation.call(outgoing)?.reply(kept).await,
         }
     }
 
-    /// Opens a stream of notifications of a modern process.
+    /// Opens a stream of notifications of a modern conversation.
     ///
     /// # Errors
     /// A fault when it is not opened.
     pub(crate) async fn listen(&self, outgoing: &Outgoing<'_>) -> Result<Reply, Fault> {
         match self {
             Self::Session(_) => Err(Fault::gateway("listen", "legacy sessions have no such streams")),
-            Self::Process(process) => process.call(outgoing)?.without_deadline().reply(()).await,
+            Self::Conversation(conversation) => {
+                conversation.call(outgoing)?.without_deadline().reply(()).await
+            }
         }
     }
 
@@ -69,7 +79,7 @@ impl Wire {
     pub(crate) async fn notify(&self, worker: &Worker, message: &[u8]) -> Result<(), Fault> {
         match self {
             Self::Session(session) => session.notify(worker, message).await,
-            Self::Process(process) => process.send(message),
+            Self::Conversation(conversation) => conversation.send(message),
         }
     }
 
@@ -77,9 +87,9 @@ impl Wire {
     pub(crate) async fn close(&self) {
         match self {
             Self::Session(session) => session.close().await,
-            Self::Process(process) => {
-                process.stop();
-                process.wait_ended().await;
+            Self::Conversation(conversation) => {
+                conversation.stop();
+                conversation.wait_ended().await;
             }
         }
     }

@@ -66,6 +66,9 @@ fn described(args: &AddArgs) -> Result<Value, Failure> {
             headers.insert(name.trim().to_owned(), value.trim().into());
         }
         server.insert("url".to_owned(), url.as_str().into());
+        if let Some(transport) = &args.transport {
+            server.insert("transport".to_owned(), transport.as_str().into());
+        }
         server.insert("headers".to_owned(), headers.into());
     }
     if let Some((program, rest)) = args.command.split_first() {
@@ -191,13 +194,12 @@ pub(super) async fn list(run: &Run) -> Result<(), Failure> {
         );
         return Ok(());
     }
-    let kind = |server: &Server| if server.url.is_some() { "http" } else { "stdio" };
     let rows: Vec<Vec<String>> = known
         .iter()
         .map(|k| {
             vec![
                 k.name.to_string(),
-                kind(&k.server).to_owned(),
+                k.server.kind().to_owned(),
                 k.target(),
                 k.source.clone(),
             ]

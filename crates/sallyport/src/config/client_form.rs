@@ -8,6 +8,8 @@ use super::tree::{Entry, Node, Place, Value};
 const KEPT: &[&str] = &["command", "args", "env", "cwd", "url", "headers"];
 /// Other names that clients have for `url`.
 const URL_NAMES: &[&str] = &["httpUrl", "serverUrl"];
+/// What clients call HTTP+SSE, which is told apart from Streamable HTTP only where it is said.
+const SSE: &str = "sse";
 /// What clients call Streamable HTTP and standard input and output.
 const TYPES: &[&str] = &[
     "stdio",
@@ -107,14 +109,20 @@ fn adapt_server(server: &mut Entry, problems: &mut Collector) {
         if URL_NAMES.contains(&field.key.as_str()) {
             "url".clone_into(&mut field.key);
         } else if matches!(field.key.as_str(), "type" | "transport") {
+            "transport".clone_into(&mut field.key);
             check_type(field, problems);
         }
     }
-    let mut url: Option<Place> = None;
-    fields.retain(|field| {
-        let repeated = field.key == "url" && url.replace(field.place).is_some();
-        KEPT.contains(&field.key.as_str()) && !repeated
+    let (mut url, mut transport): (Option<Place>, Option<Place>) = (None, None);
+    fields.retain(|field| match field.key.as_str() {
+        "url" => url.replace(field.place).is_none(),
+        "transport" => is_sse(field) && transport.replace(field.place).is_none(),
+        key => KEPT.contains(&key),
     });
+}
+
+fn is_sse(field: &Entry) -> bool {
+    matches!(&field.node.value, Value::Scalar(scalar) if scalar.text == SSE)
 }
 
 fn check_type(field: &Entry, problems: &mut Collector) {
@@ -122,13 +130,13 @@ fn check_type(field: &Entry, problems: &mut Collector) {
         return;
     };
     let kind = scalar.text.as_str();
-    if !TYPES.contains(&kind) {
+    if kind != SSE && !TYPES.contains(&kind) {
         problems.add(
             field.node.place,
             format!(
                 "`{}` is not supported here; write {}",
                 super::read::shown(kind),
-                quoted(&["stdio", "http"])
+                quoted(&["stdio", "http", "sse"])
             ),
         );
     }

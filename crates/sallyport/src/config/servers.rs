@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use sallyport_core::ServerName;
-use sallyport_proxy::spec::{Protocol, ServerLimits, Transport};
+use sallyport_proxy::spec::{HttpForm, ProcessPer, Processes, Protocol, ServerLimits, Transport};
 
 use super::problem::Collector;
 use super::read::{Fields, choice, section, shown};
@@ -29,26 +29,56 @@ section! {
         /// The endpoint of a remote server.
         url: Option<Located<WebUrl>> = None;
         /// How the endpoint is spoken to.
-        transport: HttpTransport = HttpTransport::Auto;
+        transport: UrlTransport = UrlTransport::Auto;
         /// Headers that are sent with every request to the endpoint.
         headers: Table<String, Sensitive> = Table::default();
         /// Which MCP revisions the server speaks: found out by probing, those with `initialize`, or 2026-07-28 and later.
-        protocol: Era = Era::Auto;
+        protocol: Located<Era> = unplaced(Era::Auto);
         /// Whether one session or process may serve all callers. Only for servers that keep nothing about their caller.
         shared: bool = false;
+        /// Which callers share a process of a program. `shared`: all, as with `shared: true`. `principal`: those of one
+        /// person and client that can be asked the same things. `session`: none. `auto`: `session` for servers with
+        /// `initialize`, `principal` for later ones.
+        process: Located<ProcessPolicy> = unplaced(ProcessPolicy::Auto);
+        /// How long a process stays that nobody uses.
+        process_idle: Period = Period::secs(900), within Period::secs(10)..=Period::secs(604_800);
+        /// Processes at once, besides the gateway's own one. Where one more is needed, the one that has been idle longest
+        /// ends; where none is idle, the call is refused.
+        max_processes: usize = 64, within 1..=10_000;
         /// Timeouts and bounds.
         limits: Limits = Limits::default();
     }
     checked by check;
 }
 
+fn unplaced<T>(value: T) -> Located<T> {
+    let place = Place::START;
+    Located { place, value }
+}
+
 choice! {
     /// How a remote server is spoken to.
-    HttpTransport {
-        /// Streamable HTTP.
+    UrlTransport {
+        /// Found out by probing: Streamable HTTP, then HTTP+SSE.
         Auto = "auto",
         /// Streamable HTTP.
         Http = "http",
+        /// HTTP+SSE, of revision 2024-11-05.
+        Sse = "sse",
+    }
+}
+
+choice! {
+    /// Which callers share a process.
+    ProcessPolicy {
+        /// By the era of the server.
+        Auto = "auto",
+        /// All.
+        Shared = "shared",
+        /// Those of one person and client.
+        Principal = "principal",
+        /// None.
+        Session = "session",
     }
 }
 
@@ -91,6 +121,31 @@ impl From<&Limits> for ServerLimits {
             call: limits.call.0,
             message_bytes: limits.message_bytes.0,
             concurrency: limits.concurrency,
+        }
+    }
+}
+
+impl From<UrlTransport> for HttpForm {
+    fn from(transport: UrlTransport) -> Self {
+        match transport {
+            UrlTransport::Auto => Self::Auto,
+            UrlTransport::Http => Self::Streamable,
+            UrlTransport::Sse => Self::Sse,
+        }
+    }
+}
+
+impl From<&Server> for Processes {
+    fn from(server: &Server) -> Self {
+        let per = match server.process.value {
+            ProcessPolicy::Auto | ProcessPolicy::Shared => ProcessPer::Auto,
+            ProcessPolicy::Principal => ProcessPer::Principal,
+            ProcessPolicy::Session => ProcessPer::Session,
+        };
+        Self {
+            per,
+            idle: server.process_idle.0,
+            max: server.max_processes,
         }
     }
 }
@@ -163,6 +218,12 @@ impl Server {
                 problems.add(row.place, message);
             }
         }
+        if self.shared && !matches!(self.process.value, ProcessPolicy::Auto | ProcessPolicy::Shared) {
+            problems.add(
+                self.process.place,
+                "`shared: true` means one process for all; remove it, or this",
+            );
+        }
         meaningless(fields, &["headers", "transport"], "a program", problems);
     }
 
@@ -172,7 +233,30 @@ impl Server {
                 problems.add(row.place, message);
             }
         }
-        meaningless(fields, &["args", "env", "cwd"], "an endpoint", problems);
+        if self.transport == UrlTransport::Sse && self.protocol.value == Era::Modern {
+            problems.add(
+                self.protocol.place,
+                "HTTP+SSE is spoken in revisions with `initialize` only; write `auto` or `legacy`, or another `transport`",
+            );
+        }
+        let own = ["args", "env", "cwd", "process", "process_idle", "max_processes"];
+        meaningless(fields, &own, "an endpoint", problems);
+    }
+
+    /// Whether one session or process serves all callers.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.shared || self.process.value == ProcessPolicy::Shared
+    }
+
+    /// One word for how the server is reached.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match (&self.url, self.transport) {
+            (None, _) => "stdio",
+            (Some(_), UrlTransport::Auto | UrlTransport::Http) => "http",
+            (Some(_), UrlTransport::Sse) => "sse",
+        }
     }
 
     /// How the server is reached; nothing where neither a program nor an endpoint was read.
@@ -186,6 +270,7 @@ impl Server {
             return Some(Transport::Http {
                 url: url.value.url.clone(),
                 headers: secrets(&self.headers),
+                form: self.transport.into(),
             });
         }
         self.command.as_ref().map(|command| Transport::Stdio {
@@ -267,6 +352,7 @@ mod tests {
     #[test]
     fn the_documented_defaults_are_those_in_force() {
         assert_eq!(ServerLimits::from(&Limits::default()), ServerLimits::default());
+        assert_eq!(Processes::from(&Server::default()), Processes::default());
     }
 
     #[test]

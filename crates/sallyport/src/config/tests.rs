@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use sallyport_proxy::spec::Transport;
+use sallyport_proxy::spec::{HttpForm, Transport};
 
 use super::*;
 
@@ -143,6 +143,18 @@ const BAD: &[(&str, &str)] = &[
         "f.yaml:2:17: `npx -y foo` is not the name of a program; write its name alone and put the rest into `args`",
     ),
     (
+        "servers:\n  a: { command: x, shared: true, process: session }\n  b: { url: http://h, process: shared, max_processes: 0 }",
+        "f.yaml:2:43: `shared: true` means one process for all; remove it, or this\n\
+             f.yaml:3:32: `process` has no meaning for an endpoint; remove it\n\
+             f.yaml:3:55: `max_processes` has no meaning for an endpoint; remove it\n\
+             f.yaml:3:55: `max_processes` is 0; it must be between 1 and 10000",
+    ),
+    (
+        "servers:\n  a: { url: http://h, transport: sse, protocol: modern }\n  b: { command: x, transport: sse }",
+        "f.yaml:2:49: HTTP+SSE is spoken in revisions with `initialize` only; write `auto` or `legacy`, or another `transport`\n\
+             f.yaml:3:31: `transport` has no meaning for a program; remove it",
+    ),
+    (
         "servers:\n  a/b: { command: x }",
         "f.yaml:2:3: `a/b` is not a valid server name: use 1 to 32 letters, digits, `-`, `_` or `.`, \
              starting with a letter or digit, without `__`",
@@ -270,9 +282,18 @@ fn unknown_client_keys_are_tolerated_in_that_form_only() {
     assert!(read(&format!("{{\"mcpServers\": {server}}}")).is_ok());
     assert!(read(&format!("mcpServers: {server}\nworkers: 1")).is_err());
     assert_eq!(
-        refused(r#"{"mcpServers": {"a": {"type": "sse", "url": "http://h/sse"}}}"#),
-        "f.yaml:1:31: `sse` is not supported here; write `stdio`, `http`"
+        refused(r#"{"mcpServers": {"a": {"type": "smoke", "url": "http://h/sse"}}}"#),
+        "f.yaml:1:31: `smoke` is not supported here; write `stdio`, `http`, `sse`"
     );
+    let config = read(
+        r#"{"mcpServers": {"a": {"type": "sse", "transport": "sse", "url": "http://h/sse"}, "b": {"type": "http", "url": "http://h"}}}"#,
+    );
+    let config = config.expect("a client's file");
+    let form = |name| match config.root.servers.get(name).expect("there").value.reached() {
+        Some(Transport::Http { form, .. }) => form,
+        _ => panic!("an endpoint"),
+    };
+    assert_eq!([form("a"), form("b")], [HttpForm::Sse, HttpForm::Auto]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use sallyport_core::ServerName;
 use sallyport_core::capability::DeriveKeyed;
-use sallyport_proxy::spec::{Protocol, ServerLimits, ServerSpec, Transport};
+use sallyport_proxy::spec::{Processes, Protocol, ServerLimits, ServerSpec, Transport};
 
 use super::plan::Sources;
 use crate::config::servers::Server;
@@ -48,8 +48,9 @@ fn finished(name: ServerName, transport: Transport, server: &Server, derive: &dy
     let mut spec = ServerSpec {
         name,
         transport,
-        protocol: Protocol::from(server.protocol),
-        shared: server.shared,
+        protocol: Protocol::from(server.protocol.value),
+        shared: server.is_shared(),
+        processes: Processes::from(server),
         limits: ServerLimits::from(&server.limits),
         fingerprint: [0; 32],
     };
@@ -66,10 +67,12 @@ fn canonical(spec: &ServerSpec) -> Vec<u8> {
         out.extend_from_slice(bytes);
     };
     part(spec.name.as_str().as_bytes());
-    part(format!("{:?} {} {:?}", spec.protocol, spec.shared, spec.limits).as_bytes());
+    let plain = (spec.protocol, spec.shared, spec.processes, spec.limits);
+    part(format!("{plain:?}").as_bytes());
     match &spec.transport {
-        Transport::Http { url, headers } => {
+        Transport::Http { url, headers, form } => {
             part(b"http");
+            part(format!("{form:?}").as_bytes());
             part(url.as_str().as_bytes());
             for (name, value) in headers {
                 part(name.as_bytes());

@@ -266,10 +266,15 @@ mod tests {
             r#"{"command":"x","args":["a","b","K","v"]}"#,
             r#"{"command":"x","args":["a","b"],"env":{"K":"w"}}"#,
             r#"{"command":"x","args":["a","b"],"env":{"K":"v"},"shared":true}"#,
+            r#"{"command":"x","args":["a","b"],"env":{"K":"v"},"process":"session"}"#,
+            r#"{"command":"x","args":["a","b"],"env":{"K":"v"},"max_processes":3}"#,
             r#"{"command":"x","args":["a","b"],"env":{"K":"v"},"limits":{"connect":"3s"}}"#,
         ] {
             assert_ne!(print(base), print(other), "{other}");
         }
         assert_eq!(print(base), print(base));
+        let [http, sse] = ["http", "sse"]
+            .map(|transport| print(&format!(r#"{{"url":"http://h/","transport":"{transport}"}}"#)));
+        assert_ne!(http, sse);
     }
 }

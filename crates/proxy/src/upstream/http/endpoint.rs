@@ -107,6 +107,25 @@ impl Endpoint {
         })
     }
 
+    /// Another endpoint of the same server, sent the same headers.
+    ///
+    /// # Errors
+    /// [`EndpointError`]: the URL is out of reach.
+    pub(super) fn elsewhere(&self, url: &url::Url) -> Result<Self, EndpointError> {
+        Ok(Self {
+            target: self.target.egress().target(url, self.target.reach())?,
+            post: self.post.clone(),
+            get: self.get.clone(),
+            timeouts: self.timeouts,
+            message_bytes: self.message_bytes,
+        })
+    }
+
+    /// Where it is.
+    pub(super) fn url(&self) -> &url::Url {
+        self.target.url()
+    }
+
     /// The head of a POST.
     pub(super) fn post(&self) -> RequestHead {
         self.post.clone()

@@ -1,4 +1,4 @@
-//! Servers that are reached over Streamable HTTP, in both eras.
+//! Servers that are reached over HTTP: Streamable HTTP in both eras, and HTTP+SSE.
 
 mod answer;
 mod endpoint;
@@ -7,6 +7,7 @@ mod modern;
 mod relay;
 mod resume;
 mod session;
+pub(crate) mod sse;
 
 pub(crate) use answer::{HttpError, Refused};
 pub(crate) use endpoint::Endpoint;

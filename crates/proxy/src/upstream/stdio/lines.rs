@@ -42,7 +42,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     ///
     /// # Errors
     /// [`LineError`]: nothing more can be read.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, LineError> {
+    pub(crate) async fn next_line(&mut self) -> Result<Option<Bytes>, LineError> {
         loop {
             if let Some(line) = self.take()? {
                 return Ok(Some(line));
@@ -87,7 +87,7 @@ mod tests {
         let mut lines = Lines::new(input, limit);
         let mut seen = Vec::new();
         loop {
-            match lines.next().await {
+            match lines.next_line().await {
                 Ok(Some(line)) => seen.push(String::from_utf8_lossy(&line).into_owned()),
                 Ok(None) => return (seen, None),
                 Err(error) => return (seen, Some(error)),
@@ -114,7 +114,7 @@ mod tests {
     #[tokio::test]
     async fn st_07_a_line_without_end_is_given_up_at_the_limit() {
         let mut lines = Lines::new(tokio::io::repeat(b'x'), 1 << 20);
-        assert!(matches!(lines.next().await, Err(LineError::TooLong(_))));
+        assert!(matches!(lines.next_line().await, Err(LineError::TooLong(_))));
         assert!(
             lines.buffer.len() <= (1 << 20) + (64 << 10),
             "the buffer is bounded"

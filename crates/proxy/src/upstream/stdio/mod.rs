@@ -1,23 +1,19 @@
 //! Servers that are child processes and speak over their standard streams.
 
-mod calls;
-mod dispatch;
+mod child;
 mod env;
 mod group;
-mod handshake;
 mod launch;
 mod lines;
-mod outbox;
-mod process;
-mod reply;
+mod processes;
 mod stderr;
 
 use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_core::fault::Fault;
 use tokio::process::Child;
 
-pub(crate) use handshake::introduce;
-pub(crate) use process::Process;
+pub(crate) use child::start;
+pub(crate) use processes::Processes;
 
 use super::ground::Ground;
 use crate::spec::Transport;

@@ -5,6 +5,8 @@ mod http_attacks;
 mod http_legacy;
 mod http_modern;
 mod manage;
+mod policy;
+mod sse;
 mod stdio_attacks;
 mod stdio_calls;
 mod support;

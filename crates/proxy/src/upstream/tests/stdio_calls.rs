@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::support::{House, all, eventually, last, legacy, modern, script, stdio, tool_call, with_token};
+use super::support::{
+    House, all, eventually, last, legacy, modern, principal, script, stdio, tool_call, with_token,
+};
 use crate::exchange::{Answered, Message, Reply};
 use crate::upstream::Status;
 use futures_util::StreamExt as _;
@@ -158,20 +160,6 @@ async fn p_100_sessions_and_principals_have_their_own_processes_unless_shared() 
         assert_eq!(pids.len(), processes, "shared: {shared}");
     }
     house.upstreams.shutdown().await;
-}
-
-fn principal(client: &str) -> sallyport_core::PrincipalKey {
-    use sallyport_core::*;
-    Principal {
-        user: UserId::new("u"),
-        client: ClientId::new(client),
-        grant: GrantId::new("g"),
-        token: TokenId::new("t"),
-        scopes: ScopeSet::default(),
-        audience: Resource::parse("http://h/mcp").expect("a resource"),
-        expires: Timestamp::EPOCH,
-    }
-    .key()
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use sallyport_net::egress::{Egress, EgressPolicy};
 use tokio::time::timeout;
 
 use crate::exchange::{ClientView, Downstream, Message, OutboundCall, Question, Reply};
-use crate::spec::{Protocol, ServerLimits, ServerSpec, Transport};
+use crate::spec::{HttpForm, Processes, Protocol, ServerLimits, ServerSpec, Transport};
 use crate::upstream::{Launcher, Link, ServerState, Upstream, UpstreamDeps, Upstreams};
 
 /// How long anything may take that is expected to happen.
@@ -227,6 +227,21 @@ pub(super) fn modern(capabilities: &'static str) -> ClientView {
     }
 }
 
+/// One of several principals.
+pub(super) fn principal(client: &str) -> sallyport_core::PrincipalKey {
+    use sallyport_core::*;
+    Principal {
+        user: UserId::new("u"),
+        client: ClientId::new(client),
+        grant: GrantId::new("g"),
+        token: TokenId::new("t"),
+        scopes: ScopeSet::default(),
+        audience: Resource::parse("http://h/mcp").expect("a resource"),
+        expires: Timestamp::EPOCH,
+    }
+    .key()
+}
+
 /// Short deadlines, so that what must run out does.
 pub(super) fn quick() -> ServerLimits {
     ServerLimits {
@@ -243,9 +258,11 @@ pub(super) fn http(port: u16) -> ServerSpec {
         transport: Transport::Http {
             url: url::Url::parse(&format!("http://127.0.0.1:{port}/mcp")).expect("a URL"),
             headers: vec![("X-Api-Key".to_owned(), Secret::from("configured-key"))],
+            form: HttpForm::Auto,
         },
         protocol: Protocol::Auto,
         shared: false,
+        processes: Processes::default(),
         limits: ServerLimits::default(),
         fingerprint: [1; 32],
     }

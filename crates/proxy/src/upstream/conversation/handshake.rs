@@ -1,4 +1,4 @@
-//! The legacy handshake over a child's pipes.
+//! The legacy handshake of a conversation.
 
 use std::sync::Arc;
 
@@ -7,36 +7,39 @@ use sallyport_mcp::capabilities::InitializeResult;
 use sallyport_mcp::error;
 use sallyport_mcp::method::Method;
 
-use super::process::Process;
+use super::talk::Conversation;
 use crate::upstream::http::spoken;
 use crate::upstream::presented::Presented;
 use crate::upstream::request::{own, result};
 
-/// `initialize`, then `notifications/initialized`. A child that does not go along is stopped.
+/// `initialize`, then `notifications/initialized`. A server that does not go along is left.
 ///
 /// # Errors
 /// A fault that is safe to repeat: no call was sent.
 pub(crate) async fn introduce(
-    process: &Arc<Process>,
+    conversation: &Arc<Conversation>,
     presented: &Presented,
 ) -> Result<InitializeResult, Fault> {
-    let hello = shake_hands(process, presented).await;
+    let hello = shake_hands(conversation, presented).await;
     if hello.is_err() {
-        process.stop();
+        conversation.stop();
     }
     hello
 }
 
-async fn shake_hands(process: &Arc<Process>, presented: &Presented) -> Result<InitializeResult, Fault> {
+async fn shake_hands(
+    conversation: &Arc<Conversation>,
+    presented: &Presented,
+) -> Result<InitializeResult, Fault> {
     const OPERATION: &str = "open a session";
-    let patience = process.ground.spec.limits.handshake;
+    let patience = conversation.ground.spec.limits.handshake;
     let outgoing = own(Method::Initialize.as_str(), presented.initialize_params());
-    // No cancellation is sent for it (2025-11-25, Cancellation): on failure the child is stopped.
-    let answered = result(async { process.call(&outgoing)?.reply(()).await }, patience).await;
+    // No cancellation is sent for it (2025-11-25, Cancellation): on failure the conversation ends.
+    let answered = result(async { conversation.call(&outgoing)?.reply(()).await }, patience).await;
     let raw = answered.map_err(|error| Fault::unreached(OPERATION, error.into_fault(OPERATION)))?;
     let hello = InitializeResult::parse(&raw).map_err(|error| Fault::unreached(OPERATION, error))?;
     spoken(&hello.protocol_version)?;
-    process.send(&error::notification(Method::Initialized.as_str(), None))?;
-    process.ground.counters.links_opened.add();
+    conversation.send(&error::notification(Method::Initialized.as_str(), None))?;
+    conversation.ground.counters.links_opened.add();
     Ok(hello)
 }

@@ -1,5 +1,6 @@
-//! One child process: its pipes, its calls, its end.
+//! One conversation: its calls, what is said in it, its end.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,28 +9,19 @@ use bytes::Bytes;
 use sallyport_core::fault::Fault;
 use sallyport_mcp::Era;
 use sallyport_mcp::error;
-use tokio::process::Child;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::calls::{Calls, Running};
-use super::group::Group;
-use super::lines::{LineError, Lines};
-use super::outbox::Outbox;
+use super::outbox::{FAREWELL, Outbox, WriteError};
 use super::reply::InFlight;
-use crate::upstream::Launcher;
 use crate::upstream::ground::Ground;
 use crate::upstream::inbox::{Inbox, Respond};
 use crate::upstream::mailbox::mailbox;
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::pace::Pace;
 
-/// How long a guard may take besides.
-const GUARD: Duration = Duration::from_millis(1500);
-
-/// How long a child may take to end by itself, and again after SIGTERM.
-const GRACE: Duration = Duration::from_secs(2);
-
-/// Lines in a row that are no messages before the child is given up (ST-08).
+/// Messages in a row that are none before the server is given up (ST-08).
 const GARBAGE: usize = 100;
 
 /// Messages in a row that belong to no call before the reader pauses (ST-07).
@@ -38,31 +30,64 @@ const UNASKED: usize = 1000;
 /// How long it pauses.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A running child process of a stdio server.
-pub(crate) struct Process {
-    pub(super) ground: Arc<Ground>,
+/// What carries a conversation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Carrier {
+    /// The standard streams of a child.
+    Process,
+    /// A connection over the network.
+    Connection,
+}
+
+impl Carrier {
+    fn ended(self) -> &'static str {
+        match self {
+            Self::Process => "the process ended",
+            Self::Connection => "the connection ended",
+        }
+    }
+}
+
+/// Messages of a server as they come.
+pub(crate) trait Messages: Send {
+    /// The next message; `None` when the server has said its last word.
+    ///
+    /// # Errors
+    /// [`Unusable`]: nothing more can be read.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, Unusable>> + Send;
+}
+
+/// Why what a server says cannot be used any more.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unusable {
+    #[error("{0}")]
+    Carrier(#[from] Fault),
+    #[error("{GARBAGE} messages in a row are none")]
+    Garbage,
+}
+
+/// An open conversation with a server.
+pub(crate) struct Conversation {
+    pub(crate) ground: Arc<Ground>,
+    carrier: Carrier,
     legacy: AtomicBool,
     pub(super) calls: Calls,
-    pub(super) inbox: Arc<Inbox>,
-    outbox: Outbox,
-    /// The child is to end.
+    pub(crate) inbox: Arc<Inbox>,
+    pub(super) outbox: Outbox,
+    /// It is to end.
     stop: CancellationToken,
-    /// It has ended, and so has its process group.
+    /// It has ended, and so has what carried it.
     ended: CancellationToken,
     told_to_end: AtomicBool,
 }
 
-impl Process {
-    /// Starts a child that will be spoken to in `era`. Its tasks live on the control runtime.
-    ///
-    /// # Errors
-    /// A fault that is safe to repeat: nothing was sent to anyone.
-    pub(crate) fn start(ground: &Arc<Ground>, era: Era, inbox: Arc<Inbox>) -> Result<Arc<Self>, Fault> {
-        // Pipes and the child belong to the runtime in which they are made.
-        let _control = ground.deps.control.enter();
-        let mut child = super::spawn(ground)?;
-        let process = Arc::new(Self {
+impl Conversation {
+    /// A conversation in `era`. Whoever has the carrier writes what waits ([`Self::write`], [`Self::run`]), reads
+    /// ([`Self::read`]), and says when the carrier has ended ([`Self::finish`]).
+    pub(crate) fn new(ground: &Arc<Ground>, carrier: Carrier, era: Era, inbox: Arc<Inbox>) -> Arc<Self> {
+        Arc::new(Self {
             ground: Arc::clone(ground),
+            carrier,
             legacy: AtomicBool::new(era == Era::Legacy),
             calls: Calls::default(),
             inbox,
@@ -70,23 +95,10 @@ impl Process {
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
             told_to_end: AtomicBool::new(false),
-        });
-        let tasks = &ground.tasks;
-        if let Some(stdin) = child.stdin.take() {
-            tasks.spawn(Arc::clone(&process).write(stdin));
-        }
-        if let Some(stdout) = child.stdout.take() {
-            tasks.spawn(Arc::clone(&process).read(stdout));
-        }
-        if let Some(stderr) = child.stderr.take() {
-            let (name, counters) = (ground.spec.name.clone(), Arc::clone(&ground.counters));
-            tasks.spawn(super::stderr::drain(stderr, name, ground.secrets(), counters));
-        }
-        tasks.spawn(Arc::clone(&process).keep(child));
-        Ok(process)
+        })
     }
 
-    /// The era in which it is spoken to.
+    /// The era in which the server is spoken to.
     pub(super) fn era(&self) -> Era {
         if self.legacy.load(Ordering::Acquire) {
             Era::Legacy
@@ -116,7 +128,7 @@ impl Process {
             may_cancel: outgoing.method != "initialize",
             mailbox: sender,
         });
-        let id = entered.ok_or_else(|| Fault::unreached("send the request", "the process has ended"))?;
+        let id = entered.ok_or_else(|| Fault::unreached("send the request", self.carrier.ended()))?;
         let number = id.to_string();
         let params: &[u8] = &outgoing.params;
         let (before, token, after) = match span {
@@ -162,8 +174,15 @@ impl Process {
         }
         let params = format!("{{\"requestId\":{id},\"reason\":\"{reason}\"}}");
         let message = error::notification("notifications/cancelled", Some(params.as_bytes()));
-        // A process that does not read or has ended has nothing to cancel.
+        // A server that does not read or has gone has nothing to cancel.
         let _unread = self.send(&message);
+    }
+
+    /// Ends a call whose request did not reach the server.
+    pub(crate) fn fail(&self, id: u64, fault: Fault) {
+        if let Some(call) = self.calls.take(id) {
+            call.mailbox.fail(fault);
+        }
     }
 
     /// Whether it can be used.
@@ -171,7 +190,12 @@ impl Process {
         !self.stop.is_cancelled() && !self.ended.is_cancelled()
     }
 
-    /// Becomes ready when the child and its group have ended.
+    /// Whether the carrier has ended too.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
+    /// Becomes ready when the carrier has ended.
     pub(crate) async fn wait_ended(&self) {
         self.ended.cancelled().await;
     }
@@ -182,42 +206,55 @@ impl Process {
         self.stop.cancel();
     }
 
-    /// A guard needs some time of its own to end what its program started, wherever that has gone to.
-    fn grace_after_term(&self) -> Duration {
-        match self.ground.deps.launcher {
-            Launcher::Direct => GRACE,
-            Launcher::Guard(_) => GRACE + GUARD,
-        }
+    /// It ended because we wanted it to.
+    pub(crate) fn was_told_to_end(&self) -> bool {
+        self.told_to_end.load(Ordering::Acquire)
     }
 
-    async fn write(self: Arc<Self>, stdin: tokio::process::ChildStdin) {
-        let stall = self.ground.spec.limits.idle;
-        let written = self.outbox.drain(stdin, stall).await;
+    /// The server has gone or cannot be understood.
+    pub(crate) fn give_up(&self) {
+        self.stop.cancel();
+    }
+
+    /// Becomes ready when it is to end.
+    pub(crate) async fn stopping(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// For how long nobody has used it; `None` while a call runs or somebody listens to a resource.
+    pub(crate) fn idle(&self) -> Option<Duration> {
+        self.calls.idle().filter(|_| self.inbox.uris().is_empty())
+    }
+
+    /// What waits to be sent.
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Takes what a writer came back with.
+    pub(crate) fn written(&self, written: Result<(), WriteError>) {
         if let Err(error) = written
             && self.is_alive()
         {
             tracing::warn!(server = %self.ground.spec.name, %error, "a server does not take messages; it is stopped");
-            self.stop.cancel();
+            self.give_up();
         }
     }
 
-    async fn read(self: Arc<Self>, stdout: tokio::process::ChildStdout) {
-        let mut lines = Lines::new(stdout, self.ground.spec.limits.message_bytes);
-        if let Err(reason) = self.read_lines(&mut lines).await
+    /// Takes messages until the server has no more, then ends the conversation.
+    pub(crate) async fn read(self: &Arc<Self>, mut messages: impl Messages) {
+        if let Err(reason) = self.take_all(&mut messages).await
             && self.is_alive()
         {
             tracing::warn!(server = %self.ground.spec.name, %reason, "a server's output is unusable; it is stopped");
         }
-        self.stop.cancel();
+        self.give_up();
     }
 
-    async fn read_lines(
-        self: &Arc<Self>,
-        lines: &mut Lines<tokio::process::ChildStdout>,
-    ) -> Result<(), Unusable> {
+    async fn take_all(self: &Arc<Self>, messages: &mut impl Messages) -> Result<(), Unusable> {
         let (mut garbage, mut unasked) = (0, 0);
-        while let Some(line) = lines.next().await? {
-            match self.dispatch(line) {
+        while let Some(message) = messages.next().await? {
+            match self.dispatch(message) {
                 Use::Blank => {}
                 Use::Call => (garbage, unasked) = (0, 0),
                 Use::Other => {
@@ -229,7 +266,7 @@ impl Process {
                     unasked += 1;
                     self.ground.counters.garbage.add();
                     if garbage == 1 {
-                        tracing::info!(server = %self.ground.spec.name, "a line on standard output is no message");
+                        tracing::info!(server = %self.ground.spec.name, "something that a server said is no message");
                     }
                     if garbage > GARBAGE {
                         return Err(Unusable::Garbage);
@@ -244,38 +281,55 @@ impl Process {
         Ok(())
     }
 
-    /// Owns the child until it has ended.
-    async fn keep(self: Arc<Self>, mut child: Child) {
-        let mut group = Group::of(&child, &self.ground.deps.launcher);
-        tokio::select! {
-            _status = child.wait() => {}
-            () = self.stop.cancelled() => {
-                self.outbox.close();
-                group.end(&mut child, GRACE, self.grace_after_term()).await;
+    /// Reads and writes over a connection until it ends; `writing` sends what waits in [`Self::outbox`].
+    pub(crate) fn run<W>(self: &Arc<Self>, messages: impl Messages + 'static, writing: W)
+    where
+        W: Future<Output = Result<(), WriteError>> + Send + 'static,
+    {
+        let conversation = Arc::clone(self);
+        let writer = Arc::clone(self);
+        let writer = self.ground.tasks.spawn(async move {
+            let written = writing.await;
+            writer.written(written);
+        });
+        let writer = AbortOnDropHandle::new(writer);
+        self.ground.tasks.spawn(async move {
+            tokio::select! {
+                () = conversation.read(messages) => {}
+                () = conversation.stopping() => {}
             }
-        }
-        // What the child left behind in its group ends with it (ST-06).
-        group.kill();
-        self.stop.cancel();
+            conversation.outbox.close();
+            // What waited is still sent, and the connection closed in good order, if the server takes part.
+            let _farewell = tokio::time::timeout(FAREWELL, writer).await;
+            conversation.finish();
+        });
+    }
+
+    /// The carrier has ended.
+    pub(crate) fn finish(&self) {
+        self.give_up();
         self.outbox.close();
-        self.calls.end("the process ended");
+        self.calls.end(self.carrier.ended());
         self.inbox.forget_questions();
-        if !self.told_to_end.load(Ordering::Acquire) {
-            self.ground.counters.crashes.add();
-            tracing::warn!(server = %self.ground.spec.name, "a server's process ended");
+        if !self.was_told_to_end() {
+            match self.carrier {
+                Carrier::Process => self.ground.counters.crashes.add(),
+                Carrier::Connection => self.ground.counters.connections_lost.add(),
+            }
+            tracing::warn!(server = %self.ground.spec.name, "{}", self.carrier.ended());
         }
         self.ended.cancel();
     }
 }
 
-impl Respond for Process {
+impl Respond for Conversation {
     fn respond(&self, message: Bytes) {
-        // A process that has ended waits for no answer.
+        // A server that has gone waits for no answer.
         let _unread = self.send(&message);
     }
 }
 
-/// What a line was; of a batch, its most useful message counts.
+/// What a message was; of a batch, its most useful one counts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Use {
     /// Nothing.
@@ -286,13 +340,4 @@ pub(super) enum Use {
     Other,
     /// About a running call.
     Call,
-}
-
-/// Why a child's output cannot be used any more.
-#[derive(Debug, thiserror::Error)]
-enum Unusable {
-    #[error(transparent)]
-    Line(#[from] LineError),
-    #[error("{GARBAGE} lines in a row are no messages")]
-    Garbage,
 }

@@ -1,11 +1,13 @@
-//! The calls that run in one process. The process sees integers of ours, each used once, so that what two clients chose
-//! never meets and a late answer finds nobody.
+//! The calls that run in one conversation. The server sees integers of ours, each used once, so that what two clients
+//! chose never meets and a late answer finds nobody.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use sallyport_core::fault::Fault;
+use tokio::time::Instant;
 
 use crate::upstream::mailbox::Mailbox;
 use crate::upstream::outgoing::Logs;
@@ -25,19 +27,33 @@ pub(crate) struct Running {
     pub(crate) mailbox: Mailbox,
 }
 
-/// All calls that run in one process.
+/// All calls that run in one conversation.
 #[derive(Debug, Default)]
 pub(crate) struct Calls(Mutex<Table>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table {
     last: u64,
     running: HashMap<u64, Running>,
+    /// When the last call ended.
+    idle_since: Instant,
     ended: bool,
 }
 
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            last: 0,
+            running: HashMap::new(),
+            idle_since: Instant::now(),
+            ended: false,
+        }
+    }
+}
+
 impl Calls {
-    /// Enters a call; the number is its id and its progress token toward the process. `None` when the process has ended.
+    /// Enters a call; the number is its id and its progress token toward the server. `None` when the conversation has
+    /// ended.
     pub(crate) fn enter(&self, call: Running) -> Option<u64> {
         let mut table = self.table();
         if table.ended {
@@ -51,7 +67,16 @@ impl Calls {
 
     /// Takes a call out: its answer has come, or nobody waits for it any more.
     pub(crate) fn take(&self, id: u64) -> Option<Running> {
-        self.table().running.remove(&id)
+        let mut table = self.table();
+        let call = table.running.remove(&id);
+        table.idle_since = Instant::now();
+        call
+    }
+
+    /// For how long no call has been running; `None` while one is.
+    pub(crate) fn idle(&self) -> Option<Duration> {
+        let table = self.table();
+        table.running.is_empty().then(|| table.idle_since.elapsed())
     }
 
     /// Looks at a running call.
@@ -59,7 +84,7 @@ impl Calls {
         self.table().running.get(&id).cloned()
     }
 
-    /// The one call that is running, if it is one: what the process says out of turn is about it.
+    /// The one call that is running, if it is one: what the server says out of turn is about it.
     pub(crate) fn sole(&self) -> Option<(u64, Running)> {
         let table = self.table();
         let mut running = table.running.iter().filter(|(_, call)| call.logs != Logs::Listen);
@@ -73,7 +98,7 @@ impl Calls {
     }
 
     /// Ends all calls and takes no more.
-    pub(crate) fn end(&self, reason: &'static str) {
+    pub(crate) fn end(&self, reason: &str) {
         let running = {
             let mut table = self.table();
             table.ended = true;
@@ -121,6 +146,7 @@ mod tests {
         assert!(calls.take(first).is_none(), "an answer is taken once");
         assert_eq!(calls.sole().map(|(id, _)| id), Some(second));
         assert!(calls.was_entered(first) && !calls.was_entered(second + 1));
+        assert!(calls.idle().is_none(), "one is running");
         calls.end("the process ended");
         assert!(calls.enter(call(b"2")).is_none());
     }

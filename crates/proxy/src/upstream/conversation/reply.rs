@@ -1,18 +1,18 @@
-//! The answer of a process to one call.
+//! The answer to one call of a conversation.
 
 use std::sync::Arc;
 
 use futures_util::stream;
 use sallyport_core::fault::Fault;
 
-use super::process::Process;
+use super::talk::Conversation;
 use crate::exchange::{Message, Reply};
 use crate::upstream::mailbox::Letters;
 use crate::upstream::pace::Pace;
 
-/// A call that runs in a process. Dropped before its end, the server is told to stop.
+/// A call that runs in a conversation. Dropped before its end, the server is told to stop.
 pub(crate) struct InFlight {
-    process: Arc<Process>,
+    conversation: Arc<Conversation>,
     id: u64,
     letters: Letters,
     pace: Pace,
@@ -20,9 +20,9 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    pub(super) fn new(process: Arc<Process>, id: u64, letters: Letters, pace: Pace) -> Self {
+    pub(super) fn new(conversation: Arc<Conversation>, id: u64, letters: Letters, pace: Pace) -> Self {
         Self {
-            process,
+            conversation,
             id,
             letters,
             pace,
@@ -43,7 +43,7 @@ impl InFlight {
     pub(crate) async fn next(&mut self) -> Result<Message, Fault> {
         let received = self.pace.wait(self.letters.next()).await;
         let message = received.and_then(|letter| {
-            letter.unwrap_or_else(|| Err(Fault::upstream("wait for the answer", "the process ended")))
+            letter.unwrap_or_else(|| Err(Fault::upstream("wait for the answer", "the connection ended")))
         });
         self.done = matches!(message, Ok(Message::Terminal(_)));
         message
@@ -75,7 +75,7 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         if !self.done {
-            self.process.abandon(self.id, "no longer wanted");
+            self.conversation.abandon(self.id, "no longer wanted");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a process says, and whom it concerns.
+//! What a server says in a conversation, and whom it concerns.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use sallyport_mcp::jsonrpc::{Envelope, Key, Kind, Limits, MetaKey, is_batch, sca
 use sallyport_mcp::method::Method;
 
 use super::calls::{Running, number};
-use super::process::{Process, Use};
+use super::talk::{Conversation, Use};
 use crate::exchange::Message;
 use crate::upstream::inbox::{Respond, level_of};
 use crate::upstream::mailbox::Delivery;
 use crate::upstream::outgoing::replaced;
 
-impl Process {
-    /// Takes one line of standard output.
+impl Conversation {
+    /// Takes one message.
     pub(super) fn dispatch(self: &Arc<Self>, line: Bytes) -> Use {
         if line.iter().all(u8::is_ascii_whitespace) {
             return Use::Blank;

@@ -1,9 +1,10 @@
-//! What waits to be written to a child: one buffer, one writer, as few writes as the pipe takes.
+//! What waits to be written to a server: one buffer, one writer, as few writes as the carrier takes.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Buf as _, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
+use sallyport_core::fault::Fault;
 use thiserror::Error;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Notify;
@@ -14,7 +15,7 @@ pub(crate) enum QueueError {
     /// ST-09: it does not read.
     #[error("the server does not read what it is sent")]
     Full,
-    #[error("the process has ended or is being stopped")]
+    #[error("the connection has ended or is being closed")]
     Closed,
 }
 
@@ -25,9 +26,14 @@ pub(crate) enum WriteError {
     Stalled(Duration),
     #[error("the pipe broke: {0}")]
     Broken(#[from] std::io::Error),
+    #[error("{0}")]
+    Carrier(#[from] Fault),
 }
 
-/// Lines on their way to a child.
+/// How long a carrier may take to close in good order.
+pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Messages on their way to a server, one a line.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     waiting: Mutex<Waiting>,
@@ -81,13 +87,35 @@ impl Outbox {
         Ok(())
     }
 
-    /// Nothing more is taken; the pipe is closed once everything that waits is written.
+    /// Nothing more is taken; the carrier is closed once everything that waits is written.
     pub(crate) fn close(&self) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         self.wake.notify_one();
     }
 
-    /// Writes until closed.
+    /// All lines that wait, each with its end; waits for the first. `None` once the box is closed and empty.
+    async fn batch(&self) -> Option<BytesMut> {
+        loop {
+            let (bytes, closed) = {
+                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                (waiting.bytes.split(), waiting.closed)
+            };
+            if !bytes.is_empty() {
+                return Some(bytes);
+            }
+            if closed {
+                return None;
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    /// All messages that wait; waits for the first. `None` once the box is closed and empty.
+    pub(crate) async fn messages(&self) -> Option<impl Iterator<Item = Bytes> + Send + use<>> {
+        Some(lines(self.batch().await?.freeze()))
+    }
+
+    /// Writes lines until closed.
     ///
     /// # Errors
     /// [`WriteError`] when the pipe breaks, or takes nothing for `stall`.
@@ -96,29 +124,33 @@ impl Outbox {
         mut pipe: impl AsyncWrite + Unpin,
         stall: Duration,
     ) -> Result<(), WriteError> {
-        loop {
-            let (mut bytes, closed) = {
-                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                (waiting.bytes.split(), waiting.closed)
-            };
-            if bytes.is_empty() {
-                if closed {
-                    return Ok(());
-                }
-                self.wake.notified().await;
-                continue;
-            }
+        while let Some(mut bytes) = self.batch().await {
             while bytes.has_remaining() {
-                let written = tokio::time::timeout(stall, pipe.write(&bytes))
-                    .await
-                    .map_err(|_| WriteError::Stalled(stall))??;
+                let written = within(stall, pipe.write(&bytes)).await??;
                 if written == 0 {
                     return Err(WriteError::Broken(std::io::ErrorKind::WriteZero.into()));
                 }
                 bytes.advance(written);
             }
         }
+        Ok(())
     }
+}
+
+async fn within<F: Future>(stall: Duration, write: F) -> Result<F::Output, WriteError> {
+    tokio::time::timeout(stall, write)
+        .await
+        .map_err(|_| WriteError::Stalled(stall))
+}
+
+/// The lines of a batch, without their ends and without copying them.
+fn lines(mut batch: Bytes) -> impl Iterator<Item = Bytes> + Send {
+    std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\n', &batch)?;
+        let line = batch.split_to(end);
+        batch.advance(1);
+        Some(line)
+    })
 }
 
 fn blank_line_breaks(line: &mut [u8]) {
@@ -150,6 +182,18 @@ mod tests {
             .expect("written");
         assert_eq!(written, b"{\"a\":  1}\n{}\n");
         assert_eq!(outbox.push(&[b"x"]), Err(QueueError::Closed));
+    }
+
+    #[tokio::test]
+    async fn messages_come_out_one_by_one_as_they_went_in() {
+        let outbox = Outbox::new(1 << 10);
+        for message in [&b"{\"a\":\n1}"[..], b"{}", b"[]"] {
+            outbox.push(&[message]).expect("fits");
+        }
+        let messages: Vec<Bytes> = outbox.messages().await.expect("some wait").collect();
+        assert_eq!(messages, [&b"{\"a\": 1}"[..], b"{}", b"[]"]);
+        outbox.close();
+        assert!(outbox.messages().await.is_none());
     }
 
     #[test]

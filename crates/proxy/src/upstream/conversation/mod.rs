@@ -1,0 +1,19 @@
+//! Conversations: servers that are spoken to over one carrier of whole messages, in either era.
+//!
+//! A child's pipes, a WebSocket, framed TCP and the pair of stream and posts of HTTP+SSE differ in how they begin, in
+//! how they end and in what frames a message. Everything else is here: ids, calls, questions, news, and what waits.
+
+mod calls;
+mod dispatch;
+mod handshake;
+mod open;
+mod outbox;
+mod reply;
+mod talk;
+
+pub(crate) use handshake::introduce;
+pub(crate) use open::open;
+pub(crate) use outbox::WriteError;
+pub(crate) use talk::{Carrier, Conversation, Messages, Unusable};
+
+pub(crate) use calls::number;

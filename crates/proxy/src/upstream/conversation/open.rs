@@ -1,0 +1,38 @@
+//! How conversations begin.
+
+use std::sync::Arc;
+
+use sallyport_core::fault::Fault;
+use sallyport_mcp::Era;
+
+use super::talk::Conversation;
+use crate::spec::Transport;
+use crate::upstream::ground::Ground;
+use crate::upstream::inbox::Inbox;
+use crate::upstream::stdio;
+
+/// Starts the server's process or connects to it. Nothing is said yet. `counts` says whether a process is a client's, of
+/// which there are only so many.
+///
+/// # Errors
+/// A fault that is safe to repeat: nothing was sent to anyone.
+pub(crate) async fn open(
+    ground: &Arc<Ground>,
+    era: Era,
+    inbox: Arc<Inbox>,
+    counts: bool,
+) -> Result<Arc<Conversation>, Fault> {
+    match &ground.spec.transport {
+        Transport::Stdio { .. } => {
+            let place = if counts {
+                Some(ground.processes.place(ground.spec.limits.connect).await?)
+            } else {
+                None
+            };
+            stdio::start(ground, era, inbox, place)
+        }
+        Transport::Http { .. } | Transport::Demo => {
+            Err(Fault::gateway("open a connection", "this server has none"))
+        }
+    }
+}

@@ -52,6 +52,12 @@ methods! {
     ResourcesSubscribe = "resources/subscribe",
     /// Ends that; legacy.
     ResourcesUnsubscribe = "resources/unsubscribe",
+    /// Lists skills; the skills extension.
+    SkillsList = "skills/list",
+    /// Fetches the manifest of one skill; the skills extension.
+    SkillsGet = "skills/get",
+    /// Lists what a directory holds; the skills extension.
+    DirectoryRead = "resources/directory/read",
     /// Completes an argument.
     Complete = "completion/complete",
     /// Sets the session's log level; legacy.
@@ -122,6 +128,9 @@ impl Method {
             | Self::ResourcesList
             | Self::TemplatesList
             | Self::ResourcesRead
+            | Self::SkillsList
+            | Self::SkillsGet
+            | Self::DirectoryRead
             | Self::Complete
             | Self::TasksGet
             | Self::TasksCancel
@@ -190,6 +199,22 @@ impl Method {
                 | Self::ResourcesList
                 | Self::TemplatesList
                 | Self::ResourcesRead
+                | Self::SkillsList
+                | Self::SkillsGet
+        )
+    }
+
+    /// Whether it is a request that one server carries out: the one that owns what it names.
+    #[must_use]
+    pub fn is_for_one_server(self) -> bool {
+        matches!(
+            self,
+            Self::ToolsCall
+                | Self::PromptsGet
+                | Self::ResourcesRead
+                | Self::SkillsGet
+                | Self::DirectoryRead
+                | Self::Complete
         )
     }
 

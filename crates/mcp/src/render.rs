@@ -5,51 +5,38 @@ use bytes::Bytes;
 use crate::answer::tool_for_legacy;
 use crate::capabilities::Members;
 use crate::capabilities::ServerCapabilities;
-use crate::catalogue::{CacheScope, ListKind};
+use crate::catalogue::{CacheHint, ListKind};
 use crate::jsonrpc::MetaKey;
 use crate::merge::Entry;
 use crate::revision::{Era, Revision};
 
-/// How long and for whom a result may be kept; only modern clients are told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CacheHint {
-    /// In milliseconds.
-    pub ttl_ms: u64,
-    /// For whom.
-    pub scope: CacheScope,
-}
-
 impl CacheHint {
-    /// Not at all, and for nobody else.
-    pub const NONE: Self = Self {
-        ttl_ms: 0,
-        scope: CacheScope::Private,
-    };
-
     fn add(self, out: &mut Members) {
         out.add("ttlMs", self.ttl_ms.to_string().as_bytes());
         out.add_text("cacheScope", self.scope.as_str());
     }
 }
 
-/// What a list says besides its items.
+/// One page of a list.
 #[derive(Clone, Copy, Debug)]
-pub struct ListFrame<'a> {
-    /// How long it may be kept; for modern clients.
-    pub hint: CacheHint,
-    /// The raw object that names the server; for modern clients.
-    pub server_info: &'a [u8],
+pub struct ListPage<'a> {
+    /// Its items.
+    pub entries: &'a [Entry],
     /// With what the next page is asked for.
     pub next_cursor: Option<&'a str>,
+    /// How long and for whom it may be kept.
+    pub hint: CacheHint,
+    /// A raw `_meta` object.
+    pub meta: Option<&'a [u8]>,
 }
 
 /// One page of a list, as the raw `result` of its request.
 #[must_use]
-pub fn list_result(kind: ListKind, entries: &[Entry], era: Era, frame: ListFrame<'_>) -> Bytes {
-    let size: usize = entries.iter().map(|e| e.raw.len() + 1).sum();
+pub fn list_result(kind: ListKind, era: Era, page: ListPage<'_>) -> Bytes {
+    let size: usize = page.entries.iter().map(|e| e.raw.len() + 1).sum();
     let mut items = Vec::with_capacity(size + 2);
     items.push(b'[');
-    for (index, entry) in entries.iter().enumerate() {
+    for (index, entry) in page.entries.iter().enumerate() {
         if index > 0 {
             items.push(b',');
         }
@@ -64,12 +51,14 @@ pub fn list_result(kind: ListKind, entries: &[Entry], era: Era, frame: ListFrame
         out.add_text("resultType", "complete");
     }
     out.add(kind.member(), &items);
-    if let Some(cursor) = frame.next_cursor {
+    if let Some(cursor) = page.next_cursor {
         out.add_text("nextCursor", cursor);
     }
     if era == Era::Modern {
-        frame.hint.add(&mut out);
-        out.add("_meta", &server_meta(frame.server_info));
+        page.hint.add(&mut out);
+    }
+    if let Some(meta) = page.meta {
+        out.add("_meta", meta);
     }
     out.finish().into()
 }
@@ -148,6 +137,7 @@ pub fn empty_result(era: Era) -> &'static [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::CacheScope;
     use sallyport_core::ServerName;
 
     fn entries() -> Vec<Entry> {
@@ -168,7 +158,7 @@ mod tests {
             ttl_ms: 60_000,
             scope: CacheScope::Private,
         };
-        let info = br#"{"name":"s","version":"1"}"#;
+        let meta = server_meta(br#"{"name":"s","version":"1"}"#);
         for (era, cursor, expected) in [
             (Era::Legacy, None, r#"{"tools":[{"name":"a"},{"name":"b"}]}"#),
             (
@@ -182,20 +172,24 @@ mod tests {
                 r#"{"resultType":"complete","tools":[{"name":"a"},{"name":"b"}],"nextCursor":"","ttlMs":60000,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s","version":"1"}}}"#,
             ),
         ] {
-            let frame = ListFrame {
-                hint,
-                server_info: info,
+            let page = ListPage {
+                entries: &entries(),
                 next_cursor: cursor,
+                hint,
+                meta: (era == Era::Modern).then_some(&meta),
             };
-            assert_eq!(list_result(ListKind::Tools, &entries(), era, frame), expected);
+            assert_eq!(list_result(ListKind::Tools, era, page), expected);
         }
-        let frame = ListFrame {
-            hint: CacheHint::NONE,
-            server_info: info,
+        let none = ListPage {
+            entries: &[],
             next_cursor: None,
+            hint: CacheHint::NONE,
+            meta: Some(b"{\"a\":1}"),
         };
-        let none = list_result(ListKind::Templates, &[], Era::Legacy, frame);
-        assert_eq!(none, r#"{"resourceTemplates":[]}"#);
+        assert_eq!(
+            list_result(ListKind::Templates, Era::Legacy, none),
+            r#"{"resourceTemplates":[],"_meta":{"a":1}}"#
+        );
     }
 
     #[test]

@@ -40,6 +40,8 @@ fn target<'a>(method: Method, params: &Params<'a>) -> Result<(What, Text<'a>), R
         Method::ToolsCall => (What::Tool, params.name()),
         Method::PromptsGet => (What::Prompt, params.name()),
         Method::ResourcesRead => (What::Resource, params.uri()),
+        Method::SkillsGet => (What::Skill, params.uri()),
+        Method::DirectoryRead => (What::Directory, params.uri()),
         _ => match params.reference() {
             Some(Reference::Prompt(name)) => (What::PromptArgument, Some(name)),
             Some(Reference::Resource(uri)) => (What::TemplateVariable, Some(uri)),
@@ -47,7 +49,7 @@ fn target<'a>(method: Method, params: &Params<'a>) -> Result<(What, Text<'a>), R
         },
     };
     let missing = match what {
-        What::Resource => "uri must be a string",
+        What::Resource | What::Skill | What::Directory => "uri must be a string",
         _ => "name must be a string",
     };
     Ok((what, name.ok_or_else(|| Refusal::params(missing))?))

@@ -105,6 +105,10 @@ pub(crate) fn prepare(caller: Arc<Caller>, client: Client, asked: Asked) -> Resu
     let Some(route) = Route::find(&caller.endpoint, asked.what, &asked.visible) else {
         return Err(refuse(&caller, asked.what, &asked.visible, "not shown", era));
     };
+    // Which extensions its servers have is no secret: the endpoint says so itself.
+    if !caller.endpoint.extends_to(&route.server, route.what.method()) {
+        return Err(Refusal::method(era));
+    }
     let permit = match route.decide(&caller.endpoint.rules, &caller.principal) {
         Ok(permit) => permit,
         Err(denied) => {
@@ -217,7 +221,7 @@ fn action_of(what: What) -> Option<Action> {
     match what {
         What::Tool => Some(Action::ToolCall),
         What::Prompt => Some(Action::PromptGet),
-        What::Resource => Some(Action::ResourceRead),
+        What::Resource | What::Skill | What::Directory => Some(Action::ResourceRead),
         What::PromptArgument | What::TemplateVariable => None,
     }
 }

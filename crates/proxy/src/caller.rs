@@ -172,7 +172,7 @@ pub(crate) fn unknown(what: crate::route::What, visible: &str, era: Era) -> Refu
     match what {
         What::Tool => Refusal::params(format!("Unknown tool: {visible}")),
         What::Prompt | What::PromptArgument => Refusal::params(format!("Unknown prompt: {visible}")),
-        What::Resource | What::TemplateVariable => {
+        What::Resource | What::Skill | What::Directory | What::TemplateVariable => {
             let code = match (what, era) {
                 (What::Resource, Era::Legacy) => error::LEGACY_RESOURCE_NOT_FOUND,
                 _ => error::INVALID_PARAMS,

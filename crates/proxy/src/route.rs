@@ -3,11 +3,13 @@
 use bytes::Bytes;
 use sallyport_core::ServerName;
 use sallyport_core::policy::{
-    self, Access, Action, CallTool, Complete, Denied, GetPrompt, Permit, ReadResource,
+    self, Access, Action, CallTool, Complete, Denied, GetPrompt, GetSkill, Permit, ReadDirectory,
+    ReadResource,
 };
 use sallyport_core::{Principal, policy::Rules};
 use sallyport_mcp::catalogue::ListKind;
 use sallyport_mcp::json;
+use sallyport_mcp::method::Method;
 use sallyport_mcp::splice::ObjectEdit;
 
 use crate::exchange::{CallParts, OutboundCall};
@@ -22,10 +24,28 @@ pub(crate) enum What {
     Prompt,
     /// A resource to read, or to follow.
     Resource,
+    /// A skill whose manifest is to be fetched.
+    Skill,
+    /// A directory to look into.
+    Directory,
     /// An argument of a prompt to complete.
     PromptArgument,
     /// A variable of a resource template to complete.
     TemplateVariable,
+}
+
+impl What {
+    /// The method that carries a request for it out.
+    pub(crate) fn method(self) -> Method {
+        match self {
+            Self::Tool => Method::ToolsCall,
+            Self::Prompt => Method::PromptsGet,
+            Self::Resource => Method::ResourcesRead,
+            Self::Skill => Method::SkillsGet,
+            Self::Directory => Method::DirectoryRead,
+            Self::PromptArgument | Self::TemplateVariable => Method::Complete,
+        }
+    }
 }
 
 /// Where a request goes.
@@ -47,6 +67,8 @@ pub(crate) enum Allowed {
     Tool(Permit<CallTool>),
     Prompt(Permit<GetPrompt>),
     Resource(Permit<ReadResource>),
+    Skill(Permit<GetSkill>),
+    Directory(Permit<ReadDirectory>),
     Completion(Permit<Complete>),
 }
 
@@ -57,6 +79,8 @@ impl Allowed {
             Self::Tool(permit) => OutboundCall::new(permit, parts),
             Self::Prompt(permit) => OutboundCall::new(permit, parts),
             Self::Resource(permit) => OutboundCall::new(permit, parts),
+            Self::Skill(permit) => OutboundCall::new(permit, parts),
+            Self::Directory(permit) => OutboundCall::new(permit, parts),
             Self::Completion(permit) => OutboundCall::new(permit, parts),
         }
     }
@@ -68,7 +92,9 @@ impl Route {
         let found = match what {
             What::Tool => named(endpoint, ListKind::Tools, visible),
             What::Prompt | What::PromptArgument => named(endpoint, ListKind::Prompts, visible),
-            What::Resource | What::TemplateVariable => located(endpoint, visible),
+            What::Resource | What::Skill | What::Directory | What::TemplateVariable => {
+                located(endpoint, visible)
+            }
         }?;
         Some(Self {
             what,
@@ -84,7 +110,7 @@ impl Route {
     /// [`Denied`] says which rule was missing, for the trail; the client is told nothing of it.
     pub(crate) fn decide(&self, rules: &Rules, principal: &Principal) -> Result<Allowed, Denied> {
         let name = &*self.visible;
-        let is_resource = matches!(self.what, What::Resource | What::TemplateVariable);
+        let is_resource = !matches!(self.what, What::Tool | What::Prompt | What::PromptArgument);
         // A resource that is denied under its own URI is denied under a name with a prefix too.
         if is_resource && rules.resources.deny.iter().any(|glob| glob.matches(&self.remote)) {
             return Err(Denied::Rule);
@@ -106,6 +132,16 @@ impl Route {
                     ReadResource { server, target }
                 })
                 .map(Allowed::Resource),
+            What::Skill => self
+                .check(rules, principal, Access::Resource(name), |server, target| {
+                    GetSkill { server, target }
+                })
+                .map(Allowed::Skill),
+            What::Directory => self
+                .check(rules, principal, Access::Resource(name), |server, target| {
+                    ReadDirectory { server, target }
+                })
+                .map(Allowed::Directory),
             What::PromptArgument | What::TemplateVariable => {
                 let access = if self.what == What::PromptArgument {
                     Access::Prompt(name)
@@ -130,7 +166,7 @@ impl Route {
         let remote = json::quote(&self.remote);
         match self.what {
             What::Tool | What::Prompt => edit.set("name", remote),
-            What::Resource => edit.set("uri", remote),
+            What::Resource | What::Skill | What::Directory => edit.set("uri", remote),
             What::PromptArgument | What::TemplateVariable => {
                 let member = if self.what == What::PromptArgument {
                     "name"
@@ -180,7 +216,8 @@ fn named(endpoint: &Endpoint, kind: ListKind, visible: &str) -> Option<Found> {
 /// by its text alone, so nothing in that text may climb out of the path that a rule allows.
 fn located(endpoint: &Endpoint, uri: &str) -> Option<Found> {
     let listed = |kind| endpoint.merged.owner(kind, uri).is_some();
-    if !listed(ListKind::Resources) && !listed(ListKind::Templates) && climbs(uri) {
+    let lists = [ListKind::Resources, ListKind::Templates, ListKind::Skills];
+    if !lists.into_iter().any(listed) && climbs(uri) {
         return None;
     }
     let route = endpoint.merged.route_uri(uri)?;

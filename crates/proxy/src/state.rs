@@ -11,7 +11,6 @@ use sallyport_mcp::session::{RequestStateSeal, Resume};
 use crate::call::Call;
 use crate::refusal::Refusal;
 use crate::sync::lock;
-use crate::translate::method_of;
 
 /// How many used states are remembered.
 const MAX_USED: usize = 65_536;
@@ -21,7 +20,7 @@ pub(crate) fn seal(call: &Call, resume: Resume) -> String {
     let proxy = &call.caller.proxy;
     let seal = RequestStateSeal {
         server: call.route.server.clone(),
-        method: method_of(call.route.what).as_str().to_owned(),
+        method: call.route.what.method().as_str().to_owned(),
         resume,
         expires: proxy.books.clock.now().plus(call.caller.limits.parked_for),
     };
@@ -41,7 +40,7 @@ pub(crate) fn open(call: &Call, state: &str) -> Result<Resume, Refusal> {
     let seal = plain.and_then(|plain| RequestStateSeal::decode(&plain));
     let seal = seal.ok_or_else(expired)?;
     let now = proxy.books.clock.now();
-    let fits = seal.server == call.route.server && seal.method == method_of(call.route.what).as_str();
+    let fits = seal.server == call.route.server && seal.method == call.route.what.method().as_str();
     if !fits || seal.expires <= now {
         return Err(expired());
     }

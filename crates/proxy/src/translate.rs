@@ -17,7 +17,6 @@ use crate::call::Call;
 use crate::caller::{Client, unknown};
 use crate::exchange::Question;
 use crate::refusal::Refusal;
-use crate::route::What;
 use crate::{notice, state};
 
 /// The end of a server's answer.
@@ -37,7 +36,7 @@ pub(crate) enum Terminal {
 
 /// A response.
 pub(crate) fn terminal(message: Bytes, from: Era, call: &Call) -> Terminal {
-    let method = method_of(call.route.what);
+    let method = call.route.what.method();
     let to = call.client.era();
     if from == Era::Modern && method.may_ask() && answer::is_input_required(&message) {
         return match &call.client {
@@ -270,16 +269,6 @@ pub(crate) fn labelled<'p>(call: &Call, method: Method, params: Option<&'p [u8]>
     let text = format!("[{}] {text}", call.route.server);
     edit.set("message", json::quote(&text));
     Some(Cow::Owned(edit.finish()))
-}
-
-/// The method that carries a request out.
-pub(crate) fn method_of(what: What) -> Method {
-    match what {
-        What::Tool => Method::ToolsCall,
-        What::Prompt => Method::PromptsGet,
-        What::Resource => Method::ResourcesRead,
-        What::PromptArgument | What::TemplateVariable => Method::Complete,
-    }
 }
 
 #[cfg(test)]

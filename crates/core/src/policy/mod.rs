@@ -5,5 +5,5 @@ mod permit;
 mod rule;
 
 pub use check::{Access, Denied, check};
-pub use permit::{Action, CallTool, Complete, GetPrompt, Permit, ReadResource};
+pub use permit::{Action, CallTool, Complete, GetPrompt, GetSkill, Permit, ReadDirectory, ReadResource};
 pub use rule::{Glob, InvalidGlob, Rules, Selection};

@@ -52,6 +52,14 @@ action!(
     GetPrompt, "prompts/get"
 );
 action!(
+    /// Fetching the manifest of one skill of one server.
+    GetSkill, "skills/get"
+);
+action!(
+    /// Listing what one directory of one server holds.
+    ReadDirectory, "resources/directory/read"
+);
+action!(
     /// Completing an argument of one prompt or resource template of one server.
     Complete, "completion/complete"
 );

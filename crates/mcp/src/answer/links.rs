@@ -5,8 +5,8 @@ use crate::method::Method;
 use crate::splice::Edits;
 
 /// Rewrites the URIs of a server's own resources in a raw `result`: of `resource_link` and embedded `resource` blocks in
-/// the content of tool results and prompt messages, and of the `contents` of a read. `visible` gives the URI that
-/// clients see, or `None` to leave it. `None` comes back if nothing changes.
+/// the content of tool results and prompt messages, of the `contents` of a read, of what a directory holds, and of a skill
+/// and its files. `visible` gives the URI that clients see, or `None` to leave it. `None` comes back if nothing changes.
 #[must_use]
 pub fn rewrite_uris(
     result: &[u8],
@@ -29,6 +29,12 @@ pub fn rewrite_uris(
             })?;
         }
         Method::ResourcesRead => work.each(result, 0, "contents", |work, raw, base| work.uri(raw, base))?,
+        Method::DirectoryRead => work.each(result, 0, "resources", |work, raw, base| work.uri(raw, base))?,
+        Method::SkillsGet => work.member(result, 0, "skill", |work, raw, base| {
+            // Neither a skill of which the manifest is no array.
+            let _dynamic = work.each(raw, base, "resources", |work, raw, base| work.uri(raw, base));
+            work.uri(raw, base)
+        })?,
         _ => return None,
     }
     (!edits.is_empty()).then(|| edits.apply(result))

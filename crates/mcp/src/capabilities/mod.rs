@@ -9,4 +9,4 @@ mod tests;
 pub use client::{ClientCapabilities, Profile};
 pub use handshake::{DiscoverResult, HandshakeError, InitializeResult};
 pub(crate) use server::Members;
-pub use server::{ResourcesCapability, ServerCapabilities};
+pub use server::{ResourcesCapability, ServerCapabilities, UI_EXTENSION};

@@ -61,8 +61,22 @@ impl ServerCapabilities {
         }
     }
 
-    /// What several servers can do together, with their changes told of by the gateway. Extensions, experiments and
-    /// tasks do not survive it: their meaning is lost between several servers.
+    /// Whether it has skills, which are files and therefore need resources (Skills extension, capability).
+    #[must_use]
+    pub fn has_skills(&self) -> bool {
+        self.resources.is_some() && self.extensions.contains_key(SKILLS_EXTENSION)
+    }
+
+    /// Whether it lists directories: a setting of the skills extension.
+    #[must_use]
+    pub fn reads_directories(&self) -> bool {
+        let settings = self.extensions.get(SKILLS_EXTENSION);
+        self.has_skills() && settings.is_some_and(|settings| flag(settings, "directoryRead"))
+    }
+
+    /// What several servers can do together, with their changes told of by the gateway. Skills survive it; whoever
+    /// joins the servers decides on other extensions. Experiments and tasks do not: their meaning is lost between several
+    /// servers.
     #[must_use]
     pub fn union<'a>(servers: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut all = Self::default();
@@ -80,6 +94,16 @@ impl ServerCapabilities {
             }
             all.completions |= server.completions;
             all.logging |= server.logging;
+            if server.has_skills() {
+                let directories = all.reads_directories() || server.reads_directories();
+                let settings: &[u8] = if directories {
+                    b"{\"directoryRead\":true}"
+                } else {
+                    b"{}"
+                };
+                let settings = Bytes::from_static(settings);
+                all.extensions.insert(SKILLS_EXTENSION.to_owned(), settings);
+            }
         }
         all
     }
@@ -137,8 +161,11 @@ impl ServerCapabilities {
     }
 }
 
+/// Skills; defined for modern clients only.
+const SKILLS_EXTENSION: &str = "io.modelcontextprotocol/skills";
+
 /// MCP Apps, the one extension that both eras negotiate.
-pub(super) const UI_EXTENSION: &str = "io.modelcontextprotocol/ui";
+pub const UI_EXTENSION: &str = "io.modelcontextprotocol/ui";
 
 fn flag(raw: &[u8], key: &str) -> bool {
     Object::read(raw).is_ok_and(|object| object.is_true(key))

@@ -3,19 +3,21 @@
 mod collect;
 mod page;
 mod rules;
+mod skill;
 #[cfg(test)]
 mod tests;
 
 pub use collect::{Collector, MAX_PAGES, Next, StopReason};
 pub use page::{CacheScope, Dropped, Page, PageError, parse_page};
 pub use rules::{ItemError, MAX_ITEM_BYTES, MAX_ITEM_OBJECTS, is_tool_name};
+pub use skill::{MAX_SKILL_FILES, SKILL_MD, SkillFiles, skill_root};
 
 use bytes::Bytes;
 
 use crate::method::Method;
 use crate::mirror::{InvalidAnnotation, ParamHeader};
 
-/// The four lists of a server.
+/// The lists of a server.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ListKind {
     /// `tools/list`.
@@ -26,11 +28,22 @@ pub enum ListKind {
     Resources,
     /// `resources/templates/list`.
     Templates,
+    /// `skills/list` of the skills extension.
+    Skills,
 }
 
 impl ListKind {
-    /// All four.
-    pub const ALL: [Self; 4] = [Self::Tools, Self::Prompts, Self::Resources, Self::Templates];
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// All of them; the place of each is its number.
+    pub const ALL: [Self; 5] = [
+        Self::Tools,
+        Self::Prompts,
+        Self::Resources,
+        Self::Templates,
+        Self::Skills,
+    ];
 
     /// The method that asks for it.
     #[must_use]
@@ -40,6 +53,7 @@ impl ListKind {
             Self::Prompts => Method::PromptsList,
             Self::Resources => Method::ResourcesList,
             Self::Templates => Method::TemplatesList,
+            Self::Skills => Method::SkillsList,
         }
     }
 
@@ -57,6 +71,7 @@ impl ListKind {
             Self::Prompts => "prompts",
             Self::Resources => "resources",
             Self::Templates => "resourceTemplates",
+            Self::Skills => "skills",
         }
     }
 
@@ -65,7 +80,7 @@ impl ListKind {
     pub fn key(self) -> &'static str {
         match self {
             Self::Tools | Self::Prompts => "name",
-            Self::Resources => "uri",
+            Self::Resources | Self::Skills => "uri",
             Self::Templates => "uriTemplate",
         }
     }
@@ -75,12 +90,12 @@ impl ListKind {
     pub fn max_items(self) -> usize {
         match self {
             Self::Resources => 10_000,
-            Self::Tools | Self::Prompts | Self::Templates => 1_000,
+            Self::Tools | Self::Prompts | Self::Templates | Self::Skills => 1_000,
         }
     }
 }
 
-/// One tool, prompt, resource or template.
+/// One tool, prompt, resource, template or skill.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Item {
     /// Its name, URI or URI template, unescaped.
@@ -103,6 +118,27 @@ pub struct Catalogue {
     pub resources: Vec<Item>,
     /// The resource templates.
     pub templates: Vec<Item>,
+    /// The skills.
+    pub skills: Vec<Item>,
+    /// How long and for whom each list may be kept, as the server said: by [`ListKind`], `None` where it has not.
+    pub hints: [Option<CacheHint>; ListKind::COUNT],
+}
+
+/// How long and for whom a result may be kept (2026-07-28, Caching).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CacheHint {
+    /// In milliseconds.
+    pub ttl_ms: u64,
+    /// For whom.
+    pub scope: CacheScope,
+}
+
+impl CacheHint {
+    /// Not at all, and for nobody else.
+    pub const NONE: Self = Self {
+        ttl_ms: 0,
+        scope: CacheScope::Private,
+    };
 }
 
 impl Catalogue {
@@ -114,6 +150,7 @@ impl Catalogue {
             ListKind::Prompts => &self.prompts,
             ListKind::Resources => &self.resources,
             ListKind::Templates => &self.templates,
+            ListKind::Skills => &self.skills,
         }
     }
 
@@ -124,6 +161,21 @@ impl Catalogue {
             ListKind::Prompts => &mut self.prompts,
             ListKind::Resources => &mut self.resources,
             ListKind::Templates => &mut self.templates,
+            ListKind::Skills => &mut self.skills,
+        }
+    }
+
+    /// What the server said of keeping one of the lists.
+    #[must_use]
+    pub fn hint(&self, kind: ListKind) -> Option<CacheHint> {
+        self.hints.get(kind as usize).copied().flatten()
+    }
+
+    /// Takes over a list as it was fetched.
+    pub fn put(&mut self, kind: ListKind, items: Vec<Item>, hint: Option<CacheHint>) {
+        *self.list_mut(kind) = items;
+        if let Some(place) = self.hints.get_mut(kind as usize) {
+            *place = hint;
         }
     }
 

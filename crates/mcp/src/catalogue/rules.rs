@@ -31,6 +31,9 @@ pub enum ItemError {
     /// A URI without scheme, with blanks or control characters, or too long.
     #[error("the URI has no scheme, has blanks or control characters, or is too long")]
     Uri,
+    /// A skill whose URI does not end in its name and `SKILL.md`, or whose manifest is not one.
+    #[error("the skill's URI, frontmatter or manifest breaks the rules of the skills extension")]
+    Skill,
     /// No input schema.
     #[error("the tool has no input schema")]
     Schema,
@@ -67,7 +70,10 @@ pub(super) fn key_of(kind: ListKind, raw: &[u8]) -> Result<Box<str>, ItemError> 
             return Err(ItemError::Schema);
         }
         ListKind::Prompts if !is_prompt_name(&key) => return Err(ItemError::Name),
-        ListKind::Resources | ListKind::Templates if !is_uri_like(&key) => return Err(ItemError::Uri),
+        ListKind::Resources | ListKind::Templates | ListKind::Skills if !is_uri_like(&key) => {
+            return Err(ItemError::Uri);
+        }
+        ListKind::Skills if !super::skill::is_entry(&key, &object) => return Err(ItemError::Skill),
         _ => {}
     }
     Ok(key.into())

@@ -9,8 +9,8 @@ use thiserror::Error;
 use super::names::{imitates_prefix, prefixed_name};
 use super::table::{Entry, Merged, Owner};
 use super::uris::{labels, prefixed_uri, split_label};
-use crate::catalogue::{Catalogue, Item, ListKind};
-use crate::json::{Object, quote};
+use crate::catalogue::{Catalogue, Item, ListKind, SkillFiles, skill_root};
+use crate::json::{Object, elements, quote};
 use crate::splice::{Edits, ObjectEdit};
 
 /// When names are prefixed with the server's name.
@@ -71,6 +71,7 @@ pub fn merge(
             ListKind::Prompts => merged.prompts = entries,
             ListKind::Resources => merged.resources = entries,
             ListKind::Templates => merged.templates = entries,
+            ListKind::Skills => merged.skills = entries,
         }
     }
     Ok(merged)
@@ -82,6 +83,9 @@ fn claim_uris(merged: &mut Merged, servers: &[(ServerName, &Catalogue)]) {
         for item in &catalogue.resources {
             claim(&mut merged.owners, &item.key, place);
         }
+        for item in &catalogue.skills {
+            claim_skill(merged, item, place);
+        }
     }
     let mut templates = HashMap::new();
     for (place, (_, catalogue)) in servers.iter().enumerate() {
@@ -90,6 +94,20 @@ fn claim_uris(merged: &mut Merged, servers: &[(ServerName, &Catalogue)]) {
         }
     }
     merged.owned_templates = templates.into_iter().collect();
+}
+
+/// A skill's files are its server's, and so is everything in its directory.
+fn claim_skill(merged: &mut Merged, skill: &Item, place: usize) {
+    claim(&mut merged.owners, &skill.key, place);
+    if let Some(root) = skill_root(&skill.key) {
+        claim(&mut merged.owned_roots, root, place);
+    }
+    let files = crate::json::find(&skill.raw, "resources").and_then(SkillFiles::read);
+    if let Some(SkillFiles::Listed(files)) = files {
+        for file in files {
+            claim(&mut merged.owners, &file, place);
+        }
+    }
 }
 
 fn claim(owners: &mut HashMap<Box<str>, Owner>, key: &str, place: usize) {
@@ -132,7 +150,7 @@ fn entries(
             let visible = visible_key(merged, (kind, naming), place, &item.key, shared);
             // Two that come out alike, after cutting, are the same server's: the first stays.
             if taken.insert(visible.as_ref().into()) && admit(kind, &visible) {
-                out.push(entry(merged, kind, server, item, &visible));
+                out.push(entry(merged, (kind, admit), server, item, &visible));
             }
         }
     }
@@ -160,6 +178,18 @@ fn visible_key<'i>(
                 Cow::Borrowed(key)
             }
         }
+        // Whether a skill is shared shows at its directory, which two of them may have with other files in it.
+        ListKind::Skills => {
+            let own = |uri| match merged.route_uri(uri) {
+                Some(route) => route.server == server && route.remote == *uri,
+                None => false,
+            };
+            if alone || own(key) {
+                Cow::Borrowed(key)
+            } else {
+                Cow::Owned(prefixed_uri(label, key))
+            }
+        }
         ListKind::Resources | ListKind::Templates => {
             if shared || (!alone && split_label(key, &merged.labels).is_some()) {
                 Cow::Owned(prefixed_uri(label, key))
@@ -170,7 +200,13 @@ fn visible_key<'i>(
     }
 }
 
-fn entry(merged: &Merged, kind: ListKind, server: &ServerName, item: &Item, visible: &str) -> Entry {
+fn entry(
+    merged: &Merged,
+    (kind, admit): (ListKind, &impl Fn(ListKind, &str) -> bool),
+    server: &ServerName,
+    item: &Item,
+    visible: &str,
+) -> Entry {
     let mut edits = Edits::new();
     if let Ok(object) = Object::read(&item.raw) {
         if visible != &*item.key {
@@ -179,8 +215,10 @@ fn entry(merged: &Merged, kind: ListKind, server: &ServerName, item: &Item, visi
                 edits.replace(member.value_span, quote(visible));
             }
         }
-        if kind == ListKind::Tools {
-            ui_uri(merged, server, &object, &mut edits);
+        match kind {
+            ListKind::Tools => ui_uri(merged, server, admit, &object, &mut edits),
+            ListKind::Skills => manifest(merged, server, &object, &mut edits),
+            _ => {}
         }
     }
     let raw = if edits.is_empty() {
@@ -197,35 +235,65 @@ fn entry(merged: &Merged, kind: ListKind, server: &ServerName, item: &Item, visi
     }
 }
 
-/// The resource that shows a tool (MCP Apps): `_meta.ui.resourceUri`, and flat `_meta["ui/resourceUri"]`.
-fn ui_uri(merged: &Merged, server: &ServerName, tool: &Object<'_>, edits: &mut Edits) {
+/// The resource that shows a tool (MCP Apps): `_meta.ui.resourceUri`, and flat `_meta["ui/resourceUri"]`. One that may not
+/// be read is left out; what else `_meta.ui` says, such as who may see the tool, stays.
+fn ui_uri(
+    merged: &Merged,
+    server: &ServerName,
+    admit: &impl Fn(ListKind, &str) -> bool,
+    tool: &Object<'_>,
+    edits: &mut Edits,
+) {
     let Some(meta_member) = tool.members().iter().find(|m| m.is("_meta")) else {
         return;
     };
     let Ok(meta) = Object::read(meta_member.value) else {
         return;
     };
-    let changed = |raw: &[u8]| -> Option<Vec<u8>> {
-        let uri = crate::json::decode(raw)?;
-        match merged.visible_uri(server, &uri) {
-            Cow::Owned(visible) => Some(quote(&visible)),
-            Cow::Borrowed(_) => None,
+    let change = |object: &mut ObjectEdit<'_>, key: &str| -> bool {
+        let Some(uri) = object.object().get(key).and_then(crate::json::decode) else {
+            return false;
+        };
+        let visible = merged.visible_uri(server, &uri);
+        if !admit(ListKind::Resources, &visible) {
+            object.remove(key);
+            return true;
         }
+        match visible {
+            Cow::Owned(visible) => object.set(key, quote(&visible)),
+            Cow::Borrowed(_) => return false,
+        };
+        true
     };
     let mut edit = ObjectEdit::of(meta.clone());
-    let mut any = false;
-    if let Some(flat) = meta.get("ui/resourceUri").and_then(changed) {
-        edit.set("ui/resourceUri", flat);
-        any = true;
-    }
+    let mut any = change(&mut edit, "ui/resourceUri");
     if let Some(mut ui) = meta.get("ui").and_then(|raw| ObjectEdit::new(raw).ok())
-        && let Some(uri) = ui.object().get("resourceUri").and_then(changed)
+        && change(&mut ui, "resourceUri")
     {
-        ui.set("resourceUri", uri);
         edit.set("ui", ui.finish());
         any = true;
     }
     if any {
         edits.replace(meta_member.value_span, edit.finish());
+    }
+}
+
+/// The files of a skill, as clients see them: all of them with the label that the skill bears, or none.
+fn manifest(merged: &Merged, server: &ServerName, skill: &Object<'_>, edits: &mut Edits) {
+    let Some(files) = skill.members().iter().find(|m| m.is("resources")) else {
+        return;
+    };
+    for element in elements(files.value).unwrap_or_default() {
+        let Ok(file) = Object::read(element.value) else {
+            continue;
+        };
+        let Some(member) = file.members().iter().find(|m| m.is("uri")) else {
+            continue;
+        };
+        let uri = crate::json::decode(member.value).unwrap_or_default();
+        if let Cow::Owned(visible) = merged.visible_uri(server, &uri) {
+            let base = files.value_span.start() + element.span.start();
+            edits.replace(member.value_span.at_base(base), quote(&visible));
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Several servers as one: every name and URI that clients see leads to one server, and to one only.
 
 mod build;
+#[cfg(test)]
+mod extension_tests;
 mod names;
 mod table;
 mod template;

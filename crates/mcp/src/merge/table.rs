@@ -12,7 +12,7 @@ use super::uris::{UriRoute, prefixed_uri, split_label};
 use crate::catalogue::ListKind;
 use crate::mirror::ParamHeader;
 
-/// One tool, prompt, resource or template as clients see it.
+/// One tool, prompt, resource, template or skill as clients see it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
     /// What clients call it.
@@ -38,12 +38,17 @@ pub struct Merged {
     pub resources: Vec<Entry>,
     /// The resource templates.
     pub templates: Vec<Entry>,
+    /// The skills.
+    pub skills: Vec<Entry>,
     pub(super) servers: Vec<ServerName>,
     pub(super) labels: Vec<String>,
-    pub(super) index: [HashMap<Box<str>, usize>; 4],
-    /// Of every resource and template, admitted or not: whose it is under its own URI, if only one server has it.
+    pub(super) index: [HashMap<Box<str>, usize>; ListKind::COUNT],
+    /// Of every resource, template and file of a skill, admitted or not: whose it is under its own URI, if only one
+    /// server has it.
     pub(super) owners: HashMap<Box<str>, Owner>,
     pub(super) owned_templates: Vec<(Box<str>, Owner)>,
+    /// Of the directory of every skill, with its slash.
+    pub(super) owned_roots: HashMap<Box<str>, Owner>,
 }
 
 /// By the server's place.
@@ -62,6 +67,7 @@ impl Merged {
             ListKind::Prompts => &self.prompts,
             ListKind::Resources => &self.resources,
             ListKind::Templates => &self.templates,
+            ListKind::Skills => &self.skills,
         }
     }
 
@@ -72,8 +78,8 @@ impl Merged {
         self.list(kind).get(*place)
     }
 
-    /// Where a URI that a client names leads: to the one server that lists it, or whose label it bears, or whose template
-    /// it fits; on an endpoint of one server always to that one. `None` where it might be two servers' or is nobody's.
+    /// Where a URI that a client names leads: to the one server that lists it, or whose label it bears, or in whose skill
+    /// it lies, or whose template it fits; on an endpoint of one server always to that one. `None` where it might be two servers' or is nobody's.
     #[must_use]
     pub fn route_uri<'s>(&'s self, uri: &'s str) -> Option<UriRoute<'s>> {
         let to = |place: usize, remote: Cow<'s, str>| {
@@ -86,8 +92,9 @@ impl Merged {
         if let Some((place, remote)) = split_label(uri, &self.labels) {
             return to(place, remote);
         }
-        match self.owners.get(uri) {
-            Some(Owner::One(place)) => return to(*place, Cow::Borrowed(uri)),
+        // A skill is whole: where two servers have one of the same name, no file of it is anyone's.
+        match self.root_owner(uri).or_else(|| self.owners.get(uri).copied()) {
+            Some(Owner::One(place)) => return to(place, Cow::Borrowed(uri)),
             Some(Owner::Several) => return None,
             None => {}
         }
@@ -128,6 +135,17 @@ impl Merged {
                 .wrapping_mul(0x9E37_79B9_7F4A_7C15)
         };
         self.list(kind).iter().fold(0x5A, fold)
+    }
+
+    /// Whose skill a URI lies in, or names the directory of.
+    fn root_owner(&self, uri: &str) -> Option<Owner> {
+        if self.owned_roots.is_empty() {
+            return None;
+        }
+        let directories = uri.match_indices('/').filter_map(|(at, _)| uri.get(..=at));
+        let mut found = directories.filter_map(|directory| self.owned_roots.get(directory));
+        let own = || self.owned_roots.get(&*format!("{uri}/"));
+        found.next().or_else(own).copied()
     }
 
     fn place_of(&self, server: &ServerName) -> Option<usize> {

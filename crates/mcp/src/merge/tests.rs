@@ -32,6 +32,7 @@ fn catalogue(tools: &[&str], resources: &[&str], templates: &[&str]) -> Catalogu
                 .map(|u| json!({"uriTemplate": u, "name": "t"}))
                 .collect(),
         ),
+        ..Catalogue::default()
     }
 }
 

@@ -140,12 +140,10 @@ pub(super) async fn request(
         Method::SetLevel => set_level(session, envelope),
         Method::ResourcesSubscribe => follow::subscribe(caller, session, envelope).await,
         Method::ResourcesUnsubscribe => follow::unsubscribe(caller, session, envelope),
-        Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::Complete => {
-            match call(caller, session, envelope, body, &id).await {
-                Ok(said) => return said,
-                Err(refusal) => Err(refusal),
-            }
-        }
+        called if called.is_for_one_server() => match call(caller, session, envelope, body, &id).await {
+            Ok(said) => return said,
+            Err(refusal) => Err(refusal),
+        },
         listing => match ListKind::of(listing) {
             Some(kind) => {
                 let caller = caller.settled().await;

@@ -13,7 +13,7 @@ use crate::refusal::Refusal;
 /// The raw result of a list request.
 ///
 /// # Errors
-/// A cursor that is not this principal's, of another list, or of a list that has changed (P-70).
+/// Skills where no server has any; a cursor that is not this principal's, of another list, or of a list that has changed (P-70).
 pub(super) fn list(
     caller: &Caller,
     kind: ListKind,
@@ -21,6 +21,9 @@ pub(super) fn list(
     params: Option<&Params<'_>>,
 ) -> Result<Bytes, Refusal> {
     let endpoint = &caller.endpoint;
+    if kind == ListKind::Skills && !endpoint.capabilities().has_skills() {
+        return Err(Refusal::method(era));
+    }
     for server in endpoint.servers() {
         if let Some(upstream) = caller.proxy.upstreams.get(server) {
             upstream.touch_lists();

@@ -62,9 +62,7 @@ pub(super) async fn request(
     id: &Bytes,
 ) -> Said {
     let said = match envelope.called() {
-        Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::Complete => {
-            call(caller, envelope, meta, body, id).await
-        }
+        called if called.is_for_one_server() => call(caller, envelope, meta, body, id).await,
         Method::Discover => {
             let caller = caller.settled().await;
             Ok(Said::message(error::result(id, &caller.endpoint.discover())))

@@ -3,6 +3,7 @@
 
 mod bridge;
 mod doors;
+mod extensions;
 mod fake;
 mod inflight;
 mod lists;

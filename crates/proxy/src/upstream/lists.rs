@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sallyport_core::fault::Fault;
-use sallyport_mcp::catalogue::{Collector, Item, ListKind, Next, parse_page};
+use sallyport_mcp::catalogue::{CacheHint, Collector, Item, ListKind, Next, parse_page};
 use sallyport_mcp::error::METHOD_NOT_FOUND;
 use sallyport_mcp::json::quote_into;
 use sallyport_mcp::method::Method;
@@ -20,8 +20,15 @@ use super::request::{RequestError, Requests, own, result_of};
 pub(crate) struct Fetched {
     /// The items, in the server's order.
     pub(crate) items: Vec<Item>,
+    /// How long and for whom they may be kept, if the server says so.
+    pub(crate) hint: Option<CacheHint>,
+}
+
+impl Fetched {
     /// How long they may be kept, if the server says so.
-    pub(crate) ttl: Option<Duration>,
+    pub(crate) fn ttl(&self) -> Option<Duration> {
+        self.hint.map(|hint| Duration::from_millis(hint.ttl_ms))
+    }
 }
 
 /// Fetches one list. A server that does not know the method has an empty one. With `mirrored`, tools whose annotations
@@ -43,7 +50,7 @@ pub(crate) async fn fetch(
             Err(error) if error.code() == Some(METHOD_NOT_FOUND.into()) && cursor.is_none() => {
                 return Ok(Fetched {
                     items: Vec::new(),
-                    ttl: None,
+                    hint: None,
                 });
             }
             Err(error) => return Err(error.into_fault("fetch a list")),
@@ -72,11 +79,13 @@ pub(crate) async fn fetch(
             "an item of a list is left out"
         );
     }
-    let ttl = (collector.ttl_ms > 0 && collector.ttl_ms < u64::MAX)
-        .then(|| Duration::from_millis(collector.ttl_ms));
+    let hint = (collector.ttl_ms > 0 && collector.ttl_ms < u64::MAX).then_some(CacheHint {
+        ttl_ms: collector.ttl_ms,
+        scope: collector.scope,
+    });
     Ok(Fetched {
         items: collector.finish(),
-        ttl,
+        hint,
     })
 }
 

@@ -162,11 +162,11 @@ impl Supervisor {
                     continue;
                 }
                 let fetched = fetch(&contact.control, ground, kind, mirrored).await?;
-                *next.list_mut(kind) = fetched.items;
-                shortest = match (shortest, fetched.ttl) {
+                shortest = match (shortest, fetched.ttl()) {
                     (Some(a), Some(b)) => Some(a.min(b)),
                     (a, b) => a.or(b),
                 };
+                next.put(kind, fetched.items, fetched.hint);
             }
             Ok::<_, Fault>(())
         };
@@ -248,7 +248,7 @@ fn change_of(kind: ListKind) -> Changed {
     match kind {
         ListKind::Tools => Changed::TOOLS,
         ListKind::Prompts => Changed::PROMPTS,
-        ListKind::Resources | ListKind::Templates => Changed::RESOURCES,
+        ListKind::Resources | ListKind::Templates | ListKind::Skills => Changed::RESOURCES,
     }
 }
 
@@ -258,12 +258,14 @@ fn has(capabilities: &ServerCapabilities, kind: ListKind) -> bool {
         ListKind::Tools => capabilities.tools.is_some(),
         ListKind::Prompts => capabilities.prompts.is_some(),
         ListKind::Resources | ListKind::Templates => capabilities.resources.is_some(),
+        ListKind::Skills => capabilities.has_skills(),
     }
 }
 
-/// Whether the server tells of changes of every list that it has.
+/// Whether the server tells of changes of every list that it has. No notification tells of skills.
 fn tells_all(capabilities: &ServerCapabilities) -> bool {
-    capabilities.tools != Some(false)
+    !capabilities.has_skills()
+        && capabilities.tools != Some(false)
         && capabilities.prompts != Some(false)
         && capabilities
             .resources

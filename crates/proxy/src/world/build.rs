@@ -177,7 +177,7 @@ fn merged(key: &str, spec: &EndpointSpec, states: &[Arc<ServerState>]) -> Merged
     let admit = |kind, visible: &str| match kind {
         ListKind::Tools => rules.tools.admits(visible),
         ListKind::Prompts => rules.prompts.admits(visible),
-        ListKind::Resources | ListKind::Templates => rules.resources.admits(visible),
+        ListKind::Resources | ListKind::Templates | ListKind::Skills => rules.resources.admits(visible),
     };
     let mut own: BTreeMap<usize, Catalogue> = BTreeMap::new();
     for _ in 0..=MAX_COLLISIONS {

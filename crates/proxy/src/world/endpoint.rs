@@ -7,13 +7,15 @@ use bytes::Bytes;
 use sallyport_core::policy::Rules;
 use sallyport_core::{ProfileSlug, Resource, ServerName, Timestamp};
 use sallyport_mcp::capabilities::ServerCapabilities;
-use sallyport_mcp::catalogue::ListKind;
+use sallyport_mcp::catalogue::{CacheHint, ListKind};
 use sallyport_mcp::merge::Merged;
+use sallyport_mcp::method::Method;
 use sallyport_mcp::mirror::ParamHeader;
-use sallyport_mcp::render::{self, CacheHint, ListFrame};
+use sallyport_mcp::render::{self, ListPage};
 use sallyport_mcp::revision::{Era, Revision};
 
 use super::introduce::{self, Introduction};
+use super::keep::{self, Notes};
 use crate::notice::Changes;
 use crate::upstream::ServerState;
 
@@ -32,7 +34,8 @@ pub(crate) struct Endpoint {
     pub(super) parts: Parts,
     pub(super) states: Vec<Arc<ServerState>>,
     introduction: Introduction,
-    lists: [List; 4],
+    notes: Notes,
+    lists: [List; ListKind::COUNT],
 }
 
 /// What an endpoint is besides what its servers say.
@@ -55,6 +58,7 @@ pub(super) struct Identity {
 /// One of its lists.
 struct List {
     fingerprint: u64,
+    hint: CacheHint,
     /// The whole list for each era, if it fits on one page: nearly always.
     whole: Option<[Bytes; 2]>,
 }
@@ -67,9 +71,12 @@ impl Endpoint {
         merged: Merged,
         settles: Option<Timestamp>,
     ) -> Self {
-        let introduction = introduce::introduce(&states, settles.is_some());
-        let info = &introduction.server_info;
-        let lists = ListKind::ALL.map(|kind| List::new(&merged, kind, parts.page_items, info));
+        let introduction = introduce::introduce(&states, &merged, settles.is_some());
+        let notes = Notes::new(&states, &introduction.server_info);
+        let lists = ListKind::ALL.map(|kind| {
+            let hint = keep::hint(kind, &states, &identity.rules);
+            List::new(&merged, kind, hint, &notes, parts.page_items)
+        });
         let Identity {
             key,
             resources,
@@ -84,6 +91,7 @@ impl Endpoint {
             parts,
             states,
             introduction,
+            notes,
             lists,
         }
     }
@@ -161,8 +169,26 @@ impl Endpoint {
             .filter(|rest| offset == 0 || !rest.is_empty())?;
         let page = rest.get(..self.parts.page_items.max(1)).unwrap_or(rest);
         let next = (page.len() < rest.len()).then(|| cursor(offset + page.len()));
-        let frame = frame(self.server_info(), next.as_deref());
-        Some(render::list_result(kind, page, era, frame))
+        let page = ListPage {
+            entries: page,
+            next_cursor: next.as_deref(),
+            hint: self
+                .lists
+                .get(kind as usize)
+                .map_or(CacheHint::NONE, |list| list.hint),
+            meta: self.notes.of(era),
+        };
+        Some(render::list_result(kind, era, page))
+    }
+
+    /// Whether a server has said that it can do what a method of an extension asks for.
+    pub(crate) fn extends_to(&self, server: &ServerName, method: Method) -> bool {
+        let state = self.states.iter().find(|state| state.name == *server);
+        state.is_some_and(|state| match method {
+            Method::SkillsGet => state.capabilities.has_skills(),
+            Method::DirectoryRead => state.capabilities.reads_directories(),
+            _ => true,
+        })
     }
 
     /// A number that changes with the list.
@@ -176,27 +202,27 @@ impl Endpoint {
         Changes {
             tools: differ(ListKind::Tools),
             prompts: differ(ListKind::Prompts),
-            resources: differ(ListKind::Resources) || differ(ListKind::Templates),
+            resources: differ(ListKind::Resources) || differ(ListKind::Templates) || differ(ListKind::Skills),
         }
     }
 }
 
 impl List {
-    fn new(merged: &Merged, kind: ListKind, page_items: usize, server_info: &[u8]) -> Self {
+    fn new(merged: &Merged, kind: ListKind, hint: CacheHint, notes: &Notes, page_items: usize) -> Self {
         let entries = merged.list(kind);
-        let render = |era| render::list_result(kind, entries, era, frame(server_info, None));
+        let render = |era| {
+            let page = ListPage {
+                entries,
+                next_cursor: None,
+                hint,
+                meta: notes.of(era),
+            };
+            render::list_result(kind, era, page)
+        };
         Self {
             fingerprint: merged.fingerprint(kind),
+            hint,
             whole: (entries.len() <= page_items.max(1)).then(|| [render(Era::Legacy), render(Era::Modern)]),
         }
-    }
-}
-
-/// What the lists of every endpoint say: rules decide what is on them, so that nobody else may be handed them (P-38).
-fn frame<'a>(server_info: &'a [u8], next_cursor: Option<&'a str>) -> ListFrame<'a> {
-    ListFrame {
-        hint: CacheHint::NONE,
-        server_info,
-        next_cursor,
     }
 }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sallyport_mcp::capabilities::{ResourcesCapability, ServerCapabilities};
-use sallyport_mcp::render::{self, CacheHint};
+use sallyport_core::ServerName;
+use sallyport_mcp::capabilities::{ResourcesCapability, ServerCapabilities, UI_EXTENSION};
+use sallyport_mcp::catalogue::CacheHint;
+use sallyport_mcp::merge::Merged;
+use sallyport_mcp::render;
 
 use crate::upstream::{ServerState, Status};
 
 /// The longest instructions of an endpoint, in bytes.
 const MAX_INSTRUCTIONS: usize = 32 << 10;
-
-/// The MCP Apps extension; the only one whose meaning the gateway keeps.
-const UI: &str = "io.modelcontextprotocol/ui";
 
 /// How an endpoint introduces itself.
 pub(super) struct Introduction {
@@ -23,8 +23,11 @@ pub(super) struct Introduction {
 }
 
 /// The introduction of servers together; `unsettled` while some of them are not known yet.
-pub(super) fn introduce(states: &[Arc<ServerState>], unsettled: bool) -> Introduction {
-    let capabilities = capabilities(states, unsettled);
+pub(super) fn introduce(states: &[Arc<ServerState>], merged: &Merged, unsettled: bool) -> Introduction {
+    let mut capabilities = capabilities(states, unsettled);
+    if let Some(settings) = apps(states, merged) {
+        capabilities.extensions.insert(UI_EXTENSION.to_owned(), settings);
+    }
     let instructions = instructions(states);
     let server_info = render::implementation("sallyport", Some("Sallyport"), env!("CARGO_PKG_VERSION"));
     let discover = render::discover_result(
@@ -60,12 +63,21 @@ fn capabilities(states: &[Arc<ServerState>], unsettled: bool) -> ServerCapabilit
     }
     all.completions |= open;
     all.logging |= open;
-    if let [only] = states
-        && let Some(settings) = only.capabilities.extensions.get(UI)
-    {
-        all.extensions.insert(UI.to_owned(), settings.clone());
-    }
     all
+}
+
+/// The settings of MCP Apps, where apps work: an app calls the tools of its server by the server's names for them, so none
+/// of them may have another name here. Servers with different settings are not joined.
+fn apps(states: &[Arc<ServerState>], merged: &Merged) -> Option<Bytes> {
+    let settings = |state: &Arc<ServerState>| state.capabilities.extensions.get(UI_EXTENSION).cloned();
+    let mut all = states.iter().filter_map(settings);
+    let first = all.next().filter(|first| all.all(|other| other == *first))?;
+    let has_apps = |server: &ServerName| {
+        let state = states.iter().find(|state| state.name == *server);
+        state.is_some_and(|state| settings(state).is_some())
+    };
+    let renamed = |tool: &&sallyport_mcp::merge::Entry| tool.visible != tool.remote && has_apps(&tool.server);
+    merged.tools.iter().find(renamed).is_none().then_some(first)
 }
 
 /// The servers' instructions: of one as they are, of several each under its name.
@@ -90,7 +102,6 @@ fn instructions(states: &[Arc<ServerState>]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sallyport_core::ServerName;
 
     fn state(name: &str, status: Status, instructions: Option<&str>) -> Arc<ServerState> {
         let name = ServerName::parse(name).expect("a name");

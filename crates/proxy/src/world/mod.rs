@@ -4,6 +4,7 @@
 mod build;
 mod endpoint;
 mod introduce;
+mod keep;
 mod watch;
 
 use std::collections::HashMap;

@@ -164,8 +164,13 @@ mod tests {
 
     #[test]
     fn every_list_is_fit_to_be_offered() {
-        for kind in ListKind::ALL {
-            let raw = request(kind.method(), b"{}").expect("the demo server has every list");
+        for kind in [
+            ListKind::Tools,
+            ListKind::Prompts,
+            ListKind::Resources,
+            ListKind::Templates,
+        ] {
+            let raw = request(kind.method(), b"{}").expect("the demo server has this list");
             let page = parse_page(kind, &raw).expect("a page");
             assert!(page.dropped.is_empty(), "{:?}", page.dropped);
             assert!(!page.items.is_empty(), "{kind:?}");

@@ -48,6 +48,12 @@ pub enum Action {
     SessionOpen,
     /// A tool was called.
     ToolCall,
+    /// A task, which a call of a tool has become, was given its inputs.
+    TaskUpdate,
+    /// A task was cancelled.
+    TaskCancel,
+    /// A task was seen to have ended.
+    TaskEnd,
     /// A resource was read.
     ResourceRead,
     /// A prompt was fetched.

@@ -105,6 +105,8 @@ pub enum Purpose {
     Cursor,
     /// The `requestState` of a parked or relayed call.
     RequestState,
+    /// The id of a task.
+    Task,
     /// A login or consent form's transaction.
     LoginForm,
 }
@@ -117,6 +119,7 @@ impl Purpose {
             Self::Session => "session",
             Self::Cursor => "cursor",
             Self::RequestState => "request-state",
+            Self::Task => "task",
             Self::LoginForm => "login-form",
         }
     }

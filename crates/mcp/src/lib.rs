@@ -18,6 +18,7 @@ pub mod revision;
 pub mod session;
 pub mod splice;
 pub mod sse;
+pub mod tasks;
 
 pub use log::LogLevel;
 pub use method::Method;

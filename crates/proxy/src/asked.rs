@@ -28,6 +28,10 @@ pub(crate) fn read(envelope: &Envelope<'_>, body: &Bytes, id: Bytes) -> Result<A
         what,
         visible: name.value.into(),
         params: without_task(params, body),
+        task: params
+            .get(Key::Task)
+            .filter(|raw| is_object(raw))
+            .map(|raw| body.slice_ref(raw)),
         id,
         progress_token: params.progress_token().map(|raw| body.slice_ref(raw)),
         log_level: None,
@@ -55,7 +59,7 @@ fn target<'a>(method: Method, params: &Params<'a>) -> Result<(What, Text<'a>), R
     Ok((what, name.ok_or_else(|| Refusal::params(missing))?))
 }
 
-/// Tasks of 2025-11-25 are not offered, so a request for one is a plain request.
+/// A request for a task of 2025-11-25 is a plain request where the server takes none.
 fn without_task(params: &Params<'_>, body: &Bytes) -> Bytes {
     let raw = params.raw();
     if params.get(Key::Task).is_some()
@@ -118,13 +122,12 @@ mod tests {
     }
 
     #[test]
-    fn a_task_is_not_asked_for() {
+    fn a_wish_for_a_task_is_kept_apart() {
         let asked = asked(
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","task":{"ttl":1},"arguments":{"task":1}}}"#,
         );
-        assert_eq!(
-            asked.expect("a request").params,
-            br#"{"name":"a","arguments":{"task":1}}"#.as_slice()
-        );
+        let asked = asked.expect("a request");
+        assert_eq!(asked.params, br#"{"name":"a","arguments":{"task":1}}"#.as_slice());
+        assert_eq!(asked.task.as_deref(), Some(br#"{"ttl":1}"#.as_slice()));
     }
 }

@@ -31,6 +31,8 @@ use crate::record::{Record, at};
 use crate::refusal::Refusal;
 use crate::route::{Allowed, Route, What};
 use crate::running::RunningCall;
+use crate::tasks::{self, Wish};
+use crate::upstream::Link;
 use crate::{cors, door, front, stream_get};
 
 /// Serves one HTTP request to an MCP endpoint.
@@ -82,6 +84,10 @@ pub(crate) struct Call {
     pub(crate) slot: Option<Slot>,
     /// Its place among the running requests of a legacy session.
     pub(crate) running: Option<RunningCall>,
+    /// Who wishes that it becomes a task.
+    pub(crate) wish: Wish,
+    /// The link that it went through, where it may have become a task.
+    pub(crate) link: Option<Arc<Link>>,
 }
 
 /// What a front has understood of a request.
@@ -94,6 +100,8 @@ pub(crate) struct Asked {
     pub(crate) log_level: Option<Box<str>>,
     /// The raw arguments, which sealed state is bound to.
     pub(crate) arguments: Bytes,
+    /// The raw `task` of a legacy request, taken out of the parameters.
+    pub(crate) task: Option<Bytes>,
 }
 
 /// Routes, decides for the first time, and opens the record.
@@ -127,10 +135,18 @@ pub(crate) fn prepare(caller: Arc<Caller>, client: Client, asked: Asked) -> Resu
         let event = caller.origin().event(action, Outcome::Started);
         at(event.on(&route.visible), &route.server)
     });
-    let record =
+    let mut record =
         Record::open(&caller.proxy.books, caller.worker.index(), event).map_err(|_| Refusal::unrecorded())?;
+    let params = route.rename(&asked.visible, asked.params);
+    let (wish, params) = match tasks::wish(&caller, &client, &route, params, asked.task.as_deref()) {
+        Ok(wished) => wished,
+        Err(refusal) => {
+            record.close(Outcome::Denied, Some("task"));
+            return Err(refusal);
+        }
+    };
     Ok(Call {
-        params: route.rename(&asked.visible, asked.params),
+        params,
         arguments: asked.arguments,
         id: asked.id,
         progress_token: asked.progress_token,
@@ -141,6 +157,36 @@ pub(crate) fn prepare(caller: Arc<Caller>, client: Client, asked: Asked) -> Resu
         permit: Some(permit),
         slot: Some(slot),
         running: None,
+        wish,
+        link: None,
+        caller,
+    })
+}
+
+/// A call that has been sent before and whose result is waited for: that of a task. It has no record of its own.
+///
+/// # Errors
+/// Too many calls, or a trail that cannot be written.
+pub(crate) fn waiting(caller: Arc<Caller>, client: Client, route: Route, id: Bytes) -> Result<Call, Refusal> {
+    let limit = caller.limits.calls_per_principal;
+    let slot = caller.proxy.usage.take(&caller.key, Kind::Calls, limit);
+    let slot = slot.ok_or_else(|| Refusal::too_many("calls"))?;
+    let record =
+        Record::open(&caller.proxy.books, caller.worker.index(), None).map_err(|_| Refusal::unrecorded())?;
+    Ok(Call {
+        params: Bytes::from_static(b"{}"),
+        arguments: Bytes::new(),
+        id,
+        progress_token: None,
+        log_level: None,
+        client,
+        route,
+        record,
+        permit: None,
+        slot: Some(slot),
+        running: None,
+        wish: Wish::Nobody,
+        link: None,
         caller,
     })
 }
@@ -180,7 +226,16 @@ impl Call {
             id,
             progress_token: self.progress_token.clone(),
             log_level: self.log_level.clone(),
+            is_of_task: self.wish != Wish::Nobody,
         });
+        if self.route.what == What::Tool
+            && caller
+                .endpoint
+                .task_form(&self.route.server, self.client.era())
+                .is_some()
+        {
+            self.link = Some(Arc::clone(&link));
+        }
         let reply = link.call(&caller.worker, outbound).await;
         reply
             .map(|reply| (reply, era))

@@ -142,15 +142,17 @@ impl Client {
 
     /// Where a server's words outside of calls go.
     pub(crate) fn ears(&self, caller: &Caller, route: &Route) -> Arc<dyn Downstream> {
-        let hub = Arc::clone(&caller.proxy.hub);
         if caller.endpoint.is_shared(&route.server) {
             let sessions = Arc::downgrade(&caller.proxy.sessions);
-            return Arc::new(SharedEars { hub, sessions });
+            return Arc::new(SharedEars {
+                hears: caller.proxy.hears(),
+                sessions,
+            });
         }
         match self {
             Self::Legacy(session) => Arc::clone(&session.ears) as Arc<dyn Downstream>,
             Self::Modern(_) => Arc::new(ModernEars {
-                hub,
+                hears: caller.proxy.hears(),
                 owner: caller.key.clone(),
             }),
         }

@@ -48,6 +48,8 @@ pub struct OutboundCall {
     pub(crate) progress_token: Option<Bytes>,
     /// The level that a modern client asked to be told of on this request.
     pub(crate) log_level: Option<Box<str>>,
+    /// It makes a task of a legacy server, or is about one.
+    pub(crate) is_of_task: bool,
 }
 
 /// The parts of a request besides its permit.
@@ -61,6 +63,8 @@ pub struct CallParts {
     pub progress_token: Option<Bytes>,
     /// The modern `logLevel` of `_meta`.
     pub log_level: Option<Box<str>>,
+    /// Whether it makes a task of a legacy server, or is about one: all of these take one session or process.
+    pub is_of_task: bool,
 }
 
 impl OutboundCall {
@@ -75,6 +79,7 @@ impl OutboundCall {
             id: parts.id,
             progress_token: parts.progress_token,
             log_level: parts.log_level,
+            is_of_task: parts.is_of_task,
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::notice::{self, Changes};
 use crate::session::Sessions;
 use crate::stream::{Feed, Outbox};
 use crate::sync::lock;
+use crate::tasks::{self, Hears, Subject};
 
 /// A resource of a server, by the server's own URI.
 pub(crate) type Remote = (ServerName, Box<str>);
@@ -30,6 +31,8 @@ pub(crate) struct Listen {
     pub(crate) wants: Changes,
     /// The resources that were asked for, with the URIs that the client knows.
     pub(crate) follows: HashMap<Remote, Box<str>>,
+    /// The tasks that were asked for.
+    pub(crate) tasks: Vec<Arc<Subject>>,
     /// The raw id of the request.
     pub(crate) id: Bytes,
     /// The stream.
@@ -37,7 +40,8 @@ pub(crate) struct Listen {
 }
 
 impl Listen {
-    fn tell(&self, message: &[u8]) {
+    /// Tells the client, by this stream.
+    pub(crate) fn tell(&self, message: &[u8]) {
         self.feed.send(notice::tagged(message, &self.id));
     }
 
@@ -87,6 +91,16 @@ impl Hub {
         }
     }
 
+    /// The streams of this principal on which a task is followed, by the id that the client knows.
+    pub(crate) fn of_task(&self, owner: &PrincipalKey, id: &str) -> Vec<(Arc<Listen>, Arc<Subject>)> {
+        let mut found = Vec::new();
+        for listen in self.those(|listen| listen.owner == *owner) {
+            let subject = listen.tasks.iter().find(|subject| subject.id() == id).cloned();
+            found.extend(subject.map(|subject| (listen, subject)));
+        }
+        found
+    }
+
     fn those(&self, fits: impl Fn(&Listen) -> bool) -> Vec<Arc<Listen>> {
         let listens = lock(&self.listens);
         listens.values().filter(|listen| fits(listen)).cloned().collect()
@@ -97,6 +111,8 @@ impl Hub {
 enum Said {
     /// This resource has changed.
     Updated(Remote),
+    /// A task has come to another state.
+    Task,
     /// For whoever has the session: log messages, the end of a URL elicitation.
     Words,
     /// Nothing that is passed on. List changes are seen by the catalogue, which compares before it tells.
@@ -114,6 +130,7 @@ fn understand(server: &ServerName, message: &[u8]) -> Said {
                 Said::Updated((server.clone(), uri.value.into()))
             })
         }
+        Method::TaskStatus | Method::Tasks => Said::Task,
         Method::LogMessage | Method::ElicitationComplete => Said::Words,
         _ => Said::Nothing,
     }
@@ -126,9 +143,23 @@ pub(crate) struct SessionEars {
     pub(crate) can: ClientCapabilities,
     pub(crate) follows: Mutex<HashMap<Remote, Box<str>>>,
     pub(crate) random: Arc<dyn Random>,
+    pub(crate) hears: Hears,
 }
 
 impl SessionEars {
+    /// Puts a question on the session's stream if the client can answer such a question and listens; else the server is
+    /// told that there is no answer.
+    pub(crate) fn put(&self, question: Question) {
+        let method = Method::parse(&question.method);
+        if !self.outbox.is_open() || !self.can.allow(method, question.params.as_deref()) {
+            return;
+        }
+        if let Some((asked, message)) = self.questions.ask(&*self.random, question) {
+            asked.leave_open();
+            self.outbox.send(message);
+        }
+    }
+
     fn updated(&self, resource: &Remote, message: &[u8]) {
         let visible = lock(&self.follows).get(resource).cloned();
         if let Some(visible) = visible {
@@ -141,56 +172,59 @@ impl Downstream for SessionEars {
     fn notify(&self, server: &ServerName, message: Bytes) {
         match understand(server, &message) {
             Said::Updated(resource) => self.updated(&resource, &message),
+            Said::Task => tasks::tell(&self.hears, server, &message),
             Said::Words => self.outbox.send(message),
             Said::Nothing => {}
         }
     }
 
-    /// Put on the session's stream if the client can answer such a question and listens; else the server is told that
-    /// there is no answer.
-    fn ask(&self, _server: &ServerName, question: Question) {
-        let method = Method::parse(&question.method);
-        if !self.outbox.is_open() || !self.can.allow(method, question.params.as_deref()) {
-            return;
-        }
-        if let Some((asked, message)) = self.questions.ask(&*self.random, question) {
-            asked.leave_open();
-            self.outbox.send(message);
+    fn ask(&self, server: &ServerName, question: Question) {
+        if let Some(question) = tasks::ask(&self.hears.tasks, server, question) {
+            self.put(question);
         }
     }
 }
 
 /// The ears of one principal's modern requests at all its endpoints.
 pub(crate) struct ModernEars {
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) hears: Hears,
     pub(crate) owner: PrincipalKey,
 }
 
 impl Downstream for ModernEars {
     fn notify(&self, server: &ServerName, message: Bytes) {
-        if let Said::Updated(resource) = understand(server, &message) {
-            for listen in self.hub.those(|listen| listen.owner == self.owner) {
-                listen.updated(&resource, &message);
+        match understand(server, &message) {
+            Said::Updated(resource) => {
+                for listen in self.hears.hub.those(|listen| listen.owner == self.owner) {
+                    listen.updated(&resource, &message);
+                }
             }
+            Said::Task => tasks::tell(&self.hears, server, &message),
+            Said::Words | Said::Nothing => {}
         }
     }
 
-    /// A modern client cannot be asked outside of a call.
-    fn ask(&self, _server: &ServerName, _question: Question) {}
+    /// A modern client cannot be asked outside of a call, but by a task.
+    fn ask(&self, server: &ServerName, question: Question) {
+        let unanswered = tasks::ask(&self.hears.tasks, server, question);
+        drop(unanswered);
+    }
 }
 
 /// The ears of a server that everyone shares: who follows a resource hears of it, whoever's request started that.
 pub(crate) struct SharedEars {
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) hears: Hears,
     pub(crate) sessions: Weak<Sessions>,
 }
 
 impl Downstream for SharedEars {
     fn notify(&self, server: &ServerName, message: Bytes) {
-        let Said::Updated(resource) = understand(server, &message) else {
-            return;
+        let resource = match understand(server, &message) {
+            Said::Updated(resource) => resource,
+            Said::Task => return tasks::tell(&self.hears, server, &message),
+            Said::Words | Said::Nothing => return,
         };
-        for listen in self.hub.those(|_| true) {
+        for listen in self.hears.hub.those(|_| true) {
             listen.updated(&resource, &message);
         }
         if let Some(sessions) = self.sessions.upgrade() {
@@ -198,6 +232,9 @@ impl Downstream for SharedEars {
         }
     }
 
-    /// Nobody in particular is there to answer.
-    fn ask(&self, _server: &ServerName, _question: Question) {}
+    /// Nobody in particular is there to answer, but for a task.
+    fn ask(&self, server: &ServerName, question: Question) {
+        let unanswered = tasks::ask(&self.hears.tasks, server, question);
+        drop(unanswered);
+    }
 }

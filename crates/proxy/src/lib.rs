@@ -34,6 +34,7 @@ mod strangers;
 mod stream;
 mod stream_get;
 mod sync;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod translate;

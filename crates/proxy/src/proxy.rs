@@ -25,6 +25,7 @@ use crate::spec::ProxyConfig;
 use crate::state::Used;
 use crate::strangers::Strangers;
 use crate::sync::lock;
+use crate::tasks::{Hears, Tasks};
 use crate::upstream::Upstreams;
 use crate::world::{self, Builder, World};
 
@@ -68,6 +69,7 @@ pub struct Proxy {
     pub(crate) rebuilt: watch::Sender<u64>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) tasks: Arc<Tasks>,
     pub(crate) lot: Lot,
     pub(crate) used: Used,
     pub(crate) usage: Usage,
@@ -91,10 +93,15 @@ impl Proxy {
             clock: deps.clock,
         };
         let (gone, left) = mpsc::unbounded_channel();
+        let hears = Hears {
+            tasks: Arc::new(Tasks::new(books.clone())),
+            hub: Arc::default(),
+        };
         let sessions = Sessions::new(
             Arc::clone(&deps.sealer),
             Arc::clone(&deps.random),
             books.clone(),
+            hears.clone(),
             gone,
         );
         deps.upstreams.apply(config.servers.clone());
@@ -112,7 +119,8 @@ impl Proxy {
             builder: Mutex::new(builder),
             rebuilt: watch::Sender::new(0),
             sessions: Arc::new(sessions),
-            hub: Arc::default(),
+            hub: hears.hub,
+            tasks: hears.tasks,
             lot: Lot::new(&*deps.random),
             random: deps.random,
             used: Used::default(),
@@ -164,6 +172,14 @@ impl Proxy {
         self.lot.sweep(Timestamp::from_millis(i64::MAX));
     }
 
+    /// Who hears of tasks.
+    pub(crate) fn hears(&self) -> Hears {
+        Hears {
+            tasks: Arc::clone(&self.tasks),
+            hub: Arc::clone(&self.hub),
+        }
+    }
+
     /// Whether every server of every endpoint has introduced itself, or had its time to.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -196,6 +212,7 @@ async fn sweep(proxy: Weak<Proxy>) {
         proxy.lot.sweep(now);
         proxy.used.sweep(now);
         proxy.usage.sweep();
+        proxy.tasks.sweep(now);
     }
 }
 

@@ -17,6 +17,7 @@ use crate::call::Call;
 use crate::caller::Client;
 use crate::exchange::{Message, Question, Reply};
 use crate::refusal::Refusal;
+use crate::tasks::{self, Created};
 use crate::translate::{self, Terminal};
 use crate::unfold::Round;
 use crate::{notice, park, unfold};
@@ -71,12 +72,15 @@ pub(crate) struct Label {
     pub(crate) progress_token: Option<Bytes>,
 }
 
+/// What a server says about a call.
+pub(crate) type Messages = Pin<Box<dyn Stream<Item = Result<Message, Fault>> + Send>>;
+
 /// How far a call has come.
 pub(crate) enum Stage {
     /// Not sent yet: with these parameters, under this id.
     Ready(Bytes, Bytes),
     /// The server is answering.
-    Answering(Pin<Box<dyn Stream<Item = Result<Message, Fault>> + Send>>),
+    Answering(Messages),
     /// The client has been asked on behalf of a modern server.
     Waiting(Round),
 }
@@ -84,8 +88,18 @@ pub(crate) enum Stage {
 /// Starts a call. Nothing is sent before the stream is read.
 pub(crate) fn start(call: Call) -> impl Stream<Item = Out> + Send {
     let stage = Stage::Ready(call.params.clone(), call.id.clone());
+    let era = call.client.era();
+    begin(call, stage, era)
+}
+
+/// Goes on with a call that a server of this era is answering already.
+pub(crate) fn answering(call: Call, messages: Messages, era: Era) -> impl Stream<Item = Out> + Send {
+    begin(call, Stage::Answering(messages), era)
+}
+
+fn begin(call: Call, stage: Stage, era: Era) -> impl Stream<Item = Out> + Send {
     run(Box::new(Relay {
-        era: call.client.era(),
+        era,
         call,
         stage,
         queue: VecDeque::new(),
@@ -223,21 +237,32 @@ impl Relay {
 
     /// The server's response. `None` when it asks for more and the client is asked.
     fn terminal(&mut self, message: Bytes) -> Option<Out> {
+        let message = match tasks::created(self, message) {
+            Created::No(message) => message,
+            Created::Driven => return None,
+            Created::Told(message) => return Some(self.last(200, message)),
+            Created::Refused(refusal) => return Some(self.refuse(&refusal)),
+        };
         match translate::terminal(message, self.era, &self.call) {
             Terminal::Done { status, message, ok } => {
                 let outcome = if ok { Outcome::Ok } else { Outcome::Failed };
                 self.call.record.close(outcome, None);
-                let message = match &self.relabel {
-                    Some(label) => notice::with_member(&message, "id", &label.id),
-                    None => message,
-                };
-                Some(Out::Last { status, message })
+                Some(self.last(status, message))
             }
             Terminal::Asks(asks) => match unfold::ask(self, &asks) {
                 Ok(()) => None,
                 Err(refusal) => Some(self.refuse(&refusal)),
             },
         }
+    }
+
+    /// The response, under the id that the client waits for.
+    fn last(&self, status: u16, message: Bytes) -> Out {
+        let message = match &self.relabel {
+            Some(label) => notice::with_member(&message, "id", &label.id),
+            None => message,
+        };
+        Out::Last { status, message }
     }
 
     fn refused(mut self: Box<Self>, refusal: &Refusal) -> Step {

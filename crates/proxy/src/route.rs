@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use sallyport_core::ServerName;
 use sallyport_core::policy::{
-    self, Access, Action, CallTool, Complete, Denied, GetPrompt, GetSkill, Permit, ReadDirectory,
-    ReadResource,
+    self, Access, Action, AwaitTask, CallTool, CancelTask, Complete, Denied, GetPrompt, GetSkill, GetTask,
+    Permit, ReadDirectory, ReadResource, UpdateTask,
 };
 use sallyport_core::{Principal, policy::Rules};
 use sallyport_mcp::catalogue::ListKind;
@@ -70,6 +70,23 @@ pub(crate) enum Allowed {
     Skill(Permit<GetSkill>),
     Directory(Permit<ReadDirectory>),
     Completion(Permit<Complete>),
+    TaskGet(Permit<GetTask>),
+    TaskUpdate(Permit<UpdateTask>),
+    TaskCancel(Permit<CancelTask>),
+    TaskResult(Permit<AwaitTask>),
+}
+
+/// What is done to a task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TaskOp {
+    /// Its state is asked for.
+    Get,
+    /// It is given inputs.
+    Update,
+    /// It is ended.
+    Cancel,
+    /// Its result is waited for.
+    Result,
 }
 
 impl Allowed {
@@ -82,6 +99,10 @@ impl Allowed {
             Self::Skill(permit) => OutboundCall::new(permit, parts),
             Self::Directory(permit) => OutboundCall::new(permit, parts),
             Self::Completion(permit) => OutboundCall::new(permit, parts),
+            Self::TaskGet(permit) => OutboundCall::new(permit, parts),
+            Self::TaskUpdate(permit) => OutboundCall::new(permit, parts),
+            Self::TaskCancel(permit) => OutboundCall::new(permit, parts),
+            Self::TaskResult(permit) => OutboundCall::new(permit, parts),
         }
     }
 }
@@ -151,6 +172,47 @@ impl Route {
                 let complete = |server, target| Complete { server, target };
                 self.check(rules, principal, access, complete)
                     .map(Allowed::Completion)
+            }
+        }
+    }
+
+    /// Finds a tool by its server and the server's own name for it; its visible name may have changed.
+    pub(crate) fn of_tool(endpoint: &Endpoint, server: &ServerName, remote: &str) -> Option<Self> {
+        let tools = endpoint.merged.list(ListKind::Tools);
+        let entry = tools
+            .iter()
+            .find(|e| e.server == *server && *e.remote == *remote)?;
+        Some(Self {
+            what: What::Tool,
+            visible: entry.visible.clone(),
+            server: entry.server.clone(),
+            remote: entry.remote.clone(),
+        })
+    }
+
+    /// Judges what is done to a task of this tool, by the rules for the tool. `task` is the server's own id.
+    ///
+    /// # Errors
+    /// [`Denied`], as for a call of the tool.
+    pub(crate) fn decide_task(
+        &self,
+        op: TaskOp,
+        task: &str,
+        rules: &Rules,
+        principal: &Principal,
+    ) -> Result<Allowed, Denied> {
+        let access = Access::Tool(&self.visible);
+        let (server, target) = (self.server.clone(), Box::<str>::from(task));
+        match op {
+            TaskOp::Get => {
+                policy::check(rules, principal, access, GetTask { server, target }).map(Allowed::TaskGet)
+            }
+            TaskOp::Update => policy::check(rules, principal, access, UpdateTask { server, target })
+                .map(Allowed::TaskUpdate),
+            TaskOp::Cancel => policy::check(rules, principal, access, CancelTask { server, target })
+                .map(Allowed::TaskCancel),
+            TaskOp::Result => {
+                policy::check(rules, principal, access, AwaitTask { server, target }).map(Allowed::TaskResult)
             }
         }
     }

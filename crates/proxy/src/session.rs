@@ -23,6 +23,7 @@ use crate::running::Running;
 use crate::spec::ProxyLimits;
 use crate::stream::Outbox;
 use crate::sync::lock;
+use crate::tasks::Hears;
 use crate::upstream::Listening;
 
 const SHARDS: usize = 16;
@@ -134,6 +135,7 @@ pub(crate) struct Sessions {
     sealer: Arc<dyn SealState>,
     random: Arc<dyn Random>,
     books: Books,
+    hears: Hears,
 }
 
 /// The ids of sessions that ended before their time, newest last.
@@ -177,6 +179,7 @@ impl Sessions {
         sealer: Arc<dyn SealState>,
         random: Arc<dyn Random>,
         books: Books,
+        hears: Hears,
         gone: mpsc::UnboundedSender<ClientView>,
     ) -> Self {
         Self {
@@ -187,6 +190,7 @@ impl Sessions {
             sealer,
             random,
             books,
+            hears,
         }
     }
 
@@ -267,6 +271,7 @@ impl Sessions {
                 can: ClientCapabilities::parse(&seal.capabilities),
                 follows: Mutex::default(),
                 random: Arc::clone(&self.random),
+                hears: self.hears.clone(),
             }),
             view: ClientView {
                 principal: owner.clone(),

@@ -214,6 +214,32 @@ pub struct ProxyLimits {
     pub keep_alive: Duration,
     /// What is kept of event streams, so that a legacy client can resume them.
     pub replay: ReplayLimits,
+    /// How many tasks there are, and for how long.
+    pub tasks: TaskLimits,
+}
+
+/// The bounds on tasks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TaskLimits {
+    /// Tasks of one principal that are not known to have ended: 64, half of the calls that it may have in flight. Those
+    /// that have ended make room. A client that has as many gets its further calls answered when they are done.
+    pub per_principal: usize,
+    /// How long a task's id is good, whatever its server says: 24 h, a night's work and the morning after. For so long a
+    /// session or process may be kept open for it.
+    pub ttl: Duration,
+    /// The shortest time between two looks at a task, for clients to keep to and kept to by the gateway where it looks
+    /// itself: 500 ms, quick for a person and no load for a server.
+    pub poll: Duration,
+}
+
+impl Default for TaskLimits {
+    fn default() -> Self {
+        Self {
+            per_principal: 64,
+            ttl: Duration::from_secs(24 * 3600),
+            poll: Duration::from_millis(500),
+        }
+    }
 }
 
 /// How much of their event streams legacy clients find again. Modern streams are not kept.
@@ -261,6 +287,7 @@ impl Default for ProxyLimits {
             page_items: 1000,
             keep_alive: Duration::from_secs(15),
             replay: ReplayLimits::default(),
+            tasks: TaskLimits::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use memchr::memmem;
+use sallyport_core::ServerName;
 use sallyport_mcp::answer::{self, InputRequired};
 use sallyport_mcp::error::INTERNAL_ERROR;
 use sallyport_mcp::json::{self, Object};
@@ -123,14 +124,14 @@ fn is_plainly_complete(message: &[u8], method: Method) -> bool {
 }
 
 /// The raw code, if the message is an error. Nearly none is, and most are told by one search.
-fn error_of(message: &[u8]) -> Option<&[u8]> {
+pub(crate) fn error_of(message: &[u8]) -> Option<&[u8]> {
     memmem::find(message, br#""error""#)?;
     let error = json::find(message, "error")?;
     Some(json::find(error, "code").unwrap_or(b"0"))
 }
 
 /// The status of a modern answer with this error (2026-07-28, Transports).
-fn status_of(code: &[u8]) -> u16 {
+pub(crate) fn status_of(code: &[u8]) -> u16 {
     match code {
         b"-32021" => 400,
         b"-32601" => 404,
@@ -256,8 +257,20 @@ pub(crate) fn question(mut question: Question, call: &Call) -> Question {
 /// The parameters of a question, with the server's name before an elicitation's message where several servers could
 /// have asked: the person sees who wants to know.
 pub(crate) fn labelled<'p>(call: &Call, method: Method, params: Option<&'p [u8]>) -> Option<Cow<'p, [u8]>> {
+    if call.caller.endpoint.is_of_one() {
+        return params.map(Cow::Borrowed);
+    }
+    named(&call.route.server, method, params)
+}
+
+/// The parameters of a question with its server's name before an elicitation's message.
+pub(crate) fn named<'p>(
+    server: &ServerName,
+    method: Method,
+    params: Option<&'p [u8]>,
+) -> Option<Cow<'p, [u8]>> {
     let params = params?;
-    if call.caller.endpoint.is_of_one() || method != Method::ElicitationCreate {
+    if method != Method::ElicitationCreate {
         return Some(Cow::Borrowed(params));
     }
     let Ok(mut edit) = ObjectEdit::new(params) else {
@@ -266,7 +279,7 @@ pub(crate) fn labelled<'p>(call: &Call, method: Method, params: Option<&'p [u8]>
     let Some(text) = edit.object().text("message") else {
         return Some(Cow::Borrowed(params));
     };
-    let text = format!("[{}] {text}", call.route.server);
+    let text = format!("[{server}] {text}");
     edit.set("message", json::quote(&text));
     Some(Cow::Owned(edit.finish()))
 }

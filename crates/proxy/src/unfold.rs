@@ -2,6 +2,7 @@
 //! request with the server's own state.
 
 use bytes::Bytes;
+use sallyport_core::Random;
 use sallyport_core::random::token;
 use sallyport_mcp::answer::InputRequired;
 use sallyport_mcp::error::INTERNAL_ERROR;
@@ -63,7 +64,11 @@ pub(crate) fn ask(relay: &mut Relay, message: &[u8]) -> Result<(), Refusal> {
         let params = translate::labelled(&relay.call, request.method, request.params);
         let question = Question {
             method: request.method.as_str().into(),
-            params: legacy_params(relay, request.method, params.as_deref()),
+            params: legacy_params(
+                &*relay.call.caller.proxy.random,
+                request.method,
+                params.as_deref(),
+            ),
             answer,
         };
         let random = &*relay.call.caller.proxy.random;
@@ -94,14 +99,14 @@ pub(crate) fn ask(relay: &mut Relay, message: &[u8]) -> Result<(), Refusal> {
 }
 
 /// A URL elicitation has an id in the legacy revision that knows it.
-fn legacy_params(relay: &Relay, method: Method, params: Option<&[u8]>) -> Option<Bytes> {
+pub(crate) fn legacy_params(random: &dyn Random, method: Method, params: Option<&[u8]>) -> Option<Bytes> {
     let params = params?;
     if method == Method::ElicitationCreate
         && let Ok(mut edit) = ObjectEdit::new(params)
         && edit.object().text("mode").as_deref() == Some("url")
         && edit.object().get("elicitationId").is_none()
     {
-        let id = token::<16>(&*relay.call.caller.proxy.random);
+        let id = token::<16>(random);
         edit.set("elicitationId", json::quote(&id));
         return Some(edit.finish().into());
     }

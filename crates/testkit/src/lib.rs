@@ -9,6 +9,7 @@ pub mod framed;
 pub mod front;
 pub mod gateway;
 pub mod http;
+pub mod legacy_tasks;
 pub mod mcp;
 pub mod oauth;
 pub mod process;

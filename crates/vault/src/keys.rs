@@ -104,6 +104,7 @@ pub(crate) struct Keys {
     session: LessSafeKey,
     cursor: LessSafeKey,
     request_state: LessSafeKey,
+    task: LessSafeKey,
     login_form: LessSafeKey,
     pub(crate) derive: hmac::Key,
 }
@@ -119,6 +120,7 @@ impl Keys {
             session: state(Purpose::Session)?,
             cursor: state(Purpose::Cursor)?,
             request_state: state(Purpose::RequestState)?,
+            task: state(Purpose::Task)?,
             login_form: state(Purpose::LoginForm)?,
             derive: hmac::Key::new(hmac::HMAC_SHA256, expand(&root, "derive")?.as_slice()),
         })
@@ -129,6 +131,7 @@ impl Keys {
             Purpose::Session => &self.session,
             Purpose::Cursor => &self.cursor,
             Purpose::RequestState => &self.request_state,
+            Purpose::Task => &self.task,
             Purpose::LoginForm => &self.login_form,
         }
     }

@@ -5,5 +5,8 @@ mod permit;
 mod rule;
 
 pub use check::{Access, Denied, check};
-pub use permit::{Action, CallTool, Complete, GetPrompt, GetSkill, Permit, ReadDirectory, ReadResource};
+pub use permit::{
+    Action, AwaitTask, CallTool, CancelTask, Complete, GetPrompt, GetSkill, GetTask, Permit, ReadDirectory,
+    ReadResource, UpdateTask,
+};
 pub use rule::{Glob, InvalidGlob, Rules, Selection};

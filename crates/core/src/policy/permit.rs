@@ -10,7 +10,7 @@ pub trait Action: Send {
     /// The server that receives it.
     fn server(&self) -> &ServerName;
 
-    /// The tool, prompt or resource, as the server knows it.
+    /// The tool, prompt, resource or task, as the server knows it.
     fn target(&self) -> &str;
 }
 
@@ -21,7 +21,7 @@ macro_rules! action {
         pub struct $name {
             /// The server that receives it.
             pub server: ServerName,
-            /// The tool, prompt or resource, as the server knows it.
+            /// The tool, prompt, resource or task, as the server knows it.
             pub target: Box<str>,
         }
 
@@ -62,6 +62,22 @@ action!(
 action!(
     /// Completing an argument of one prompt or resource template of one server.
     Complete, "completion/complete"
+);
+action!(
+    /// Asking for the state of one task of one server. A task is judged by the tool that it carries out.
+    GetTask, "tasks/get"
+);
+action!(
+    /// Giving one task of one server its inputs; the modern extension.
+    UpdateTask, "tasks/update"
+);
+action!(
+    /// Ending one task of one server.
+    CancelTask, "tasks/cancel"
+);
+action!(
+    /// Waiting for the result of one task of one server; 2025-11-25.
+    AwaitTask, "tasks/result"
 );
 
 /// The proof that the policy allowed one action. Only [`super::check`] makes one; it is used up by sending.

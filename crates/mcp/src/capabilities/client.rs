@@ -5,13 +5,16 @@ use std::fmt;
 use super::server::UI_EXTENSION;
 use crate::json::{Object, is_object};
 use crate::method::Method;
+use crate::revision::Era;
 use crate::splice::ObjectEdit;
+use crate::tasks::EXTENSION;
 
 /// What a client can do for a server, as far as it decides anything, and in its own words.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ClientCapabilities {
     raw: Vec<u8>,
     profile: Profile,
+    tasks: bool,
 }
 
 /// The capabilities that a legacy server is told once and for all in `initialize`. Clients with the same profile can
@@ -90,6 +93,7 @@ impl ClientCapabilities {
             return Self {
                 raw: b"{}".to_vec(),
                 profile: Profile::default(),
+                tasks: false,
             };
         };
         let part = |key: &str| object.get(key).filter(|raw| is_object(raw));
@@ -120,6 +124,7 @@ impl ClientCapabilities {
         Self {
             raw: raw.to_vec(),
             profile,
+            tasks: part("extensions").is_some_and(|raw| inner(raw, EXTENSION)),
         }
     }
 
@@ -135,22 +140,50 @@ impl ClientCapabilities {
         self.profile
     }
 
-    /// What a server is told: the client's own words without what the gateway does not carry between the two (tasks in
-    /// either form, list changes of roots from a client that cannot send them to this server).
+    /// Whether it declared the tasks extension. It is no part of the profile: no legacy server is told of it.
     #[must_use]
-    pub fn for_server(&self) -> Vec<u8> {
+    pub fn tasks(&self) -> bool {
+        self.tasks
+    }
+
+    /// The raw object without the tasks extension.
+    #[must_use]
+    pub fn without_tasks(&self) -> Vec<u8> {
+        self.with_extension(false)
+    }
+
+    /// What a server of the era `server` is told for a client of the era `client`: the client's own words without what
+    /// the gateway does not carry between the two. Tasks of 2025-11-25 that a client carries out are not among it. A
+    /// modern server is told of the tasks extension where the client declared it, and for every legacy client, whose
+    /// tasks the gateway sees to the end itself.
+    #[must_use]
+    pub fn for_server(&self, server: Era, client: Era) -> Vec<u8> {
+        let raw = self.with_extension(server == Era::Modern && (self.tasks || client == Era::Legacy));
+        let Ok(mut edit) = ObjectEdit::new(&raw) else {
+            return raw;
+        };
+        edit.remove("tasks");
+        edit.finish()
+    }
+
+    fn with_extension(&self, tasks: bool) -> Vec<u8> {
         let Ok(mut edit) = ObjectEdit::new(&self.raw) else {
             return b"{}".to_vec();
         };
-        edit.remove("tasks");
-        let extensions = edit
-            .object()
-            .get("extensions")
-            .and_then(|raw| ObjectEdit::new(raw).ok());
-        if let Some(mut extensions) = extensions {
-            extensions.remove("io.modelcontextprotocol/tasks");
-            edit.set("extensions", extensions.finish());
+        let extensions = edit.object().get("extensions");
+        if self.tasks == tasks && (tasks || extensions.is_none()) {
+            return edit.finish();
         }
+        let Ok(mut extensions) = ObjectEdit::new(extensions.filter(|raw| is_object(raw)).unwrap_or(b"{}"))
+        else {
+            return edit.finish();
+        };
+        if tasks {
+            extensions.set(EXTENSION, *b"{}");
+        } else {
+            extensions.remove(EXTENSION);
+        }
+        edit.set("extensions", extensions.finish());
         edit.finish()
     }
 

@@ -131,20 +131,40 @@ fn servers_may_ask_what_was_declared_only() {
 
 #[test]
 fn servers_are_not_told_of_what_is_not_carried() {
-    for (raw, told) in [
-        (
-            r#"{"roots":{},"tasks":{"list":{}},"v":1.0}"#,
-            r#"{"roots":{},"v":1.0}"#,
-        ),
-        (
-            r#"{"extensions":{"a/b":{ },"io.modelcontextprotocol/tasks":{}}}"#,
-            r#"{"extensions":{"a/b":{ }}}"#,
-        ),
-        ("{}", "{}"),
-        ("[]", "{}"),
+    use crate::revision::Era::{Legacy, Modern};
+    let tasks = r#"{"extensions":{"a/b":{ },"io.modelcontextprotocol/tasks":{}}}"#;
+    let plain = r#"{"roots":{},"tasks":{"list":{}},"v":1.0}"#;
+    let added = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}},"roots":{},"v":1.0}"#;
+    for (raw, server, from, told) in [
+        (plain, Legacy, Legacy, r#"{"roots":{},"v":1.0}"#),
+        (plain, Modern, Modern, r#"{"roots":{},"v":1.0}"#),
+        (plain, Modern, Legacy, added),
+        (tasks, Modern, Modern, tasks),
+        (tasks, Legacy, Modern, r#"{"extensions":{"a/b":{ }}}"#),
+        ("{}", Legacy, Modern, "{}"),
+        ("[]", Legacy, Legacy, "{}"),
     ] {
-        let told_now = ClientCapabilities::parse(raw.as_bytes()).for_server();
+        let told_now = ClientCapabilities::parse(raw.as_bytes()).for_server(server, from);
         assert_eq!(std::str::from_utf8(&told_now).unwrap(), told);
+    }
+}
+
+#[test]
+fn p_115_only_an_object_declares_the_tasks_extension() {
+    for (raw, declared) in [
+        (r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#, true),
+        (r#"{"extensions":{"io.modelcontextprotocol/tasks":true}}"#, false),
+        (r#"{"extensions":{}}"#, false),
+        (r#"{"tasks":{}}"#, false),
+    ] {
+        let capabilities = ClientCapabilities::parse(raw.as_bytes());
+        assert_eq!(capabilities.tasks(), declared, "{raw}");
+        assert!(
+            capabilities.profile().is_empty(),
+            "no reason for a session of its own"
+        );
+        let without = capabilities.without_tasks();
+        assert!(!String::from_utf8_lossy(&without).contains("/tasks"), "{raw}");
     }
 }
 

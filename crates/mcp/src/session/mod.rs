@@ -1,4 +1,4 @@
-//! What is sealed into the state that clients carry: session ids, cursors, `requestState`.
+//! What is sealed into the state that clients carry: session ids, cursors, `requestState`, ids of tasks.
 //!
 //! The bytes are sealed before they leave (`core::SealState`), bound to the principal; here they only get a form. Each
 //! begins with the number of its form, so that a later release can tell its own from older ones.
@@ -12,7 +12,7 @@ use sallyport_core::{ServerName, Timestamp};
 use codec::{Reader, Writer};
 
 use crate::catalogue::ListKind;
-use crate::revision::Revision;
+use crate::revision::{Era, Revision};
 
 /// A legacy session: everything that is needed to go on after a restart.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,6 +56,21 @@ pub struct RequestStateSeal {
     /// What goes on.
     pub resume: Resume,
     /// From when on it is no longer good.
+    pub expires: Timestamp,
+}
+
+/// The id of a task.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TaskSeal {
+    /// The server that carries it out.
+    pub server: ServerName,
+    /// Its id there.
+    pub task: String,
+    /// The tool that was called, as the server knows it.
+    pub tool: String,
+    /// The form of tasks that the server speaks.
+    pub era: Era,
+    /// From when on the id is no longer good.
     pub expires: Timestamp,
 }
 
@@ -208,6 +223,43 @@ impl RequestStateSeal {
                         .map(|_| input.text())
                         .collect::<Option<_>>()?,
                 },
+                _ => return None,
+            },
+            expires: input.time()?,
+        };
+        input.end(seal)
+    }
+}
+
+impl TaskSeal {
+    const FORM: u8 = 1;
+
+    /// The bytes to seal.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new(Self::FORM);
+        out.bytes(self.server.as_str().as_bytes());
+        out.bytes(self.task.as_bytes());
+        out.bytes(self.tool.as_bytes());
+        out.fixed(match self.era {
+            Era::Legacy => b"L",
+            Era::Modern => b"M",
+        });
+        out.number(self.expires.as_millis().cast_unsigned());
+        out.0
+    }
+
+    /// Reads what was sealed.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = Reader::new(bytes, Self::FORM)?;
+        let seal = Self {
+            server: ServerName::parse(&input.text()?).ok()?,
+            task: input.text()?,
+            tool: input.text()?,
+            era: match &input.fixed::<1>()? {
+                b"L" => Era::Legacy,
+                b"M" => Era::Modern,
                 _ => return None,
             },
             expires: input.time()?,

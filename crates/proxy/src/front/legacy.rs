@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use http::HeaderValue;
 use http::request::Parts;
 use sallyport_core::audit::{Action, Outcome};
@@ -19,7 +19,7 @@ use sallyport_net::Response;
 
 use super::{lists, notifications, refuse, refuse_to, session_of, share};
 use crate::asked;
-use crate::call::prepare;
+use crate::call::{Call, prepare, waiting};
 use crate::caller::{Caller, Client};
 use crate::deliver::{self, Said};
 use crate::door;
@@ -29,7 +29,7 @@ use crate::linger::Lingering;
 use crate::refusal::Refusal;
 use crate::relay::{self, Out};
 use crate::session::{Opening, Session};
-use crate::world;
+use crate::{tasks, world};
 
 /// Answers one message.
 pub(super) async fn post(
@@ -144,6 +144,14 @@ pub(super) async fn request(
             Ok(said) => return said,
             Err(refusal) => Err(refusal),
         },
+        task @ (Method::TasksGet | Method::TasksCancel | Method::TasksList | Method::TasksResult)
+            if session.view.revision >= Revision::V2025_11_25 =>
+        {
+            match about_task(&caller.settled().await, session, task, envelope, &id).await {
+                Ok(said) => return said,
+                Err(refusal) => Err(refusal),
+            }
+        }
         listing => match ListKind::of(listing) {
             Some(kind) => {
                 let caller = caller.settled().await;
@@ -168,11 +176,21 @@ async fn call(
     let asked = asked::read(envelope, body, id.clone())?;
     let caller = caller.settled_for(&asked).await;
     let client = Client::Legacy(Arc::clone(session));
-    let mut call = prepare(caller, client, asked)?;
+    let call = prepare(caller, client, asked)?;
+    Ok(running(session, id, call, relay::start))
+}
+
+/// Lets a call run until it ends, or the client cancels it.
+fn running<S: Stream<Item = Out> + Send + 'static>(
+    session: &Arc<Session>,
+    id: &Bytes,
+    mut call: Call,
+    start: impl FnOnce(Call) -> S,
+) -> Said {
     let running = session.running.begin(id.clone());
     let cancelled = running.token().clone().cancelled_owned();
     call.running = Some(running);
-    Ok(Said::Running(Box::pin(relay::start(call).take_until(cancelled))))
+    Said::Running(Box::pin(start(call).take_until(cancelled)))
 }
 
 /// What was said, so that it goes on when its HTTP exchange breaks: that is no cancel.
@@ -188,6 +206,37 @@ pub(super) fn linger(session: &Arc<Session>, said: Said) -> Said {
         }
     });
     Said::Running(Box::pin(lingering))
+}
+
+/// A request about a task.
+async fn about_task(
+    caller: &Arc<Caller>,
+    session: &Arc<Session>,
+    called: Method,
+    envelope: &Envelope<'_>,
+    id: &Bytes,
+) -> Result<Said, Refusal> {
+    if caller.endpoint.capabilities().tasks.is_none() {
+        return Err(Refusal::method(Era::Legacy));
+    }
+    let params = envelope.params.as_ref();
+    match called {
+        Method::TasksList => {
+            let result = tasks::list(caller, session, params).await?;
+            Ok(Said::message(error::result(id, &result)))
+        }
+        Method::TasksResult => {
+            let (subject, messages) = tasks::result(caller, session, params, id)?;
+            let client = Client::Legacy(Arc::clone(session));
+            let call = waiting(Arc::clone(caller), client, subject.route().clone(), id.clone())?;
+            let answering = |call| relay::answering(call, messages, subject.era());
+            Ok(running(session, id, call, answering))
+        }
+        _ => {
+            let message = tasks::legacy(caller, session, called, params, id).await?;
+            Ok(Said::message(message))
+        }
+    }
 }
 
 fn set_level(session: &Session, envelope: &Envelope<'_>) -> Result<Bytes, Refusal> {

@@ -26,10 +26,14 @@ use crate::refusal::Refusal;
 use crate::route::{Route, What};
 use crate::stream::{self, Events};
 use crate::stream_get::{self, Source};
+use crate::tasks::{self, Subject};
 use crate::upstream::{ListenFilter, Listening};
 
 /// How many resources one stream follows.
 const MAX_RESOURCES: usize = 256;
+
+/// How many tasks one stream follows: as many as a principal may have that run.
+const MAX_TASKS: usize = 64;
 
 /// How long servers are waited for before the stream is acknowledged without them.
 const ACKNOWLEDGE: Duration = Duration::from_secs(5);
@@ -47,7 +51,7 @@ pub(super) async fn listen(
         return refuse_to(&id, &refusal);
     }
     let caller = caller.settled().await;
-    let opening = wanted(&caller, envelope).and_then(|wanted| {
+    let opening = wanted(&caller, envelope, meta).and_then(|wanted| {
         let open = stream_get::open(&caller, parts, CancellationToken::new())?;
         Ok((wanted, open))
     });
@@ -60,28 +64,42 @@ pub(super) async fn listen(
         last,
         events,
         kept,
-    } = start(&caller, meta, wanted, id).await;
+    } = start(&caller, wanted, id).await;
     let first = Some(sse::frame(&first));
     deliver::events(open.body(Source::Feed(events), first, Some(last), kept))
 }
 
 /// What a request asks to hear of, as far as its principal may.
 pub(super) struct Wanted {
+    client: Client,
     changes: Changes,
     routes: Vec<Route>,
+    tasks: Vec<Arc<Subject>>,
 }
 
 /// Reads what a request asks to hear of.
 ///
 /// # Errors
 /// It does not say so, or asks for too much.
-pub(super) fn wanted(caller: &Caller, envelope: &Envelope<'_>) -> Result<Wanted, Refusal> {
+pub(super) fn wanted(
+    caller: &Arc<Caller>,
+    envelope: &Envelope<'_>,
+    meta: &ModernMeta<'_>,
+) -> Result<Wanted, Refusal> {
     let wanted = envelope
         .params
         .as_ref()
         .and_then(|params| params.get(Key::Notifications));
-    let (changes, routes) = read(caller, wanted.ok_or_else(malformed)?)?;
-    Ok(Wanted { changes, routes })
+    let raw = wanted.ok_or_else(malformed)?;
+    let (changes, routes) = read(caller, raw)?;
+    let client = modern::client(caller, meta);
+    let tasks = read_tasks(caller, &client, raw)?;
+    Ok(Wanted {
+        client,
+        changes,
+        routes,
+        tasks,
+    })
 }
 
 /// An open stream, whatever carries it.
@@ -97,10 +115,12 @@ pub(super) struct Stream {
 }
 
 /// Opens a stream.
-pub(super) async fn start(caller: &Arc<Caller>, meta: &ModernMeta<'_>, wanted: Wanted, id: Bytes) -> Stream {
+pub(super) async fn start(caller: &Arc<Caller>, wanted: Wanted, id: Bytes) -> Stream {
     let Wanted {
+        client,
         changes: wants,
         routes,
+        tasks,
     } = wanted;
     let (feed, events) = stream::channel();
     // Entered before the servers are asked: what they say from then on waits behind the acknowledgement.
@@ -109,13 +129,18 @@ pub(super) async fn start(caller: &Arc<Caller>, meta: &ModernMeta<'_>, wanted: W
         endpoint: Arc::clone(&caller.endpoint.key),
         wants,
         follows: follows(&routes),
+        tasks: tasks.clone(),
         id: id.clone(),
         feed,
     });
-    let client = modern::client(caller, meta);
-    let (accepted, listening) = follow(caller, &client, routes).await;
+    let (resources, of_tasks) = tokio::join!(
+        follow(caller, &client, routes),
+        follow_tasks(caller, &client, tasks)
+    );
+    let ((accepted, mut listening), (accepted_tasks, more)) = (resources, of_tasks);
+    listening.extend(more);
     Stream {
-        first: acknowledgement(wants, &accepted, &id),
+        first: acknowledgement(wants, &accepted, &accepted_tasks, &id),
         last: error::result(&id, &ended(&id)),
         events,
         kept: (place, listening),
@@ -156,6 +181,28 @@ fn read(caller: &Caller, raw: &[u8]) -> Result<(Changes, Vec<Route>), Refusal> {
     Ok((wants, routes))
 }
 
+/// The tasks that are asked for: each this principal's, by a client that has declared the extension (P-116).
+fn read_tasks(caller: &Arc<Caller>, client: &Client, raw: &[u8]) -> Result<Vec<Arc<Subject>>, Refusal> {
+    let Some(ids) = json::find(raw, "taskIds") else {
+        return Ok(Vec::new());
+    };
+    if !client.can().tasks() {
+        return Err(tasks::undeclared());
+    }
+    let ids = json::elements(ids).map_err(|_| malformed())?;
+    if ids.len() > MAX_TASKS {
+        return Err(Refusal::params("Too many taskIds"));
+    }
+    let mut found: Vec<Arc<Subject>> = Vec::with_capacity(ids.len());
+    for id in ids {
+        let id = json::decode(id.value).ok_or_else(malformed)?;
+        if !found.iter().any(|subject| subject.id() == id) {
+            found.push(Arc::new(Subject::find(caller, client, &id)?));
+        }
+    }
+    Ok(found)
+}
+
 fn follows(routes: &[Route]) -> HashMap<Remote, Box<str>> {
     let remote = |route: &Route| (route.server.clone(), route.remote.clone());
     routes
@@ -192,7 +239,42 @@ async fn follow(caller: &Arc<Caller>, client: &Client, routes: Vec<Route>) -> (V
     (routes.into_iter().flatten().collect(), listening)
 }
 
-fn acknowledgement(wants: Changes, accepted: &[Route], id: &[u8]) -> Bytes {
+/// Asks the server of each task to tell of it; those that do not agree in time are left out.
+async fn follow_tasks(
+    caller: &Arc<Caller>,
+    client: &Client,
+    tasks: Vec<Arc<Subject>>,
+) -> (Vec<Arc<Subject>>, Vec<Listening>) {
+    let mut owners: BTreeMap<ServerName, Vec<Arc<Subject>>> = BTreeMap::new();
+    for subject in tasks {
+        let server = subject.route().server.clone();
+        owners.entry(server).or_default().push(subject);
+    }
+    let asked = owners.into_values().map(|tasks| async move {
+        let filter = ListenFilter {
+            tasks: tasks.iter().map(|subject| subject.remote().to_owned()).collect(),
+            ..ListenFilter::default()
+        };
+        let route = tasks.first()?.route();
+        let asking = async {
+            // What the server says finds its way by what is kept of the tasks.
+            for subject in &tasks {
+                subject.keep().await.ok()?;
+            }
+            crate::follow::listen(caller, client, route, filter).await.ok()
+        };
+        let listening = tokio::time::timeout(ACKNOWLEDGE, asking).await.ok()??;
+        let agreed =
+            |subject: &Arc<Subject>| listening.accepted.tasks.iter().any(|id| *id == *subject.remote());
+        let tasks: Vec<_> = tasks.iter().filter(|subject| agreed(subject)).cloned().collect();
+        Some((tasks, listening))
+    });
+    let agreed = join_all(asked).await.into_iter().flatten();
+    let (tasks, listening): (Vec<Vec<_>>, Vec<_>) = agreed.unzip();
+    (tasks.into_iter().flatten().collect(), listening)
+}
+
+fn acknowledgement(wants: Changes, accepted: &[Route], tasks: &[Arc<Subject>], id: &[u8]) -> Bytes {
     let mut members = Vec::new();
     for (wanted, name) in [
         (wants.tools, "toolsListChanged"),
@@ -203,12 +285,15 @@ fn acknowledgement(wants: Changes, accepted: &[Route], id: &[u8]) -> Bytes {
             members.push(format!("\"{name}\":true").into_bytes());
         }
     }
-    if !accepted.is_empty() {
-        let uris: Vec<_> = accepted.iter().map(|route| json::quote(&route.visible)).collect();
-        let mut member = b"\"resourceSubscriptions\":[".to_vec();
-        member.extend_from_slice(&uris.join(&b','));
-        member.push(b']');
-        members.push(member);
+    let uris: Vec<_> = accepted.iter().map(|route| json::quote(&route.visible)).collect();
+    let ids: Vec<_> = tasks.iter().map(|subject| json::quote(subject.id())).collect();
+    for (name, values) in [("resourceSubscriptions", uris), ("taskIds", ids)] {
+        if !values.is_empty() {
+            let mut member = format!("\"{name}\":[").into_bytes();
+            member.extend_from_slice(&values.join(&b','));
+            member.push(b']');
+            members.push(member);
+        }
     }
     let mut params = b"{\"notifications\":{".to_vec();
     params.extend_from_slice(&members.join(&b','));
@@ -242,7 +327,7 @@ mod tests {
             remote: "b".into(),
         };
         let message: serde_json::Value =
-            serde_json::from_slice(&acknowledgement(wants, &[route], b"9")).expect("JSON");
+            serde_json::from_slice(&acknowledgement(wants, &[route], &[], b"9")).expect("JSON");
         assert_eq!(message["method"], "notifications/subscriptions/acknowledged");
         assert_eq!(
             message["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"],

@@ -8,13 +8,14 @@ use sallyport_mcp::capabilities::ClientCapabilities;
 use sallyport_mcp::catalogue::ListKind;
 use sallyport_mcp::error;
 use sallyport_mcp::json;
-use sallyport_mcp::jsonrpc::{Envelope, Key, Kind, Params};
+use sallyport_mcp::jsonrpc::{Envelope, Key, Kind, MetaKey, Params};
 use sallyport_mcp::meta::ModernMeta;
 use sallyport_mcp::method::Method;
 use sallyport_mcp::mirror::{self, MirrorError};
 use sallyport_mcp::revision::{Era, Revision};
 use sallyport_mcp::session::Resume;
 use sallyport_mcp::splice::ObjectEdit;
+use sallyport_mcp::tasks::EXTENSION;
 use sallyport_net::Response;
 
 use super::{listen, lists, notifications, refuse_to, share};
@@ -26,7 +27,8 @@ use crate::door;
 use crate::exchange::ClientView;
 use crate::park::{self, Resumed};
 use crate::refusal::Refusal;
-use crate::{relay, state};
+use crate::relay::Out;
+use crate::{relay, state, tasks};
 
 /// Answers one message.
 pub(super) async fn post(
@@ -63,6 +65,9 @@ pub(super) async fn request(
 ) -> Said {
     let said = match envelope.called() {
         called if called.is_for_one_server() => call(caller, envelope, meta, body, id).await,
+        called @ (Method::TasksGet | Method::TasksUpdate | Method::TasksCancel) => {
+            task(&caller.settled().await, called, envelope, meta, id)
+        }
         Method::Discover => {
             let caller = caller.settled().await;
             Ok(Said::message(error::result(id, &caller.endpoint.discover())))
@@ -104,16 +109,44 @@ fn mirrored(caller: &Caller, parts: &Parts, envelope: &Envelope<'_>) -> Result<(
 
 /// The client as this request describes it.
 pub(super) fn client(caller: &Caller, meta: &ModernMeta<'_>) -> Client {
+    described(caller, meta, meta.capabilities)
+}
+
+fn described(caller: &Caller, meta: &ModernMeta<'_>, capabilities: &[u8]) -> Client {
     Client::Modern(Arc::new(Modern {
         view: ClientView {
             principal: caller.key.clone(),
             session: None,
             revision: Revision::NEWEST_MODERN,
             info: crate::caller::own(meta.client_info),
-            capabilities: Bytes::copy_from_slice(meta.capabilities),
+            capabilities: Bytes::copy_from_slice(capabilities),
         },
-        can: ClientCapabilities::parse(meta.capabilities),
+        can: ClientCapabilities::parse(capabilities),
     }))
+}
+
+/// An operation on a task, for clients that have declared the extension on this request.
+fn task(
+    caller: &Arc<Caller>,
+    called: Method,
+    envelope: &Envelope<'_>,
+    meta: &ModernMeta<'_>,
+    id: &Bytes,
+) -> Result<Said, Refusal> {
+    if !caller.endpoint.capabilities().extensions.contains_key(EXTENSION) {
+        return Err(Refusal::method(Era::Modern));
+    }
+    let client = client(caller, meta);
+    if !client.can().tasks() {
+        return Err(tasks::undeclared());
+    }
+    let params = tasks::own_params(envelope.params.as_ref());
+    let (caller, id) = (Arc::clone(caller), id.clone());
+    Ok(Said::Running(Box::pin(futures_util::stream::once(async move {
+        let done = tasks::modern(caller, client, called, params, id.clone()).await;
+        let (status, message) = done.unwrap_or_else(|refusal| (refusal.status, refusal.message(Some(&id))));
+        Out::Last { status, message }
+    }))))
 }
 
 async fn call(
@@ -126,7 +159,14 @@ async fn call(
     let mut asked = asked::read(envelope, body, id.clone())?;
     asked.log_level = meta.log_level.map(|level| level.as_str().into());
     let caller = caller.settled_for(&asked).await;
-    let call = prepare(Arc::clone(&caller), client(&caller, meta), asked)?;
+    let mut client = client(&caller, meta);
+    if client.can().tasks() && !tasks::has_room(&caller) {
+        // One task more than it may have: to the server, the client of this call knows nothing of tasks.
+        let capabilities = client.can().without_tasks();
+        asked.params = with_capabilities(&asked.params, &capabilities);
+        client = described(&caller, meta, &capabilities);
+    }
+    let call = prepare(Arc::clone(&caller), client, asked)?;
     let retry = envelope.params.as_ref().filter(|params| params.is_retry());
     let Some(retry) = retry else {
         return Ok(Said::Running(Box::pin(relay::start(call))));
@@ -161,6 +201,18 @@ fn resume(mut call: Call, retry: &Params<'_>) -> Result<Said, Refusal> {
         Resumed::Running(relay) => Ok(Said::Running(Box::pin(relay::run(relay)))),
         Resumed::Again(out) => Ok(Said::Running(Box::pin(futures_util::stream::iter([out])))),
     }
+}
+
+/// The parameters of a client with other capabilities.
+fn with_capabilities(params: &Bytes, capabilities: &[u8]) -> Bytes {
+    let edited = || {
+        let mut outer = ObjectEdit::new(params).ok()?;
+        let mut meta = ObjectEdit::new(outer.object().get(Key::Meta.as_str())?).ok()?;
+        meta.set(MetaKey::ClientCapabilities.as_str(), capabilities);
+        outer.set(Key::Meta.as_str(), meta.finish());
+        Some(Bytes::from(outer.finish()))
+    };
+    edited().unwrap_or_else(|| params.clone())
 }
 
 /// The parameters with the server's own state in the place of the sealed one (P-50).

@@ -11,6 +11,7 @@ mod modern;
 mod resume;
 mod sessions;
 pub(crate) mod support;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -9,6 +9,7 @@ use sallyport_mcp::json;
 use sallyport_mcp::jsonrpc::{Envelope, Key};
 use sallyport_mcp::log::LogLevel;
 use sallyport_mcp::method::Method;
+use sallyport_mcp::tasks::related_task;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
@@ -107,17 +108,30 @@ impl Inbox {
                 self.tell(bytes, |listener| listener.is_client);
             }
             Method::Cancelled => self.withdraw(envelope),
+            Method::TaskStatus => {
+                // Whose task it is, is known by its id: one listener is enough.
+                if let Some(first) = self.anyone() {
+                    first.notify(&self.ground.spec.name, bytes.clone());
+                }
+            }
             _ => self.ground.counters.foreign_messages.add(),
         }
     }
 
-    /// Takes a request. It goes to the call that runs alone, else to the session's client, else it is refused.
+    /// Takes a request. One about a task goes to whoever has the task, which may be anyone who listens. Others go to the
+    /// call that runs alone, else to the session's client, else they are refused.
     pub(crate) fn request(
         self: &Arc<Self>,
         envelope: &Envelope<'_>,
         sole: Option<&Mailbox>,
         to: &Arc<dyn Respond>,
     ) {
+        if envelope.params_raw().and_then(related_task).is_some() {
+            if let (Some(question), Some(first)) = (self.question(envelope, None, to), self.anyone()) {
+                first.ask(&self.ground.spec.name, question);
+            }
+            return;
+        }
         let open = sole.map(|mailbox| mailbox.questions().open());
         let Some(question) = self.question(envelope, open, to) else {
             return;
@@ -128,16 +142,23 @@ impl Inbox {
             }
             return;
         }
-        let client = self
-            .listeners()
-            .list
-            .iter()
-            .find(|listener| listener.is_client)
-            .map(|listener| Arc::clone(&listener.to));
+        let client = self.listener(|listener| listener.is_client);
         // Without a client the question is dropped, and with it the server gets its refusal.
         if let Some(client) = client {
             client.ask(&self.ground.spec.name, question);
         }
+    }
+
+    /// The session's client, else whoever listens.
+    fn anyone(&self) -> Option<Arc<dyn Downstream>> {
+        self.listener(|listener| listener.is_client)
+            .or_else(|| self.listener(|_| true))
+    }
+
+    fn listener(&self, wanted: impl Fn(&Listener) -> bool) -> Option<Arc<dyn Downstream>> {
+        let listeners = self.listeners();
+        let found = listeners.list.iter().find(|listener| wanted(listener));
+        found.map(|listener| Arc::clone(&listener.to))
     }
 
     /// Makes a question of a request; `None` when it was answered here.

@@ -29,7 +29,7 @@ pub(crate) struct Exclusive {
     presented: Presented,
     free: Mutex<Vec<Arc<Slot>>>,
     permits: Arc<Semaphore>,
-    /// For what is no call: it is never leased.
+    /// For what is no call, and for tasks: it is never leased.
     control: Arc<Slot>,
 }
 
@@ -80,7 +80,16 @@ impl Lanes {
         })
     }
 
-    /// The one for what is no call.
+    /// The one that is never leased, to call through: for tasks, which stay where they were made and whose questions say
+    /// what they are about.
+    pub(crate) fn control_lane(&self) -> Lane {
+        Lane {
+            slot: Arc::clone(self.control()),
+            lease: None,
+        }
+    }
+
+    /// The one for what is no call, and for tasks.
     pub(crate) fn control(&self) -> &Arc<Slot> {
         match self {
             Self::One(slot) => slot,

@@ -73,7 +73,12 @@ impl LegacyLink {
             token: call.progress_token,
             logs,
         };
-        let lane = Arc::new(self.lanes.lane().await?);
+        let lane = if call.is_of_task {
+            self.lanes.control_lane()
+        } else {
+            self.lanes.lane().await?
+        };
+        let lane = Arc::new(lane);
         let mut again = true;
         loop {
             let wire = lane.slot().wire().await?;
@@ -192,7 +197,11 @@ impl LegacyLink {
                 }
             }
         }
-        if !filter.uris.is_empty() {
+        if !filter.tasks.is_empty() {
+            // A task's state is told of on the session's own stream.
+            listener.slot.hear().await?;
+        }
+        if !filter.uris.is_empty() || !filter.tasks.is_empty() {
             listener.stay();
         }
         Ok(Listening::new(

@@ -19,6 +19,7 @@ use super::legacy::LegacyLink;
 use super::listen::{ListenFilter, Listening};
 use super::modern::ModernLink;
 use crate::exchange::{Control, Downstream, OutboundCall, Reply};
+use crate::spec::ServerLimits;
 
 /// A client's use of a server. Calls of one client go through one link; it is opened when it is needed and closes when
 /// it is idle.
@@ -55,6 +56,24 @@ impl Link {
             Kind::Legacy(_) => Era::Legacy,
             Kind::Modern(_) => Era::Modern,
             Kind::Demo(_) => self.client,
+        }
+    }
+
+    /// Whether its server is still configured as it was when the link was made.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.ground.closing.is_cancelled()
+    }
+
+    /// The bounds of its server.
+    pub(crate) fn limits(&self) -> &ServerLimits {
+        &self.ground.spec.limits
+    }
+
+    /// Keeps the link, and the session or process behind it, from being closed as idle, until the value is dropped.
+    pub(crate) fn hold(self: &Arc<Self>) -> Hold {
+        Hold {
+            link: Arc::clone(self),
+            _busy: self.activity.enter(),
         }
     }
 
@@ -150,6 +169,19 @@ impl Link {
 
     fn running(&self) -> std::sync::MutexGuard<'_, HashMap<Bytes, CancellationToken>> {
         self.cancels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A link that is kept open.
+pub(crate) struct Hold {
+    link: Arc<Link>,
+    _busy: Busy,
+}
+
+impl Hold {
+    /// The link.
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
     }
 }
 

@@ -32,6 +32,8 @@ pub struct ListenFilter {
     pub resources: bool,
     /// `resourceSubscriptions`: the server's own URIs.
     pub uris: Vec<String>,
+    /// `taskIds` of the tasks extension: the server's own ids.
+    pub tasks: Vec<String>,
 }
 
 /// An open listening; dropping it ends it.
@@ -85,13 +87,14 @@ impl ListenFilter {
             .filter(|(_, on)| *on)
             .map(|(name, _)| format!("\"{name}\":true").into_bytes())
             .collect();
-        if !self.uris.is_empty() {
-            let mut list = b"\"resourceSubscriptions\":[".to_vec();
-            for (index, uri) in self.uris.iter().enumerate() {
+        let lists = [("resourceSubscriptions", &self.uris), ("taskIds", &self.tasks)];
+        for (name, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {
+            let mut list = format!("\"{name}\":[").into_bytes();
+            for (index, value) in values.iter().enumerate() {
                 if index > 0 {
                     list.push(b',');
                 }
-                quote_into(&mut list, uri);
+                quote_into(&mut list, value);
             }
             list.push(b']');
             members.push(list);
@@ -106,20 +109,20 @@ impl ListenFilter {
         let Ok(object) = Object::read(acknowledgement) else {
             return Self::default();
         };
-        let uris = object
-            .get("resourceSubscriptions")
-            .and_then(|raw| elements(raw).ok());
-        let uris: Vec<_> = uris
-            .iter()
-            .flatten()
-            .filter_map(|element| decode(element.value).map(String::from))
-            .filter(|uri| self.uris.contains(uri))
-            .collect();
+        let list = |name: &str, asked: &[String]| -> Vec<String> {
+            let values = object.get(name).and_then(|raw| elements(raw).ok());
+            let values = values.iter().flatten();
+            values
+                .filter_map(|element| decode(element.value).map(String::from))
+                .filter(|value| asked.contains(value))
+                .collect()
+        };
         Self {
             tools: self.tools && object.is_true("toolsListChanged"),
             prompts: self.prompts && object.is_true("promptsListChanged"),
             resources: self.resources && object.is_true("resourcesListChanged"),
-            uris,
+            uris: list("resourceSubscriptions", &self.uris),
+            tasks: list("taskIds", &self.tasks),
         }
     }
 }
@@ -218,7 +221,7 @@ impl Follower {
                         None => self.ground.changes.add(Changed::LISTS),
                     }
                 }
-                Method::ResourceUpdated => self.updated(&bytes, &envelope),
+                Method::ResourceUpdated | Method::Tasks => self.updated(&bytes, &envelope),
                 other => match Changed::of(other) {
                     Some(changed) => self.ground.changes.add(changed),
                     None => self.ground.counters.foreign_messages.add(),
@@ -229,8 +232,12 @@ impl Follower {
 
     /// Only what was asked for, and without the server's name for the subscription.
     fn updated(&self, bytes: &Bytes, envelope: &sallyport_mcp::jsonrpc::Envelope<'_>) {
-        let uri = envelope.params.as_ref().and_then(|params| params.uri());
-        let wanted = uri.is_some_and(|uri| self.filter.uris.iter().any(|known| *known == *uri.value));
+        let (key, asked) = match envelope.called() {
+            Method::Tasks => (Key::TaskId, &self.filter.tasks),
+            _ => (Key::Uri, &self.filter.uris),
+        };
+        let named = envelope.params.as_ref().and_then(|params| params.text(key));
+        let wanted = named.is_some_and(|named| asked.iter().any(|known| *known == *named.value));
         let Some(downstream) = self.downstream.as_ref().filter(|_| wanted) else {
             self.ground.counters.foreign_messages.add();
             return;
@@ -258,13 +265,14 @@ mod tests {
             prompts: true,
             resources: false,
             uris: vec!["a:\"1\"".into(), "b:2".into()],
+            tasks: vec!["t1".into()],
         };
         assert_eq!(
             String::from_utf8_lossy(&filter.params()),
-            r#"{"notifications":{"toolsListChanged":true,"promptsListChanged":true,"resourceSubscriptions":["a:\"1\"","b:2"]}}"#
+            r#"{"notifications":{"toolsListChanged":true,"promptsListChanged":true,"resourceSubscriptions":["a:\"1\"","b:2"],"taskIds":["t1"]}}"#
         );
         let acknowledged =
-            br#"{"toolsListChanged":true,"resourcesListChanged":true,"resourceSubscriptions":["b:2","c:3"]}"#;
+            br#"{"toolsListChanged":true,"resourcesListChanged":true,"resourceSubscriptions":["b:2","c:3"],"taskIds":["t2"]}"#;
         let accepted = filter.accepted(acknowledged);
         assert_eq!(
             accepted,

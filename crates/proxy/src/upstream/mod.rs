@@ -30,7 +30,7 @@ mod pace;
 mod params;
 mod pools;
 mod presented;
-mod reply;
+pub(crate) mod reply;
 mod request;
 mod server;
 mod slot;
@@ -60,6 +60,7 @@ use ground::Ground;
 use supervise::{Publish, supervise};
 
 pub use counters::{Count, Counters};
+pub(crate) use link::Hold;
 pub use link::Link;
 pub use listen::{ListenFilter, Listening};
 pub use server::Upstream;

@@ -101,14 +101,10 @@ impl ModernLink {
         }
     }
 
-    /// A modern client's own parameters pass as they are, unless they hold what must not: baggage, or the offer of an
-    /// extension that the gateway does not carry.
+    /// A modern client's own parameters pass as they are, unless they hold what must not: baggage.
     fn params(&self, params: Bytes, level: Option<LogLevel>) -> Bytes {
         let has = |needle: &[u8]| memchr::memmem::find(&params, needle).is_some();
-        let as_it_is = self.client == Era::Modern
-            && !has(b"baggage")
-            && !has(b"modelcontextprotocol/tasks")
-            && !has(b"\\u");
+        let as_it_is = self.client == Era::Modern && !has(b"baggage") && !has(b"\\u");
         if as_it_is {
             return params;
         }
@@ -173,15 +169,17 @@ impl ModernLink {
         downstream: Arc<dyn Downstream>,
     ) -> Result<Listening, Fault> {
         let closing = self.ground.closing.clone();
-        if filter.uris.is_empty() {
+        if filter.uris.is_empty() && filter.tasks.is_empty() {
             return Ok(Listening::new(filter, closing, Box::new(())));
         }
         let asked = ListenFilter {
             uris: std::mem::take(&mut filter.uris),
+            tasks: std::mem::take(&mut filter.tasks),
             ..ListenFilter::default()
         };
         let (accepted, listening) = self.open(asked, downstream).await?;
         filter.uris = accepted.uris;
+        filter.tasks = accepted.tasks;
         Ok(Listening::new(filter, closing, Box::new(listening)))
     }
 

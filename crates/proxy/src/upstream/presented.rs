@@ -30,9 +30,9 @@ pub(crate) struct Declared {
 }
 
 impl Declared {
-    fn of(raw: &[u8]) -> Self {
+    fn of(raw: &[u8], server: Era, client: Era) -> Self {
         let capabilities = ClientCapabilities::parse(raw);
-        let raw = capabilities.for_server().into();
+        let raw = capabilities.for_server(server, client).into();
         Self { capabilities, raw }
     }
 
@@ -53,8 +53,8 @@ impl Declared {
 }
 
 impl Presented {
-    /// The client itself.
-    pub(crate) fn client(view: &ClientView) -> Self {
+    /// The client itself, to a server that is spoken to in the era `server`.
+    pub(crate) fn client(view: &ClientView, server: Era) -> Self {
         let revision = match view.revision.era() {
             Era::Legacy => view.revision,
             Era::Modern => Revision::NEWEST_LEGACY,
@@ -62,7 +62,7 @@ impl Presented {
         Self {
             revision,
             info: view.info.clone().unwrap_or_else(own_info),
-            declared: Declared::of(&view.capabilities),
+            declared: Declared::of(&view.capabilities, server, view.revision.era()),
         }
     }
 
@@ -71,7 +71,7 @@ impl Presented {
         Self {
             revision: Revision::NEWEST_LEGACY,
             info: own_info(),
-            declared: Declared::of(b"{}"),
+            declared: Declared::of(b"{}", Era::Legacy, Era::Modern),
         }
     }
 
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_legacy_client_is_presented_with_its_own_words() {
         let view = view(Revision::V2025_06_18, r#"{"roots":{},"tasks":{},"x":1}"#);
-        let params = Presented::client(&view).initialize_params();
+        let params = Presented::client(&view, Era::Legacy).initialize_params();
         assert_eq!(
             params,
             r#"{"protocolVersion":"2025-06-18","capabilities":{"roots":{},"x":1},"clientInfo":{"name":"c","version":"1"}}"#
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_modern_client_asks_a_legacy_server_for_the_newest_legacy_revision() {
-        let presented = Presented::client(&view(Revision::V2026_07_28, "{}"));
+        let presented = Presented::client(&view(Revision::V2026_07_28, "{}"), Era::Legacy);
         assert_eq!(presented.revision, Revision::V2025_11_25);
         assert!(presented.declared.is_empty());
         assert!(!presented.declared.allows(Method::RootsList, None));
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn uc_01_nothing_else_of_the_client_is_told() {
-        let presented = Presented::client(&view(Revision::V2025_06_18, "{}"));
+        let presented = Presented::client(&view(Revision::V2025_06_18, "{}"), Era::Modern);
         let told = presented.modern_params(b"{\"name\":\"t\"}", None);
         let both = [presented.initialize_params(), told].concat();
         assert!(!String::from_utf8_lossy(&both).contains("secret-session"));

@@ -132,7 +132,7 @@ impl Upstream {
     fn make(&self, era: Era, view: &ClientView, downstream: Arc<dyn Downstream>) -> Result<Arc<Link>, Fault> {
         let ground = &self.ground;
         let client = view.revision.era();
-        let presented = Presented::client(view);
+        let presented = Presented::client(view, era);
         let kind = match (&ground.spec.transport, era) {
             (Transport::Demo, _) => Kind::Demo(DemoLink::new(ground, client)),
             (Transport::Http { .. }, Era::Modern) => {

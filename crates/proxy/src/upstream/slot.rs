@@ -335,7 +335,10 @@ impl Slot {
     }
 
     /// Changes of resources are told on the session's own stream: from the first subscription on it is open.
-    async fn hear(self: &Arc<Self>) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    /// A fault when there is no session.
+    pub(crate) async fn hear(self: &Arc<Self>) -> Result<(), Fault> {
         self.listens.store(true, Ordering::Release);
         if let Wire::Session(session) = &*self.wire().await? {
             session.hear().await;

@@ -192,6 +192,7 @@ impl Supervisor {
             resources: capabilities
                 .resources
                 .is_some_and(|resources| resources.list_changed),
+            tasks: Vec::new(),
             uris: Vec::new(),
         };
         let Some(way) = contact.control.modern().filter(|_| !filter.is_empty()) else {

@@ -1,6 +1,6 @@
 //! One endpoint: several servers as one, as far as its rules admit.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -36,6 +36,8 @@ pub(crate) struct Endpoint {
     introduction: Introduction,
     notes: Notes,
     lists: [List; ListKind::COUNT],
+    /// The servers that take tasks: in which form those of legacy and of modern clients.
+    tasks: HashMap<ServerName, [Option<Era>; 2]>,
 }
 
 /// What an endpoint is besides what its servers say.
@@ -77,6 +79,13 @@ impl Endpoint {
             let hint = keep::hint(kind, &states, &identity.rules);
             List::new(&merged, kind, hint, &notes, parts.page_items)
         });
+        let forms =
+            |state: &ServerState| [Era::Legacy, Era::Modern].map(|era| introduce::task_form(state, era));
+        let tasks = states
+            .iter()
+            .map(|state| (state.name.clone(), forms(state)))
+            .filter(|(_, forms)| forms.iter().any(Option::is_some))
+            .collect();
         let Identity {
             key,
             resources,
@@ -93,6 +102,19 @@ impl Endpoint {
             introduction,
             notes,
             lists,
+            tasks,
+        }
+    }
+
+    /// The form of the tasks that a client of this era makes at a server; `None` where it takes none.
+    pub(crate) fn task_form(&self, server: &ServerName, client: Era) -> Option<Era> {
+        if self.tasks.is_empty() {
+            return None;
+        }
+        let [legacy, modern] = *self.tasks.get(server)?;
+        match client {
+            Era::Legacy => legacy,
+            Era::Modern => modern,
         }
     }
 
@@ -129,6 +151,13 @@ impl Endpoint {
             instructions,
             ..
         } = &self.introduction;
+        if capabilities.tasks.is_some() && revision < Revision::V2025_11_25 {
+            let older = ServerCapabilities {
+                tasks: None,
+                ..capabilities.clone()
+            };
+            return render::initialize_result(revision, &older, server_info, instructions.as_deref());
+        }
         render::initialize_result(revision, capabilities, server_info, instructions.as_deref())
     }
 

@@ -8,6 +8,8 @@ use sallyport_mcp::capabilities::{ResourcesCapability, ServerCapabilities, UI_EX
 use sallyport_mcp::catalogue::CacheHint;
 use sallyport_mcp::merge::Merged;
 use sallyport_mcp::render;
+use sallyport_mcp::revision::Era;
+use sallyport_mcp::tasks;
 
 use crate::upstream::{ServerState, Status};
 
@@ -63,6 +65,18 @@ fn capabilities(states: &[Arc<ServerState>], unsettled: bool) -> ServerCapabilit
     }
     all.completions |= open;
     all.logging |= open;
+    if states.iter().any(|state| task_form(state, Era::Modern).is_some()) {
+        all.extensions
+            .insert(tasks::EXTENSION.to_owned(), Bytes::from_static(b"{}"));
+    }
+    let legacy: Vec<&[u8]> = states
+        .iter()
+        .filter(|state| task_form(state, Era::Legacy) == Some(Era::Legacy))
+        .filter_map(|state| state.capabilities.tasks.as_deref())
+        .collect();
+    if !legacy.is_empty() {
+        all.tasks = Some(Bytes::from_static(tasks::legacy_capability(legacy)));
+    }
     all
 }
 
@@ -78,6 +92,21 @@ fn apps(states: &[Arc<ServerState>], merged: &Merged) -> Option<Bytes> {
     };
     let renamed = |tool: &&sallyport_mcp::merge::Entry| tool.visible != tool.remote && has_apps(&tool.server);
     merged.tools.iter().find(renamed).is_none().then_some(first)
+}
+
+/// The form of the tasks that a client of this era makes at a server: that of the era in which the server is spoken to
+/// for it. `None` where it takes none.
+pub(super) fn task_form(state: &ServerState, client: Era) -> Option<Era> {
+    let form = state.speaks.era_for(client)?;
+    let takes = match form {
+        Era::Legacy => state
+            .capabilities
+            .tasks
+            .as_deref()
+            .is_some_and(tasks::takes_calls),
+        Era::Modern => state.capabilities.extensions.contains_key(tasks::EXTENSION),
+    };
+    takes.then_some(form)
 }
 
 /// The servers' instructions: of one as they are, of several each under its name.
@@ -102,6 +131,7 @@ fn instructions(states: &[Arc<ServerState>]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::Speaks;
 
     fn state(name: &str, status: Status, instructions: Option<&str>) -> Arc<ServerState> {
         let name = ServerName::parse(name).expect("a name");
@@ -127,6 +157,30 @@ mod tests {
     fn p_110_what_is_not_known_yet_is_promised() {
         let unknown = capabilities(&[state("a", Status::Connecting, None)], true);
         assert!(unknown.prompts.is_some() && unknown.resources.is_some_and(|r| r.subscribe));
+    }
+
+    #[test]
+    fn tasks_are_offered_in_the_form_that_a_client_can_use() {
+        let state = |capabilities: &[u8], legacy, modern| {
+            Arc::new(ServerState {
+                capabilities: ServerCapabilities::parse(capabilities),
+                speaks: Speaks { legacy, modern },
+                ..(*state("a", Status::Ready, None)).clone()
+            })
+        };
+        let old: &[u8] = br#"{"tasks":{"cancel":{},"requests":{"tools":{"call":{}}}}}"#;
+        let new: &[u8] = br#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+        for (server, modern, legacy) in [
+            (state(old, true, false), true, true),
+            (state(new, false, true), true, false),
+            (state(new, true, true), true, false),
+            (state(old, true, true), false, true),
+            (state(br#"{"tasks":{}}"#, true, false), false, false),
+        ] {
+            let all = capabilities(&[server], false);
+            assert_eq!(all.extensions.contains_key(tasks::EXTENSION), modern);
+            assert_eq!(all.tasks.is_some(), legacy);
+        }
     }
 
     #[test]

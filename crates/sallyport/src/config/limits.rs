@@ -1,6 +1,6 @@
 //! `limits`: the bounds on what clients may use.
 
-use sallyport_proxy::spec::{ProxyLimits, ReplayLimits};
+use sallyport_proxy::spec::{ProxyLimits, ReplayLimits, TaskLimits};
 
 use super::read::section;
 use super::value::{ByteSize, Period};
@@ -26,6 +26,12 @@ section! {
         parked_per_principal: usize = 16, within 1..=65_536;
         /// How long such a call waits.
         parked_for: Period = Period::secs(600), within Period::secs(1)..=Period::secs(86_400);
+        /// Tasks of one person and client that run; those that have ended make room.
+        tasks_per_principal: usize = 64, within 1..=65_536;
+        /// How long the id of a task is good at most.
+        task_ttl: Period = Period::secs(86_400), within Period::secs(60)..=Period::secs(30 * 86_400);
+        /// The shortest time between two looks at a task.
+        task_poll: Period = Period::millis(500), within Period::millis(100)..=Period::secs(60);
         /// Items on one page of a list.
         page_items: usize = 1000, within 1..=100_000;
         /// Time between keep-alive comments on an idle stream.
@@ -54,6 +60,11 @@ impl From<&Limits> for ProxyLimits {
             page_items: limits.page_items,
             keep_alive: limits.keep_alive.0,
             replay: ReplayLimits::default(),
+            tasks: TaskLimits {
+                per_principal: limits.tasks_per_principal,
+                ttl: limits.task_ttl.0,
+                poll: limits.task_poll.0,
+            },
         }
     }
 }

@@ -345,6 +345,9 @@ fn limits_at_the_bound_and_past_it() {
         ("depth", "256", "257"),
         ("depth", "8", "7"),
         ("parked_for", "1d", "86401s"),
+        ("tasks_per_principal", "1", "0"),
+        ("task_ttl", "30d", "2592001s"),
+        ("task_poll", "100ms", "99ms"),
         ("connections", "1048576", "1048577"),
     ] {
         assert!(read(&format!("limits: {{ {key}: {at} }}")).is_ok(), "{key}: {at}");

@@ -1,5 +1,6 @@
 //! `sallyport-everything (--listen ADDR | --listen-sse ADDR | --listen-ws ADDR | --listen-tcp ADDR | --stdio)
-//! [--era legacy|modern|dual] [--page N] [--label NAME] [--tools N] [--token TOKEN]`
+//! [--era legacy|modern|dual] [--page N] [--label NAME] [--tools N] [--token TOKEN]`, or `sallyport-everything
+//! --legacy-tasks` for the server with the tasks of 2025-11-25 over stdio
 #![forbid(unsafe_code)]
 
 use std::io::Write as _;
@@ -7,6 +8,7 @@ use std::io::Write as _;
 use anyhow::{Context as _, bail};
 use sallyport_testkit::everything::Options;
 use sallyport_testkit::everything::serve::{self, Server};
+use sallyport_testkit::legacy_tasks;
 
 enum Transport {
     Http(String),
@@ -14,6 +16,7 @@ enum Transport {
     WebSocket(String),
     Tcp(String),
     Stdio,
+    LegacyTasks,
 }
 
 fn arguments() -> anyhow::Result<(Transport, Options)> {
@@ -26,6 +29,10 @@ fn arguments() -> anyhow::Result<(Transport, Options)> {
     while let Some(name) = arguments.next() {
         if name == "--stdio" {
             transport = Some(Transport::Stdio);
+            continue;
+        }
+        if name == "--legacy-tasks" {
+            transport = Some(Transport::LegacyTasks);
             continue;
         }
         let value = arguments
@@ -53,6 +60,7 @@ async fn main() -> anyhow::Result<()> {
     let (transport, options) = arguments()?;
     let server = match transport {
         Transport::Stdio => return serve::stdio(options).await,
+        Transport::LegacyTasks => return legacy_tasks::stdio().await,
         Transport::Http(address) => Server::start(&address, options).await?,
         Transport::Sse(address) => Server::start_sse(&address, options).await?,
         Transport::WebSocket(address) => Server::start_ws(&address, options).await?,

@@ -65,6 +65,7 @@ impl Modern {
         let name = match method {
             "tools/call" | "prompts/get" => text("/params/name"),
             "resources/read" => text("/params/uri"),
+            "tasks/get" | "tasks/update" | "tasks/cancel" => text("/params/taskId"),
             _ => None,
         };
         if let Some(name) = name {

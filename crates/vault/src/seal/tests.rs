@@ -76,10 +76,11 @@ fn va_02_a_record_opens_in_its_own_place_only() {
 
 #[test]
 fn va_02_state_opens_for_its_purpose_and_binding_only() {
-    const ALL: [Purpose; 4] = [
+    const ALL: [Purpose; 5] = [
         Purpose::Session,
         Purpose::Cursor,
         Purpose::RequestState,
+        Purpose::Task,
         Purpose::LoginForm,
     ];
     let vault = vault();

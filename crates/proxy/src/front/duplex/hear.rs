@@ -184,9 +184,9 @@ impl Talk {
             return Ok(());
         }
         let caller = caller.settled().await;
-        let wanted = listen::wanted(&caller, envelope)?;
+        let wanted = listen::wanted(&caller, envelope, &meta)?;
         let _seat = Seat::take(&caller.proxy, &caller.key, &caller.limits)?;
-        let stream = listen::start(&caller, &meta, wanted, id.clone()).await;
+        let stream = listen::start(&caller, wanted, id.clone()).await;
         self.listen(stream, id).await;
         Ok(())
     }

@@ -180,14 +180,17 @@ impl Call {
                 }
                 return None;
             }
-            Method::ResourceUpdated | Method::ElicitationComplete | Method::Cancelled => {
+            Method::ResourceUpdated
+            | Method::ElicitationComplete
+            | Method::Cancelled
+            | Method::TaskStatus => {
                 if let Some(session) = &self.session {
                     session.inbox.notification(envelope, bytes);
                     return None;
                 }
                 method == Method::ResourceUpdated && self.is_listening()
             }
-            Method::SubscriptionsAcknowledged => self.is_listening(),
+            Method::SubscriptionsAcknowledged | Method::Tasks => self.is_listening(),
             Method::Unknown => true,
             _ => false,
         };

@@ -195,6 +195,7 @@ pub(super) fn tool_call(id: &str, arguments: &str) -> OutboundCall {
         id: Bytes::copy_from_slice(id.as_bytes()),
         progress_token: None,
         log_level: None,
+        is_of_task: false,
     }
 }
 

@@ -30,6 +30,12 @@ impl Period {
         Self(Duration::from_secs(secs))
     }
 
+    /// So many milliseconds.
+    #[must_use]
+    pub const fn millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
+
     /// Reads `90s`, `15m`, `1h`, `30d`, `500ms`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

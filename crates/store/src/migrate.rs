@@ -5,7 +5,10 @@ use sqlx::{Connection as _, Row as _, SqliteConnection};
 use crate::StoreError;
 
 /// In order; the version of the last is the schema that this program writes. Each ends by setting `user_version`.
-const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("../migrations/0001_start.sql"))];
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("../migrations/0001_start.sql")),
+    (2, include_str!("../migrations/0002_audit_rows.sql")),
+];
 
 /// Marks the file as ours (`PRAGMA application_id`): "SLLY".
 const APPLICATION_ID: i64 = 0x534c_4c59;
@@ -106,5 +109,18 @@ mod tests {
         assert!(migrate_with(&mut db, broken).await.is_err());
         assert_eq!(pragma(&mut db, "PRAGMA user_version").await.unwrap(), 1);
         assert!(sqlx::query("SELECT x FROM b").fetch_all(&mut db).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn records_of_the_first_schema_are_rows_of_one() {
+        let mut db = memory().await;
+        migrate_with(&mut db, &MIGRATIONS[..1]).await.unwrap();
+        let old =
+            "INSERT INTO audit (seq, at, prev, hash, mac, body) VALUES (7, 258, x'01', x'02', x'03', '{}')";
+        sqlx::raw_sql(old).execute(&mut db).await.unwrap();
+        migrate(&mut db).await.unwrap();
+        let new = "SELECT count(*) FROM audit WHERE seq = 7 AND at = x'0000000000000102' AND prev = x'01' \
+                   AND hash = x'02' AND mac = x'03' AND body = '{}'";
+        assert_eq!(pragma(&mut db, new).await.unwrap(), 1);
     }
 }

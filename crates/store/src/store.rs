@@ -16,6 +16,9 @@ use crate::{DirectoryError, StoreError, directory, migrate};
 /// Held while the store is opened, so that two processes that start together migrate one after the other.
 const LOCK: &str = "sallyport.lock";
 
+/// The size of a page in bytes.
+const PAGE: u32 = 16 * 1024;
+
 /// Numbers of the store.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
@@ -63,6 +66,8 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(options.patience)
+            // For a new file. The audit trail writes long rows, and each page costs two writes.
+            .page_size(PAGE)
             // What a burst has made of the log file is given back at the next checkpoint.
             .pragma("journal_size_limit", "67108864")
             .disable_statement_logging();

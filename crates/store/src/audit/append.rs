@@ -1,31 +1,14 @@
 //! Appending to the chain in the database.
 
-use std::sync::LazyLock;
-
 use sallyport_core::Timestamp;
 use sallyport_core::capability::DeriveKeyed;
 use sqlx::SqliteConnection;
 use thiserror::Error;
 
 use super::chain::{Break, ChainBreak, Head, Record};
+use super::rows::{self, ROW};
 use crate::columns::Columns as _;
 use crate::{Store, StoreError};
-
-const INSERT: &str = "INSERT INTO audit (seq, at, prev, hash, mac, body) VALUES ";
-const ROW: &str = "(?, ?, ?, ?, ?, ?)";
-
-/// Rows in one statement. Each statement goes to the connection's thread and back, which costs more than its rows: a
-/// busy trail writes hundreds of rows at a time, a quiet one a few.
-const MANY: usize = 128;
-const SOME: usize = 8;
-
-static INSERT_MANY: LazyLock<String> = LazyLock::new(|| statement(MANY));
-static INSERT_SOME: LazyLock<String> = LazyLock::new(|| statement(SOME));
-static INSERT_ONE: LazyLock<String> = LazyLock::new(|| statement(1));
-
-fn statement(rows: usize) -> String {
-    format!("{INSERT}{}", vec![ROW; rows].join(", "))
-}
 
 #[derive(Debug, Error)]
 pub(super) enum AppendError {
@@ -61,34 +44,11 @@ pub(super) async fn append(
         };
         records.push(record);
     }
-    let (many, rest) = records.as_chunks::<MANY>();
-    for rows in many {
-        insert(&mut tx, &INSERT_MANY, rows).await?;
-    }
-    let (some, rest) = rest.as_chunks::<SOME>();
-    for rows in some {
-        insert(&mut tx, &INSERT_SOME, rows).await?;
-    }
-    for row in rest {
-        insert(&mut tx, &INSERT_ONE, std::slice::from_ref(row)).await?;
+    for row in records.chunks(ROW) {
+        rows::insert(&mut tx, row).await?;
     }
     tx.commit().await?;
     Ok(head)
-}
-
-async fn insert(tx: &mut SqliteConnection, sql: &'static str, records: &[Record]) -> Result<(), StoreError> {
-    let mut query = sqlx::query(sql);
-    for record in records {
-        query = query
-            .bind(signed(record.seq)?)
-            .bind(record.at.as_millis())
-            .bind(record.prev.as_slice())
-            .bind(record.hash.as_slice())
-            .bind(record.mac.as_slice())
-            .bind(record.body.as_str());
-    }
-    query.execute(tx).await?;
-    Ok(())
 }
 
 pub(super) fn signed(seq: u64) -> Result<i64, StoreError> {
@@ -97,7 +57,7 @@ pub(super) fn signed(seq: u64) -> Result<i64, StoreError> {
 
 /// The last record that is there.
 pub(super) async fn head(connection: &mut SqliteConnection) -> Result<Head, StoreError> {
-    let row = sqlx::query("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1");
+    let row = sqlx::query("SELECT seq, substr(hash, -32) AS hash FROM audit ORDER BY seq DESC LIMIT 1");
     match row.fetch_optional(connection).await? {
         Some(row) => Ok(Head {
             seq: row.number("seq")?,
@@ -126,11 +86,12 @@ pub(super) async fn witness(
     } else if known.seq == 0 {
         return Ok(());
     } else {
-        let row = sqlx::query("SELECT hash FROM audit WHERE seq = ?").bind(signed(known.seq)?);
-        row.fetch_optional(connection)
-            .await?
-            .map(|row| row.digest("hash"))
-            .transpose()?
+        let row = sqlx::query("SELECT seq, hash FROM audit WHERE seq >= ? ORDER BY seq LIMIT 1");
+        let row = row.bind(signed(known.seq)?).fetch_optional(connection).await?;
+        match row {
+            Some(row) => hash_at(&row.bytes("hash")?, row.number("seq")?, known.seq),
+            None => None,
+        }
     };
     match there {
         Some(hash) if hash == known.hash => Ok(()),
@@ -145,4 +106,12 @@ pub(super) async fn witness(
         }
         .into()),
     }
+}
+
+/// The hash of the record `seq` in a row that ends with the record `last`.
+fn hash_at(hashes: &[u8], last: u64, seq: u64) -> Option<[u8; 32]> {
+    let (hashes, _) = hashes.as_chunks::<32>();
+    let from_end = usize::try_from(last.checked_sub(seq)?).ok()?;
+    let at = hashes.len().checked_sub(from_end)?.checked_sub(1)?;
+    hashes.get(at).copied()
 }

@@ -10,12 +10,14 @@ use sqlx::sqlite::SqliteRow;
 use super::append::signed;
 use super::chain::{Break, ChainBreak, Record, Verified, Walk};
 use super::checkpoint::{self, Found};
-use super::{AuditError, export};
-use crate::columns::Columns as _;
+use super::{AuditError, export, rows};
 use crate::{Store, StoreError};
 
 /// Records that are held at once while the whole trail is read.
 const PAGE: u32 = 1000;
+
+/// The records of a row that ends beyond the wanted ones and holds some of them.
+const LONGEST: i64 = rows::ROW as i64;
 
 /// How often a follower looks for new records.
 const POLL: Duration = Duration::from_millis(250);
@@ -39,11 +41,17 @@ impl AuditLog {
     /// # Errors
     /// [`StoreError`] if the store failed.
     pub async fn tail(&self, count: u32) -> Result<Vec<Record>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM (SELECT * FROM audit ORDER BY seq DESC LIMIT ?) ORDER BY seq")
-            .bind(i64::from(count))
-            .fetch_all(self.store.reader())
-            .await?;
-        rows.iter().map(read).collect()
+        let rows =
+            sqlx::query("SELECT * FROM audit WHERE seq > (SELECT MAX(seq) FROM audit) - ? ORDER BY seq")
+                .bind(i64::from(count))
+                .fetch_all(self.store.reader())
+                .await?;
+        let mut records = read_all(&rows)?;
+        let more = records
+            .len()
+            .saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
+        records.drain(..more);
+        Ok(records)
     }
 
     /// Up to `limit` records after `seq`, in order.
@@ -51,7 +59,10 @@ impl AuditLog {
     /// # Errors
     /// [`StoreError`] if the store failed.
     pub async fn after(&self, seq: u64, limit: u32) -> Result<Vec<Record>, StoreError> {
-        self.rows(seq, limit).await?.iter().map(read).collect()
+        let mut records = read_all(&self.rows(seq, limit).await?)?;
+        records.retain(|record| record.seq > seq);
+        records.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(records)
     }
 
     /// The records after `seq` as they are written, for `audit tail -f`.
@@ -86,11 +97,13 @@ impl AuditLog {
             for row in &rows {
                 // What cannot be read was not written by us: that is a finding, not a failure.
                 let seq = walk.last().saturating_add(1);
-                let record = read(row).map_err(|_| ChainBreak {
+                let records = rows::read(row).map_err(|_| ChainBreak {
                     seq,
                     what: Break::Changed,
                 })?;
-                walk.step(&record)?;
+                for record in &records {
+                    walk.step(record)?;
+                }
             }
             if rows.is_empty() {
                 return Ok(walk.finish()?);
@@ -122,22 +135,24 @@ impl AuditLog {
         Ok(last)
     }
 
+    /// The rows of at least `limit` records after `seq`, as far as there are any, and of not many more: the next row,
+    /// wherever it ends, and those that end soon enough after it.
     async fn rows(&self, seq: u64, limit: u32) -> Result<Vec<SqliteRow>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?");
-        let rows = rows.bind(signed(seq)?).bind(i64::from(limit));
+        let rows = sqlx::query(
+            "SELECT * FROM audit WHERE seq > ?1 AND seq <= (SELECT MIN(seq) FROM audit WHERE seq > ?1) + ?2 \
+             ORDER BY seq",
+        );
+        let rows = rows.bind(signed(seq)?).bind(i64::from(limit) + LONGEST);
         Ok(rows.fetch_all(self.store.reader()).await?)
     }
 }
 
-fn read(row: &SqliteRow) -> Result<Record, StoreError> {
-    Ok(Record {
-        seq: row.number("seq")?,
-        at: row.time("at")?,
-        prev: row.digest("prev")?,
-        hash: row.digest("hash")?,
-        mac: row.digest("mac")?,
-        body: row.text("body")?,
-    })
+fn read_all(rows: &[SqliteRow]) -> Result<Vec<Record>, StoreError> {
+    let mut records = Vec::new();
+    for row in rows {
+        records.append(&mut rows::read(row)?);
+    }
+    Ok(records)
 }
 
 /// Records as they are written, by whatever process.

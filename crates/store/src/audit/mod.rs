@@ -13,6 +13,7 @@ mod checkpoint;
 mod export;
 mod hex;
 mod log;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -188,7 +188,7 @@ impl Writer {
             let batch = self.waiting.get(..BATCH).unwrap_or(&self.waiting);
             let bodies = batch
                 .iter()
-                .filter_map(|item| Some((item.at, body::encode(item.event.clone())?)));
+                .filter_map(|item| Some((item.at, body::encode(&item.event)?)));
             match append(&self.store, &*self.keys, &self.known, bodies).await {
                 Ok(head) => {
                     self.known = head;

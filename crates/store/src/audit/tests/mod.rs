@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use super::append::append;
 use super::chain::{GENESIS, Head};
+use super::rows::{self, ROW};
 use super::*;
 use crate::testing::{TestClock, TestKeys, at, keys, open, store};
 
@@ -44,4 +45,23 @@ async fn broken(log: &AuditLog) -> ChainBreak {
         Err(AuditError::Broken(found)) => found,
         other => panic!("{other:?}"),
     }
+}
+
+/// Writes the trail anew as `records`, so many in a row.
+async fn rewrite(store: &Store, records: &[Record], in_a_row: usize) {
+    let mut tx = store.begin().await.unwrap();
+    sqlx::raw_sql("DELETE FROM audit")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    for row in records.chunks(in_a_row) {
+        rows::insert(&mut tx, row).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+/// Gives each record a row of its own, so that statements can do something to one.
+async fn spread(store: &Store, log: &AuditLog) {
+    let records = log.after(0, u32::MAX).await.unwrap();
+    rewrite(store, &records, 1).await;
 }

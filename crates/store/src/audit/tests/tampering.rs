@@ -10,7 +10,7 @@ const CHANGES: [(&str, u64, Break); 16] = [
         Break::Changed,
     ),
     (
-        "UPDATE audit SET at = at + 1 WHERE seq = 5000",
+        "UPDATE audit SET at = zeroblob(8) WHERE seq = 5000",
         5000,
         Break::Changed,
     ),
@@ -70,12 +70,12 @@ const CHANGES: [(&str, u64, Break); 16] = [
     ),
     (
         "UPDATE audit SET seq = -seq WHERE seq >= 5000; UPDATE audit SET seq = -seq + 1 WHERE seq < 0; \
-             INSERT INTO audit SELECT 5000, at, prev, hash, mac, body FROM kept WHERE seq = 4999",
+             INSERT INTO audit SELECT 5000, prev, at, hash, mac, body FROM kept WHERE seq = 4999",
         5000,
         Break::Unlinked,
     ),
     (
-        "INSERT INTO audit SELECT 0, at, prev, hash, mac, body FROM kept WHERE seq = 1; DELETE FROM audit WHERE seq = 1",
+        "INSERT INTO audit SELECT 0, prev, at, hash, mac, body FROM kept WHERE seq = 1; DELETE FROM audit WHERE seq = 1",
         1,
         Break::Missing,
     ),
@@ -85,6 +85,7 @@ const CHANGES: [(&str, u64, Break); 16] = [
 async fn al_01_every_change_is_found_at_its_place() {
     let (_root, store, log) = written(10_000).await;
     assert_eq!(log.verify().await.unwrap().count, 10_000);
+    spread(&store, &log).await;
     sql(&store, "CREATE TABLE kept AS SELECT * FROM audit").await;
     for (attack, seq, what) in CHANGES {
         sql(&store, attack).await;
@@ -95,8 +96,57 @@ async fn al_01_every_change_is_found_at_its_place() {
 }
 
 #[tokio::test]
+async fn al_01_a_change_within_a_row_is_found_at_its_place() {
+    let (_root, store, log) = written(100).await;
+    let good = log.after(0, 100).await.unwrap();
+    let number = |records: &mut Vec<Record>| {
+        for (seq, record) in (1..).zip(records) {
+            record.seq = seq;
+        }
+    };
+    type Attack<'a> = (&'a dyn Fn(&mut Vec<Record>), u64, Break);
+    let attacks: [Attack<'_>; 7] = [
+        (&|records| records[49].body.push(' '), 50, Break::Changed),
+        (&|records| records[49].at = at(1), 50, Break::Changed),
+        (&|records| records[49].mac = records[48].mac, 50, Break::Forged),
+        (&|records| records[49].hash = records[48].hash, 50, Break::Changed),
+        (
+            &|records| (records.swap(49, 50), number(records)).1,
+            50,
+            Break::Changed,
+        ),
+        (
+            &|records| (drop(records.remove(49)), number(records)).1,
+            50,
+            Break::Changed,
+        ),
+        (&|records| drop(records.pop()), 100, Break::Truncated),
+    ];
+    for (index, (attack, seq, what)) in attacks.into_iter().enumerate() {
+        let mut records = good.clone();
+        attack(&mut records);
+        rewrite(&store, &records, ROW).await;
+        assert_eq!(broken(&log).await, ChainBreak { seq, what }, "attack {index}");
+    }
+    for cut in [
+        "UPDATE audit SET mac = substr(mac, 1, 100)",
+        "UPDATE audit SET at = substr(at, 1, 8)",
+        "UPDATE audit SET body = 'x'",
+        "UPDATE audit SET hash = x'', mac = x'', at = x'', body = ''",
+    ] {
+        rewrite(&store, &good, ROW).await;
+        sql(&store, cut).await;
+        let what = Break::Changed;
+        assert_eq!(broken(&log).await, ChainBreak { seq: 1, what }, "{cut}");
+    }
+    rewrite(&store, &good, ROW).await;
+    assert_eq!(log.verify().await.unwrap().count, 100);
+}
+
+#[tokio::test]
 async fn al_02_a_restamped_tail_is_a_forgery() {
     let (_root, store, log) = written(100).await;
+    spread(&store, &log).await;
     let before = log.after(48, 1).await.unwrap().remove(0);
     sql(&store, "DELETE FROM audit WHERE seq > 49").await;
     let known = Head {
@@ -113,6 +163,7 @@ async fn al_02_a_restamped_tail_is_a_forgery() {
         }
     );
     // With the old MACs on top of the new hashes.
+    spread(&store, &log).await;
     sql(
         &store,
         "UPDATE audit SET mac = (SELECT mac FROM audit a WHERE a.seq = 1) WHERE seq > 49",
@@ -141,6 +192,7 @@ async fn al_02_a_restamped_tail_is_a_forgery() {
 #[tokio::test]
 async fn al_03_a_cut_trail_is_noticed() {
     let (_root, store, log) = written(100).await;
+    spread(&store, &log).await;
     sql(&store, "CREATE TABLE kept AS SELECT * FROM audit").await;
     for (cut, seq) in [
         ("DELETE FROM audit WHERE seq > 60", 61),

@@ -34,6 +34,26 @@ async fn records_come_back_in_order_and_are_flushed_at_the_end() {
 }
 
 #[tokio::test]
+async fn how_records_are_spread_over_rows_shows_nowhere() {
+    let (_root, store, log) = written(2 * ROW + 3).await;
+    let all = log.after(0, u32::MAX).await.unwrap();
+    assert_eq!(all.len(), 2 * ROW + 3);
+    for in_a_row in [1, 7, ROW, all.len()] {
+        rewrite(&store, &all, in_a_row).await;
+        assert_eq!(log.verify().await.unwrap().count, all.len() as u64);
+        assert_eq!(log.after(0, u32::MAX).await.unwrap(), all);
+        assert_eq!(log.after(5, 4).await.unwrap(), all[5..9]);
+        assert_eq!(log.tail(9).await.unwrap(), all[all.len() - 9..]);
+        assert_eq!(log.tail(u32::MAX).await.unwrap(), all);
+        let mut export = Vec::new();
+        assert_eq!(log.export(&mut export).await.unwrap(), all.len() as u64);
+        // A trail that goes on finds the last record it has seen, wherever it stands.
+        let trail = trail(&store).await.unwrap();
+        trail.shutdown().await;
+    }
+}
+
+#[tokio::test]
 async fn followers_see_what_another_process_records() {
     let (root, store) = store().await;
     let mut follow = AuditLog::new(open(&root).await, keys()).follow(0);

@@ -41,7 +41,8 @@ pub(crate) async fn serve(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: Inb
     let response = match enter(proxy, worker, &inbound) {
         Err(response) => *response,
         Ok(caller) => match inbound.parts.method {
-            http::Method::POST => front::post(caller, inbound).await,
+            // In a box: it is large, and would be moved at each step of the way up to the connection.
+            http::Method::POST => Box::pin(front::post(caller, inbound)).await,
             http::Method::GET => stream_get::get(&caller, &inbound.parts),
             http::Method::DELETE => front::delete(&caller, &inbound.parts),
             _ => door::method_not_allowed(),

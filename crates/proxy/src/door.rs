@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, HeaderName};
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use sallyport_core::audit::{Action, Event, Outcome};
@@ -17,7 +17,7 @@ use sallyport_net::{Body, Inbound, Response, Worker};
 
 use crate::Proxy;
 use crate::caller::Caller;
-use crate::head::Accept;
+use crate::head::{self, Accept};
 use crate::world::{Endpoint, Place, World};
 
 /// The longest bearer token that is looked at, in bytes.
@@ -182,7 +182,10 @@ fn authenticate(proxy: &Proxy, place: Place<'_>, visit: Visit<'_>) -> Result<Arc
 
 /// Whether a byte may stand in a token (RFC 6750 §2.1, b64token).
 const fn is_b64token(b: u8) -> bool {
-    matches!(b, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+    let letter = (b | 0x20).wrapping_sub(b'a') < 26;
+    // `-`, `.`, `/` and the digits stand next to each other.
+    let digit = b.wrapping_sub(b'-') < 13;
+    letter | digit | (b == b'_') | (b == b'~') | (b == b'+') | (b == b'=')
 }
 
 /// The token of the one `Authorization` header. Tokens elsewhere are not looked for (AU-09).
@@ -191,12 +194,18 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Challenge> {
     let (value, None) = (values.next().ok_or(Challenge::NoToken)?, values.next()) else {
         return Err(Challenge::InvalidRequest);
     };
-    let text = value.to_str().map_err(|_| Challenge::InvalidToken)?;
-    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
-    if !scheme.eq_ignore_ascii_case("bearer") {
+    let text = value.as_bytes();
+    let blank = memchr::memchr(b' ', text).unwrap_or(text.len());
+    let (scheme, token) = text.split_at_checked(blank).unwrap_or_default();
+    if !scheme.is_ascii() {
+        return Err(Challenge::InvalidToken);
+    }
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
         return Err(Challenge::NoToken);
     }
-    well_formed(token.trim())
+    std::str::from_utf8(token.trim_ascii())
+        .map_err(|_| Challenge::InvalidToken)
+        .and_then(well_formed)
 }
 
 /// The token, if it can be one.
@@ -204,7 +213,9 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Challenge> {
 /// # Errors
 /// It is empty, too long, or has other characters than tokens have.
 pub(crate) fn well_formed(token: &str) -> Result<&str, Challenge> {
-    if token.is_empty() || token.len() > MAX_TOKEN || !token.bytes().all(is_b64token) {
+    // Without a way out of the loop, many bytes are looked at in one step.
+    let characters = || token.bytes().fold(true, |all, b| all & is_b64token(b));
+    if token.is_empty() || token.len() > MAX_TOKEN || !characters() {
         return Err(Challenge::InvalidToken);
     }
     Ok(token)
@@ -243,10 +254,7 @@ pub(crate) fn accepted() -> Response {
 /// Looks a header up for the mirror check.
 pub(crate) fn field<'h>(headers: &'h HeaderMap, name: &str) -> sallyport_mcp::mirror::HeaderField<'h> {
     use sallyport_mcp::mirror::HeaderField;
-    let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
-        return HeaderField::Missing;
-    };
-    let mut values = headers.get_all(name).iter();
+    let mut values = head::all(headers, name).iter();
     match (values.next(), values.next()) {
         (None, _) => HeaderField::Missing,
         (Some(value), None) => HeaderField::Single(value.as_bytes()),
@@ -282,6 +290,14 @@ mod tests {
         ];
         for (values, expected) in table {
             assert_eq!(bearer(&authorization(values)), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn rfc_6750_the_characters_of_a_token() {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
+        for b in 0..=u8::MAX {
+            assert_eq!(is_b64token(b), good(b), "{b:#x}");
         }
     }
 

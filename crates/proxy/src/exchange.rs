@@ -87,13 +87,6 @@ impl OutboundCall {
 /// What a client tells a server outside of calls.
 #[derive(Clone, Debug)]
 pub enum Control {
-    /// Stop the call with this raw client id.
-    Cancel {
-        /// The raw JSON-RPC id that the client gave the call.
-        id: Bytes,
-        /// The client's reason: a raw JSON string.
-        reason: Option<Bytes>,
-    },
     /// `logging/setLevel` of a legacy session.
     LogLevel(Box<str>),
     /// `notifications/roots/list_changed` of a legacy session.

@@ -1,7 +1,8 @@
 //! What the head of a request says: media types, session, version.
 
-use http::HeaderMap;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE, GetAll};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use sallyport_mcp::mirror::{METHOD_HEADER, NAME_HEADER};
 
 /// The legacy session (2025-06-18, Transports, Session Management).
 pub(crate) const SESSION_ID: &str = "mcp-session-id";
@@ -33,6 +34,13 @@ impl Accept {
             json: false,
             events: false,
         };
+        let mut values = headers.get_all(ACCEPT).iter();
+        // What nearly every client sends is not taken apart.
+        if let (Some(value), None) = (values.next(), values.next())
+            && value.as_bytes() == b"application/json, text/event-stream"
+        {
+            return Self::ALL;
+        }
         let mut present = false;
         for value in headers.get_all(ACCEPT) {
             present = true;
@@ -74,6 +82,22 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     media.is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
 }
 
+/// The names that nearly every request has, ready to be looked up.
+static KNOWN: [HeaderName; 4] = [
+    HeaderName::from_static(PROTOCOL_VERSION),
+    HeaderName::from_static(SESSION_ID),
+    HeaderName::from_static(METHOD_HEADER),
+    HeaderName::from_static(NAME_HEADER),
+];
+
+/// All values of a header; none under a name that no header can have.
+pub(crate) fn all<'h>(headers: &'h HeaderMap, name: &str) -> GetAll<'h, HeaderValue> {
+    match KNOWN.iter().find(|known| known.as_str() == name) {
+        Some(known) => headers.get_all(known),
+        None => headers.get_all(name),
+    }
+}
+
 /// A header that must not stand more than once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum One<'a> {
@@ -87,7 +111,7 @@ pub(crate) enum One<'a> {
 
 /// Looks a header up.
 pub(crate) fn one<'a>(headers: &'a HeaderMap, name: &str) -> One<'a> {
-    let mut values = headers.get_all(name).iter();
+    let mut values = all(headers, name).iter();
     match (values.next(), values.next()) {
         (None, _) => One::Missing,
         (Some(value), None) => value.to_str().map_or(One::Bad, |v| One::Value(v.trim())),
@@ -98,7 +122,6 @@ pub(crate) fn one<'a>(headers: &'a HeaderMap, name: &str) -> One<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn headers(name: &'static str, values: &[&'static str]) -> HeaderMap {
         let mut map = HeaderMap::new();

@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use tokio::runtime::Handle;
 
 /// What goes on with a stream whose reader left.
@@ -47,6 +47,12 @@ impl<S: Stream + Send + Unpin + 'static> Drop for Lingering<S> {
         let Some((mut stream, mut sink)) = self.inner.take() else {
             return;
         };
+        // One that has said all it had to say, which is the usual, needs no task for its end.
+        match stream.next().now_or_never() {
+            Some(Some(item)) => sink(item),
+            Some(None) => return,
+            None => {}
+        }
         // Outside of a runtime (at the end of the process) the call is dropped with its reader.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {

@@ -2,9 +2,10 @@
 //! as they came.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
-use memchr::memmem;
+use memchr::memmem::Finder;
 use sallyport_core::ServerName;
 use sallyport_mcp::answer::{self, InputRequired};
 use sallyport_mcp::error::INTERNAL_ERROR;
@@ -63,9 +64,9 @@ pub(crate) fn terminal(message: Bytes, from: Era, call: &Call) -> Terminal {
         _ => message,
     };
     // The code that the client sees decides, not the one that the server sent.
-    let status = match error_of(&message) {
-        Some(code) if to == Era::Modern => status_of(code),
-        _ => 200,
+    let status = match to {
+        Era::Modern => error_of(&message).map_or(200, status_of),
+        Era::Legacy => 200,
     };
     Terminal::Done { status, message, ok }
 }
@@ -120,12 +121,16 @@ fn kept(changed: Cow<'_, [u8]>, message: &Bytes) -> Bytes {
 
 /// The usual answer of a modern server, told by two searches.
 fn is_plainly_complete(message: &[u8], method: Method) -> bool {
-    !method.is_cacheable() && memmem::find(message, br#""resultType":"complete""#).is_some()
+    !method.is_cacheable() && COMPLETE.find(message).is_some()
 }
+
+/// Prepared once: for a short message the preparation costs more than the search.
+static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""error""#));
+static COMPLETE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""resultType":"complete""#));
 
 /// The raw code, if the message is an error. Nearly none is, and most are told by one search.
 pub(crate) fn error_of(message: &[u8]) -> Option<&[u8]> {
-    memmem::find(message, br#""error""#)?;
+    ERROR.find(message)?;
     let error = json::find(message, "error")?;
     Some(json::find(error, "code").unwrap_or(b"0"))
 }

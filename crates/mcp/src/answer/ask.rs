@@ -1,7 +1,9 @@
 //! `input_required`: a modern server asks back by answering (2026-07-28, Multi Round-Trip Requests).
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use thiserror::Error;
 
 use crate::capabilities::Members;
@@ -57,7 +59,9 @@ impl From<JsonError> for InvalidAsk {
 /// Whether a response asks for input. Nearly every one does not, and is told by one search.
 #[must_use]
 pub fn is_input_required(message: &[u8]) -> bool {
-    memchr::memmem::find(message, b"input_required").is_some()
+    // Prepared once: for a short message the preparation costs more than the search.
+    static NEEDLE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"input_required"));
+    NEEDLE.find(message).is_some()
         && crate::json::find(message, "result")
             .and_then(|result| crate::json::find(result, "resultType"))
             .is_some_and(|kind| kind == b"\"input_required\"")

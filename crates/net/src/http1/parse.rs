@@ -37,9 +37,11 @@ impl Headers {
 
     /// All values of the field, in order.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        self.iter()
-            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        let name = name.as_bytes();
+        self.fields
+            .iter()
+            .filter(move |field| self.cut(field.name).eq_ignore_ascii_case(name))
+            .map(|field| self.cut(field.value))
     }
 
     /// All fields in order; names as they came, in any case.

@@ -39,30 +39,43 @@ pub async fn send(
     body: &[&[u8]],
     timeouts: Timeouts,
 ) -> Result<Answer, Fault> {
-    while let Some(mut connection) = worker.pool().take(target.id()) {
-        if !poll_fn(|cx| Poll::Ready(connection.is_quiet(cx))).await {
-            continue;
-        }
+    loop {
+        let idle = idle(worker, target).await;
+        let is_new = idle.is_none();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            // In a box: it is seldom needed, and large.
+            None => Box::pin(connect(target, timeouts)).await?,
+        };
         let mut exchange = Exchange::new(target, head, body, timeouts, &mut connection);
         match exchange.run(&mut connection).await {
             Ok(answer) => return Ok(finish(worker, target, connection, answer, timeouts)),
             // Closed while it was idle, and seen only now: nothing was written.
-            Err(_) if !exchange.touched => {}
+            Err(_) if !exchange.touched && !is_new => {}
+            Err(trouble) if !exchange.touched => return Err(trouble.unsent("call the server")),
             Err(trouble) => return Err(trouble.sent("call the server")),
         }
     }
-    let connecting = timeout(timeouts.connect, target.egress().connect(target)).await;
-    let transport = match connecting {
-        Ok(Ok(transport)) => transport,
-        Ok(Err(error)) => return Err(Trouble::Egress(error).unsent("connect to the server")),
-        Err(_) => return Err(Trouble::Timeout("connection").unsent("connect to the server")),
-    };
-    let mut connection = Connection::new(transport);
-    let mut exchange = Exchange::new(target, head, body, timeouts, &mut connection);
-    match exchange.run(&mut connection).await {
-        Ok(answer) => Ok(finish(worker, target, connection, answer, timeouts)),
-        Err(trouble) if !exchange.touched => Err(trouble.unsent("call the server")),
-        Err(trouble) => Err(trouble.sent("call the server")),
+}
+
+/// An idle connection that is still good.
+async fn idle(worker: &Worker, target: &Target) -> Option<Connection> {
+    poll_fn(|cx| {
+        while let Some(mut connection) = worker.pool().take(target.id()) {
+            if connection.is_quiet(cx) {
+                return Poll::Ready(Some(connection));
+            }
+        }
+        Poll::Ready(None)
+    })
+    .await
+}
+
+async fn connect(target: &Arc<Target>, timeouts: Timeouts) -> Result<Connection, Fault> {
+    match timeout(timeouts.connect, target.egress().connect(target)).await {
+        Ok(Ok(transport)) => Ok(Connection::new(transport)),
+        Ok(Err(error)) => Err(Trouble::Egress(error).unsent("connect to the server")),
+        Err(_) => Err(Trouble::Timeout("connection").unsent("connect to the server")),
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn post(
 ) -> Response {
     let id = envelope.id_raw().unwrap_or_default();
     if envelope.kind == Kind::Request && envelope.called() == Method::Initialize {
-        return match open(&caller, envelope).await {
+        return match Box::pin(open(&caller, envelope)).await {
             Ok((session, message)) => opened(&caller, &session, message).await,
             Err(refusal) => refuse_to(id, &refusal),
         };
@@ -63,7 +63,10 @@ pub(super) async fn post(
             let said = request(&caller, &session, envelope, body).await;
             deliver::say(&caller, Some(&session), linger(&session, said)).await
         }
-        Kind::Notification => notifications::taken(notifications::legacy(&caller, &session, envelope).await),
+        Kind::Notification => {
+            let taken = Box::pin(notifications::legacy(&caller, &session, envelope));
+            notifications::taken(taken.await)
+        }
         Kind::Response => {
             notifications::response(&session, envelope, body);
             door::accepted()
@@ -138,7 +141,7 @@ pub(super) async fn request(
     let result = match called {
         Method::Ping => Ok(Bytes::from_static(b"{}")),
         Method::SetLevel => set_level(session, envelope),
-        Method::ResourcesSubscribe => follow::subscribe(caller, session, envelope).await,
+        Method::ResourcesSubscribe => Box::pin(follow::subscribe(caller, session, envelope)).await,
         Method::ResourcesUnsubscribe => follow::unsubscribe(caller, session, envelope),
         called if called.is_for_one_server() => match call(caller, session, envelope, body, &id).await {
             Ok(said) => return said,

@@ -49,7 +49,7 @@ pub(crate) async fn post(caller: Arc<Caller>, inbound: Inbound) -> Response {
         Err(error) => return refuse(&bad_body(error)),
     };
     if jsonrpc::is_batch(&body) {
-        return batch::post(caller, &parts, body).await;
+        return Box::pin(batch::post(caller, &parts, body)).await;
     }
     let limits = limits(&caller);
     let envelope = match jsonrpc::scan(&body, &limits) {

@@ -117,7 +117,6 @@ impl LegacyLink {
             }
             Control::Subscribe(uri) => self.subscribe(worker, slot, &uri).await,
             Control::Unsubscribe(uri) => self.unsubscribe(worker, slot, &uri).await,
-            Control::Cancel { .. } => Ok(()),
         }
     }
 

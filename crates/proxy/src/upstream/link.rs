@@ -1,15 +1,12 @@
 //! A client's use of a server.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::Pin;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::StreamExt as _;
 use sallyport_core::fault::{Blame, Fault, Retry};
 use sallyport_mcp::Era;
 use sallyport_net::Worker;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::sync::CancellationToken;
 
 use super::activity::{Activity, Busy};
 use super::changes::Changed;
@@ -28,9 +25,10 @@ pub struct Link {
     kind: Kind,
     client: Era,
     activity: Arc<Activity>,
-    /// How the running calls of a legacy client are cancelled, by the client's raw id.
-    cancels: Arc<Mutex<HashMap<Bytes, CancellationToken>>>,
 }
+
+/// A reply on its way.
+type Replying<'a> = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send + 'a>>;
 
 pub(crate) enum Kind {
     Legacy(LegacyLink),
@@ -45,7 +43,6 @@ impl Link {
             kind,
             client,
             activity: Activity::new(),
-            cancels: Arc::default(),
         })
     }
 
@@ -89,31 +86,15 @@ impl Link {
     pub async fn call(&self, worker: &Arc<Worker>, call: OutboundCall) -> Result<Reply, Fault> {
         debug_assert_eq!(call.server, self.ground.spec.name, "a permit is for one server");
         let kept = Kept(Arc::new((self.ground.place()?, self.activity.enter())));
-        if self.client == Era::Modern {
-            return self.looked_after(self.dispatch(worker, call, kept).await);
-        }
-        let entry = Arc::new(Entry::new(&self.cancels, call.id.clone()));
-        let cancelled = entry.cancelled.clone();
-        let reply = tokio::select! {
-            reply = self.dispatch(worker, call, kept) => self.looked_after(reply)?,
-            () = cancelled.cancelled() => return Err(cancelled_by_client()),
-        };
-        Ok(match reply {
-            Reply::Whole(bytes) => Reply::Whole(bytes),
-            Reply::Stream(messages) => {
-                let until = messages.take_until(cancelled.cancelled_owned());
-                Reply::Stream(Box::pin(until.inspect(move |_| {
-                    let _running = &entry;
-                })))
-            }
-        })
+        self.looked_after(self.dispatch(worker, call, kept).await)
     }
 
-    async fn dispatch(&self, worker: &Arc<Worker>, call: OutboundCall, kept: Kept) -> Result<Reply, Fault> {
+    /// In a box: these futures are large, and whoever waits for one would be as large, and be moved with it.
+    fn dispatch<'a>(&'a self, worker: &'a Worker, call: OutboundCall, kept: Kept) -> Replying<'a> {
         match &self.kind {
-            Kind::Legacy(link) => link.call(worker, call, kept).await,
-            Kind::Modern(link) => link.call(worker, call, kept).await,
-            Kind::Demo(link) => link.call(call, kept),
+            Kind::Legacy(link) => Box::pin(link.call(worker, call, kept)),
+            Kind::Modern(link) => Box::pin(link.call(worker, call, kept)),
+            Kind::Demo(link) => Box::pin(std::future::ready(link.call(call, kept))),
         }
     }
 
@@ -134,12 +115,6 @@ impl Link {
     /// A [`Fault`] when the server does not take it.
     pub async fn control(&self, worker: &Arc<Worker>, control: Control) -> Result<(), Fault> {
         let _busy = self.activity.enter();
-        if let Control::Cancel { id, .. } = &control {
-            if let Some(running) = self.running().remove(id) {
-                running.cancel();
-            }
-            return Ok(());
-        }
         match &self.kind {
             Kind::Legacy(link) => link.control(worker, control).await,
             Kind::Modern(link) => link.control(control).await,
@@ -166,10 +141,6 @@ impl Link {
         };
         Ok(listening.with(busy))
     }
-
-    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<Bytes, CancellationToken>> {
-        self.cancels.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// A link that is kept open.
@@ -190,43 +161,3 @@ impl Hold {
 pub(crate) struct Kept(
     #[expect(dead_code, reason = "held until the call ends")] Arc<(OwnedSemaphorePermit, Busy)>,
 );
-
-/// A running call that its client can cancel.
-struct Entry {
-    cancels: Arc<Mutex<HashMap<Bytes, CancellationToken>>>,
-    id: Bytes,
-    cancelled: CancellationToken,
-}
-
-impl Entry {
-    fn new(cancels: &Arc<Mutex<HashMap<Bytes, CancellationToken>>>, id: Bytes) -> Self {
-        let cancelled = CancellationToken::new();
-        cancels
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id.clone(), cancelled.clone());
-        Self {
-            cancels: Arc::clone(cancels),
-            id,
-            cancelled,
-        }
-    }
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.cancels
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.id);
-    }
-}
-
-fn cancelled_by_client() -> Fault {
-    Fault::new(
-        Blame::Client,
-        Retry::Never,
-        "call the server",
-        "the client cancelled the call",
-    )
-}

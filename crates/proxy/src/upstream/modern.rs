@@ -129,7 +129,7 @@ impl ModernLink {
                 let known = self.session().uris.remove(&uri);
                 self.resubscribe(known).await
             }
-            Control::RootsChanged | Control::Cancel { .. } => Ok(()),
+            Control::RootsChanged => Ok(()),
         }
     }
 

@@ -1,8 +1,10 @@
 //! How long a running call may take.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use sallyport_core::fault::Fault;
@@ -95,6 +97,19 @@ impl Pace {
     /// Time that is left for the whole call.
     pub(crate) fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Waits for what belongs to the whole call. What is there at once costs no timer.
+    ///
+    /// # Errors
+    /// A fault of the server when the call's whole time is over.
+    pub(crate) async fn within<F: Future>(&self, mut future: Pin<&mut F>) -> Result<F::Output, Fault> {
+        if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+            return Ok(output);
+        }
+        timeout_at(self.deadline, future)
+            .await
+            .map_err(|_| Fault::upstream("read the answer", "the call took longer than it may"))
     }
 
     /// Waits for the server's next sign of life.

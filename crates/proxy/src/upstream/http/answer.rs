@@ -101,7 +101,7 @@ pub(super) async fn judge(answer: Answer, message_bytes: usize) -> Result<Got, H
             );
             return Err(Fault::new(Blame::Upstream, Retry::Safe, OPERATION, text).into());
         }
-        400..=499 => return Err(refusal(answer).await),
+        400..=499 => return Err(Box::pin(refusal(answer)).await),
         status => {
             let text = format!("the server answered with status {status}");
             return Err(Fault::upstream(OPERATION, text).into());

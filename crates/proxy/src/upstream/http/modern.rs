@@ -64,6 +64,16 @@ impl Modern {
         if !stale {
             return self.refused(refused, outgoing);
         }
+        Box::pin(self.repeat(worker, outgoing, kept)).await
+    }
+
+    /// Learns the tools' annotations and sends the call that was refused for them again.
+    async fn repeat<K: Send + 'static>(
+        &self,
+        worker: &Worker,
+        outgoing: &Outgoing<'_>,
+        kept: K,
+    ) -> Result<Reply, Fault> {
         let tools = crate::upstream::lists::tools(self, worker, &self.ground).await?;
         self.ground.param_headers.learn(&tools);
         self.ground.changes.add(Changed::TOOLS);
@@ -114,7 +124,8 @@ impl Modern {
             Some(patience) => self.endpoint.send_within(worker, &head, &body, patience).await?,
             None => self.endpoint.send(worker, &head, &body).await?,
         };
-        let got = call.within(judge(answer, self.endpoint.message_bytes)).await??;
+        let judging = std::pin::pin!(judge(answer, self.endpoint.message_bytes));
+        let got = call.within(judging).await??;
         Ok((call, got))
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -80,10 +81,8 @@ impl Call {
     ///
     /// # Errors
     /// A fault when it is over.
-    pub(super) async fn within<F: Future>(&self, future: F) -> Result<F::Output, Fault> {
-        tokio::time::timeout(self.pace.left(), future)
-            .await
-            .map_err(|_| Fault::upstream("read the answer", "the call took longer than it may"))
+    pub(super) async fn within<F: Future>(&self, future: Pin<&mut F>) -> Result<F::Output, Fault> {
+        self.pace.within(future).await
     }
 
     /// Turns an answer into a reply. `kept` lives as long as the call.
@@ -96,7 +95,7 @@ impl Call {
                 self.settle();
                 self.whole(bytes).map(Reply::Whole)
             }
-            Got::Events(events) => self.stream(events, kept).await,
+            Got::Events(events) => Box::pin(self.stream(events, kept)).await,
             Got::Accepted => {
                 self.settle();
                 Err(Fault::upstream(

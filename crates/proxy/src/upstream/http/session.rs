@@ -158,7 +158,8 @@ impl Session {
                 return Err(fault);
             }
         };
-        match call.within(judge(answer, self.endpoint.message_bytes)).await? {
+        let judging = std::pin::pin!(judge(answer, self.endpoint.message_bytes));
+        match call.within(judging).await? {
             Ok(got) => call.reply(got, (kept, token)).await,
             Err(HttpError::Fault(fault)) => Err(fault),
             Err(HttpError::Refused(refused)) => {

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::fake::{Back, Fake, STREAM, TEXT, events, json, legacy_manners, result, status, typed};
 use super::support::{House, all, eventually, http, legacy, modern, tool_call, with_token};
-use crate::exchange::{Control, Reply};
+use crate::exchange::Reply;
 use crate::upstream::Status;
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn a_call_that_broke_off_is_never_sent_again() {
 }
 
 #[tokio::test]
-async fn ss_05_p_65_a_dropped_or_cancelled_call_is_cancelled_at_the_server() {
+async fn ss_05_p_65_a_dropped_call_is_cancelled_at_the_server() {
     let fake =
         Fake::start(|seen| legacy_manners(&seen).unwrap_or_else(|| Back::Stall(STREAM.to_owned()))).await;
     let house = House::new();
@@ -116,27 +116,12 @@ async fn ss_05_p_65_a_dropped_or_cancelled_call_is_cancelled_at_the_server() {
         fake.calls("notifications/cancelled").len() == 1
     })
     .await;
-    let call = link.call(&house.worker, tool_call("\"second\"", "{}"));
-    let cancel = async {
-        eventually("the call", || called(2)).await;
-        let control = Control::Cancel {
-            id: "\"second\"".into(),
-            reason: None,
-        };
-        link.control(&house.worker, control).await.expect("taken");
-    };
-    let (fault, ()) = tokio::join!(call, cancel);
-    assert!(fault.is_err());
-    eventually("the cancellation", || {
-        fake.calls("notifications/cancelled").len() == 2
-    })
-    .await;
     let ids: Vec<_> = fake
         .calls("notifications/cancelled")
         .iter()
         .map(|seen| seen.json()["params"]["requestId"].clone())
         .collect();
-    assert_eq!(ids, ["first", "second"]);
+    assert_eq!(ids, ["first"]);
     house.upstreams.shutdown().await;
 }
 

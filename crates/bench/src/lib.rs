@@ -1,7 +1,9 @@
-//! The two programs that measure a gateway: a bare MCP server that costs next to nothing, and a load generator.
+//! The programs that measure a gateway: bare MCP servers that cost next to nothing, and load generators.
 //!
-//! `cargo xtask bench` starts both and does the sums.
+//! `cargo xtask bench` starts them and does the sums.
 #![forbid(unsafe_code)]
 
+pub mod idle;
 pub mod load;
+pub mod stdio;
 pub mod upstream;

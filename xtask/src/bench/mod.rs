@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the gateway and the bare server behind it, under the same load in turn.
 
 mod measure;
+mod more;
 mod nginx;
 
 use std::process::Command;
@@ -91,6 +92,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options<'_>) -> anyhow::Resul
             errors += compare(sides, rounds, in_flight, measure)?;
         }
     }
+    errors += more::run(&more::How {
+        workspace,
+        origin,
+        seconds,
+        rounds,
+        is_wanted: &is_wanted,
+    })?;
     Ok(errors == 0.0)
 }
 

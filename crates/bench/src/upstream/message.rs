@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 /// The members of a message that this server looks at.
 #[derive(Deserialize)]
-pub(super) struct Message<'a> {
+pub(crate) struct Message<'a> {
     #[serde(borrow, default)]
     id: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -46,7 +46,7 @@ struct Meta<'a> {
 }
 
 /// What to answer.
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// 202 without a body: a notification or a response.
     Accepted,
     /// A message with this status.
@@ -62,7 +62,7 @@ pub(super) enum Outcome {
 }
 
 /// The lists of one endpoint, rendered when the server starts.
-pub(super) struct Lists {
+pub(crate) struct Lists {
     tools: String,
 }
 
@@ -72,7 +72,7 @@ const LINE: &str = "The quick brown fox jumps over the lazy dog, row 0123456789A
 
 impl Lists {
     /// `count` tools, the four that do something among them.
-    pub(super) fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Self {
         let schema = |properties: &str| format!(r#"{{"type":"object","properties":{{{properties}}}}}"#);
         let tool = |name: &str, about: &str, properties: &str| {
             format!(
@@ -99,6 +99,14 @@ impl Lists {
             tools: format!("[{}]", tools.join(",")),
         }
     }
+
+    /// Seven tools that no server of another name has.
+    pub(crate) fn other(name: &str) -> Self {
+        let own = |number: &str| format!(r#"{{"name":"{name}_{number}","inputSchema":{{"type":"object"}}}}"#);
+        Self {
+            tools: format!("[{}]", ["1", "2", "3", "4", "5", "6", "7"].map(own).join(",")),
+        }
+    }
 }
 
 fn result(id: &str, result: &str) -> Outcome {
@@ -111,7 +119,7 @@ fn error(status: u16, id: &str, code: i32, text: &str) -> Outcome {
 }
 
 /// Answers `body`; `modern` says that it came with the headers of 2026-07-28.
-pub(super) fn answer(body: &[u8], modern: bool, lists: &Lists) -> Outcome {
+pub(crate) fn answer(body: &[u8], modern: bool, lists: &Lists) -> Outcome {
     let Ok(message) = serde_json::from_slice::<Message<'_>>(body) else {
         return error(400, "null", -32700, "parse error");
     };
@@ -181,7 +189,7 @@ fn call(id: &str, params: &Params<'_>, kind: &str) -> Outcome {
 }
 
 /// One event of a progress stream.
-pub(super) fn progress_event(token: &str, done: u32, total: u32) -> String {
+pub(crate) fn progress_event(token: &str, done: u32, total: u32) -> String {
     let mut event = String::with_capacity(160);
     // Writing to a string cannot fail.
     let _ = write!(

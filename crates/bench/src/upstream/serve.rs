@@ -102,10 +102,15 @@ async fn respond(request: Request<Incoming>, endpoints: &Endpoints) -> Response<
         Method::DELETE => return status(StatusCode::OK),
         _ => return status(StatusCode::METHOD_NOT_ALLOWED),
     }
-    let lists = if request.uri().path().starts_with("/1000") {
-        &endpoints.thousand
-    } else {
-        &endpoints.ten
+    let path = request.uri().path();
+    let other = path
+        .strip_prefix("/other/")
+        .and_then(|rest| rest.strip_suffix("/mcp"))
+        .map(Lists::other);
+    let lists = match &other {
+        Some(lists) => lists,
+        None if path.starts_with("/1000") => &endpoints.thousand,
+        None => &endpoints.ten,
     };
     let version = request.headers().get("mcp-protocol-version");
     let modern = version.is_some_and(|version| version.as_bytes() == b"2026-07-28");

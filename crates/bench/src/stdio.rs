@@ -1,0 +1,73 @@
+//! A small and fast MCP server on its standard input and output: it answers everything that has come with one write.
+
+use std::io::{self, Read, Write};
+
+use memchr::{memchr, memmem};
+
+use crate::upstream::message::{self, Lists, Outcome};
+
+/// How much is read at once.
+const READ: usize = 64 * 1024;
+
+/// Answers line by line until `input` ends.
+///
+/// # Errors
+/// When reading or writing fails.
+pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
+    let lists = Lists::new(10);
+    let (mut unread, mut answers) = (Vec::new(), Vec::new());
+    let mut piece = vec![0; READ];
+    loop {
+        let length = input.read(&mut piece)?;
+        if length == 0 {
+            return Ok(());
+        }
+        unread.extend_from_slice(piece.get(..length).unwrap_or_default());
+        let mut rest = unread.as_slice();
+        while let Some((line, after)) = memchr(b'\n', rest).and_then(|end| rest.split_at_checked(end + 1)) {
+            answer(line, &lists, &mut answers);
+            rest = after;
+        }
+        let done = unread.len() - rest.len();
+        unread.drain(..done);
+        output.write_all(&answers)?;
+        output.flush()?;
+        answers.clear();
+    }
+}
+
+fn answer(line: &[u8], lists: &Lists, out: &mut Vec<u8>) {
+    let modern = memmem::find(line, b"io.modelcontextprotocol/protocolVersion").is_some();
+    let text = match message::answer(line, modern, lists) {
+        Outcome::Accepted => return,
+        Outcome::Message(_, text) | Outcome::Session(text) | Outcome::Progress { last: text, .. } => text,
+    };
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_has_its_line() {
+        let input = concat!(
+            r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}"#,
+            "\n",
+            r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
+            "\n",
+            r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"echo","arguments":{"text":"hi"}}}"#,
+            "\n{\"cut"
+        );
+        let mut out = Vec::new();
+        run(input.as_bytes(), &mut out).unwrap();
+        let lines: Vec<serde_json::Value> = out
+            .split(|b| *b == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[1]["result"]["content"][0]["text"], "hi");
+    }
+}

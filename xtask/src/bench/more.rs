@@ -1,0 +1,135 @@
+//! What is measured at a gateway of its own: a call through 50 servers, a call of a program, memory, streams that stay
+//! open.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::measure::{Measured, Side};
+use crate::gateway::Gateway;
+use crate::workspace::Workspace;
+use crate::{process, say};
+
+/// The servers of the profile `many`; one of them is called.
+const MANY: usize = 50;
+/// Streams that stay open.
+const STREAMS: usize = 10_000;
+/// How long memory may take to settle: the allocator gives back what has been free for ten seconds.
+const SETTLE: Duration = Duration::from_secs(15);
+
+const CALLS: &str = "call, 1 and 50 servers behind";
+const STDIO: &str = "call of a stdio server";
+const MEMORY: &str = "memory";
+
+/// What is measured here.
+pub(super) const NAMES: [&str; 3] = [CALLS, STDIO, MEMORY];
+
+/// How it is measured.
+pub(super) struct How<'a> {
+    pub(super) workspace: &'a Workspace,
+    /// The bare server's origin.
+    pub(super) origin: &'a str,
+    pub(super) seconds: f64,
+    pub(super) rounds: u32,
+    pub(super) is_wanted: &'a dyn Fn(&str, &str) -> bool,
+}
+
+/// Starts the gateway, measures what is wanted, prints it, and returns how many requests had no right answer.
+///
+/// # Errors
+/// When something cannot be started, or a stream is not opened.
+pub(super) fn run(how: &How<'_>) -> anyhow::Result<f64> {
+    let wanted = |name| (how.is_wanted)(name, name);
+    if !NAMES.into_iter().any(wanted) {
+        return Ok(0.0);
+    }
+    let folder = how.workspace.scratch("bench-more")?;
+    let program = |name: &str| how.workspace.program("release", name);
+    let config = config(how.origin, &program("sallyport-bench-stdio"));
+    let gateway = Gateway::start(&program("sallyport"), &folder, &config, true)?;
+    let token = |slug: &str| -> anyhow::Result<PathBuf> {
+        let file = folder.join(format!("{slug}.token"));
+        std::fs::write(&file, gateway.token(slug)?)?;
+        Ok(file)
+    };
+    let mut errors = 0.0;
+    if wanted(MEMORY) {
+        idle(&gateway, &program("sallyport-bench-idle"), &token("default")?)?;
+    }
+    for (name, slugs, in_flight) in [
+        (CALLS, ["default", "many"].as_slice(), [16].as_slice()),
+        (STDIO, &["stdio"], &[1, 16, 64]),
+    ] {
+        if !wanted(name) {
+            continue;
+        }
+        say::line(format_args!("\n### {name}\n\n{}", Measured::HEAD));
+        let mut sides = Vec::new();
+        for slug in slugs {
+            let url = gateway.url(slug);
+            sides.push(Side::new(slug, &url, vec![gateway.id()]).with_token(&token(slug)?));
+        }
+        for in_flight in in_flight {
+            let load = program("sallyport-bench-load");
+            let measure = |side: &Side| side.measure(&load, "call-modern", *in_flight, how.seconds);
+            errors += super::compare(&sides, how.rounds, *in_flight, measure)?;
+        }
+    }
+    Ok(errors)
+}
+
+/// One profile with one server, one with [`MANY`], one with a program.
+fn config(origin: &str, program: &Path) -> String {
+    let mut servers = format!("  bench: {{ url: \"{origin}/mcp\" }}\n");
+    let mut many = "bench".to_owned();
+    for number in 1..MANY {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            servers,
+            "  s{number}: {{ url: \"{origin}/other/s{number}/mcp\" }}"
+        );
+        let _ = write!(many, ", s{number}");
+    }
+    let _ = writeln!(servers, "  program: {{ command: \"{}\" }}", program.display());
+    format!(
+        "trusted_proxies: [127.0.0.0/8]\nlimits: {{ streams_per_principal: {STREAMS} }}\nservers:\n{servers}profiles:\n  default: {{ servers: [bench] }}\n  many: {{ servers: [{many}] }}\n  stdio: {{ servers: [program] }}\n"
+    )
+}
+
+/// Resident memory before any request, with the streams open, and after they have left.
+fn idle(gateway: &Gateway, load: &Path, token: &Path) -> anyhow::Result<()> {
+    let mib = || process::resident_kib(gateway.id()).map(|kib| kib / 1024);
+    std::thread::sleep(Duration::from_secs(2));
+    let fresh = mib()?;
+    let mut streams = open(load, &gateway.url("default"), token)?;
+    std::thread::sleep(Duration::from_secs(2));
+    let full = mib()?;
+    drop(streams.stdin.take());
+    streams.wait()?;
+    std::thread::sleep(SETTLE);
+    let left = mib()?;
+    say::line(format_args!(
+        "\n### {MEMORY}\n\n| gateway, {} servers | RSS MiB |\n|---|---|\n| idle | {fresh} |\n| {STREAMS} listen streams open | {full} |\n| {} s after they left | {left} |",
+        MANY + 1,
+        SETTLE.as_secs()
+    ));
+    Ok(())
+}
+
+/// Starts the program that holds the streams, and waits until all are open.
+fn open(load: &Path, url: &str, token: &Path) -> anyhow::Result<Child> {
+    let mut child = Command::new(load)
+        .args([url, &STREAMS.to_string()])
+        .arg(token)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().context("its output")?).read_line(&mut line)?;
+    anyhow::ensure!(line.trim() == STREAMS.to_string(), "not every stream was opened");
+    Ok(child)
+}

@@ -9,6 +9,7 @@ pub mod body;
 pub mod carrier;
 pub mod duplex;
 pub mod egress;
+pub mod framed;
 pub mod http1;
 pub mod inbound;
 pub mod layers;

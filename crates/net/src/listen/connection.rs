@@ -19,11 +19,12 @@ use hyper_util::rt::TokioIo;
 use sallyport_core::RequestId;
 use sallyport_core::fault::Fault;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::wire::Wire;
-use super::{ListenOptions, Service};
+use super::{ListenOptions, Protocol, Service};
 use crate::{Body, Inbound, RequestBody, Response, Worker};
 
 /// Requests are numbered through the process.
@@ -56,6 +57,12 @@ impl Leftover {
 
     fn take(&self) -> Option<Incoming> {
         self.body.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl<S: Service> Protocol for Shared<S> {
+    fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + Send {
+        serve(self, stream, peer)
     }
 }
 

@@ -10,7 +10,10 @@ mod server;
 mod wire;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
+
+use tokio::net::TcpStream;
 
 use crate::{Inbound, Response, Worker};
 
@@ -24,6 +27,12 @@ pub trait Service: Send + Sync + 'static {
     /// Answers one request. The future is dropped when the client leaves before the head of the answer, the body of the
     /// answer when it leaves after that.
     fn call(&self, worker: &Arc<Worker>, inbound: Inbound) -> impl Future<Output = Response> + Send;
+}
+
+/// What is spoken on accepted connections.
+pub(crate) trait Protocol: Send + Sync + 'static {
+    /// Serves one connection to its end. Dropping the future cuts it off.
+    fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + Send;
 }
 
 #[cfg(test)]

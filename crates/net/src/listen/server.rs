@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -13,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::accept::{Accepted, accept};
 use super::caps::Caps;
-use super::connection::{Shared, serve};
-use super::{ListenOptions, Service, Threads};
+use super::connection::Shared;
+use super::{ListenOptions, Protocol, Service, Threads};
 use crate::Worker;
 
 /// Bound sockets that nobody accepts from yet.
@@ -56,6 +57,20 @@ impl Listener {
     /// # Errors
     /// When the threads or their runtimes cannot be made.
     pub fn serve<S: Service>(self, service: Arc<S>, shutdown: CancellationToken) -> io::Result<ServerHandle> {
+        self.run(shutdown, |worker, options, draining| Shared {
+            service: Arc::clone(&service),
+            worker,
+            options,
+            draining,
+        })
+    }
+
+    /// The same for any protocol: `each` makes what the connections of one worker have in common.
+    pub(crate) fn run<P: Protocol>(
+        self,
+        shutdown: CancellationToken,
+        each: impl Fn(Arc<Worker>, Arc<ListenOptions>, CancellationToken) -> P,
+    ) -> io::Result<ServerHandle> {
         let options = Arc::new(self.options);
         let caps = Caps::new(
             options.max_connections,
@@ -70,19 +85,16 @@ impl Listener {
         let mut senders = Vec::with_capacity(count);
         for index in 0..count {
             let (sender, receiver) = unbounded_channel();
-            let shared = Arc::new(Shared {
-                service: Arc::clone(&service),
-                worker: Worker::new(index),
-                options: Arc::clone(&options),
-                draining: shutdown.child_token(),
-            });
+            let draining = shutdown.child_token();
+            let protocol = Arc::new(each(Worker::new(index), Arc::clone(&options), draining));
             let runtime = match options.threads {
                 Threads::PerCore => runtime()?,
                 Threads::Shared => runtime_of_many(&options)?,
             };
             let name = format!("{}-{index}", options.name);
+            let patience = options.shutdown_timeout;
             let thread = std::thread::Builder::new().name(name);
-            threads.push(thread.spawn(move || runtime.block_on(work(shared, receiver)))?);
+            threads.push(thread.spawn(move || runtime.block_on(work(protocol, patience, receiver)))?);
             senders.push(sender);
         }
         threads.push(accepting(self.sockets, senders, &caps, &shutdown, options.name)?);
@@ -168,14 +180,14 @@ fn accepting(
 }
 
 /// One worker's life: connections as they come, then the drain.
-async fn work<S: Service>(shared: Arc<Shared<S>>, mut accepted: UnboundedReceiver<Accepted>) {
+async fn work<P: Protocol>(protocol: Arc<P>, patience: Duration, mut accepted: UnboundedReceiver<Accepted>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             biased;
             Some(ended) = connections.join_next() => report(ended),
             next = accepted.recv() => match next {
-                Some(next) => start(&shared, next, &mut connections),
+                Some(next) => start(&protocol, next, &mut connections),
                 // The accepting thread has stopped.
                 None => break,
             },
@@ -186,7 +198,7 @@ async fn work<S: Service>(shared: Arc<Shared<S>>, mut accepted: UnboundedReceive
             report(ended);
         }
     };
-    if timeout(shared.options.shutdown_timeout, draining).await.is_err() {
+    if timeout(patience, draining).await.is_err() {
         tracing::warn!(
             connections = connections.len(),
             "requests that did not end in time were cut off"
@@ -195,14 +207,14 @@ async fn work<S: Service>(shared: Arc<Shared<S>>, mut accepted: UnboundedReceive
     }
 }
 
-fn start<S: Service>(shared: &Arc<Shared<S>>, accepted: Accepted, connections: &mut JoinSet<()>) {
+fn start<P: Protocol>(protocol: &Arc<P>, accepted: Accepted, connections: &mut JoinSet<()>) {
     let Accepted { stream, peer, seat } = accepted;
     match tokio::net::TcpStream::from_std(stream) {
         Ok(stream) => {
-            let shared = Arc::clone(shared);
+            let protocol = Arc::clone(protocol);
             connections.spawn(async move {
                 let _seat = seat;
-                serve(shared, stream, peer).await;
+                protocol.serve(stream, peer).await;
             });
         }
         Err(error) => tracing::warn!(%error, "a connection could not be taken over"),

@@ -183,7 +183,7 @@ fn to(server: &str, uri: &str) -> Option<(String, String)> {
 }
 
 #[test]
-fn uris_lead_to_their_one_owner() {
+fn p_107_uris_lead_to_their_one_owner_or_nowhere() {
     let both = merged(
         &[
             (
@@ -245,7 +245,7 @@ fn uris_lead_to_their_one_owner() {
 }
 
 #[test]
-fn uris_of_results_are_shown_so_that_they_lead_back() {
+fn p_108_uris_of_results_are_shown_so_that_they_lead_back() {
     let both = merged(
         &[
             (

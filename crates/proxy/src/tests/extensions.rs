@@ -155,6 +155,92 @@ async fn skills_obey_the_rules_for_resources() {
     }
 }
 
+#[tokio::test]
+async fn p_109_unknown_members_pass_between_equals() {
+    const RESULT: &str = r#"{"resultType":"complete","content":[{"type":"com.example/hologram","z":1.50}],"vendor":{"a":[1e2]},"_meta":{"com.example/k":"\u00e9"}}"#;
+    let server = Fake::start(|came| match came.message["method"].as_str() {
+        Some("tools/call") => Goes::Raw(format!(
+            r#"{{"jsonrpc":"2.0","id":{},"result":{RESULT}}}"#,
+            came.message["id"]
+        )),
+        Some("tools/list") => result(
+            came,
+            json!({"resultType": "complete", "ttlMs": 0, "cacheScope": "private", "tools": [
+                {"name": "t", "inputSchema": {"type": "object", "x-future": [{}]}, "vendor": {"b": 1}}]}),
+        ),
+        _ => modern(came, &[]).unwrap_or(Goes::Nothing),
+    })
+    .await;
+    let gate = Gate::new(config(
+        vec![http("a", server.at, Protocol::Modern)],
+        vec![profile("default", &["a"])],
+    ));
+    let list = ask(&gate, "tools/list", json!({})).await;
+    assert_eq!(list["result"]["tools"][0]["vendor"], json!({"b": 1}));
+    assert_eq!(list["result"]["tools"][0]["inputSchema"]["x-future"], json!([{}]));
+    let called = Ask::modern(
+        "alice",
+        "tools/call",
+        json!({"name": "t", "arguments": {}, "com.example/more": [null]}),
+    );
+    let text = gate.send(called).await.text().await;
+    assert!(
+        text.contains(r#""z":1.50"#) && text.contains(r#""vendor":{"a":[1e2]}"#),
+        "{text}"
+    );
+    assert!(text.contains(r#""com.example/k":"\u00e9""#), "{text}");
+    let came = server.came("tools/call");
+    assert_eq!(came[0].message["params"]["com.example/more"], json!([null]));
+}
+
+#[tokio::test]
+async fn p_111_p_112_what_servers_point_to_is_never_fetched() {
+    let canary = Fake::start(|_| Goes::Nothing).await;
+    let bait = format!("http://{}/bait", canary.at);
+    let pointing = bait.clone();
+    let server = Fake::start(move |came| match came.message["method"].as_str() {
+        Some("tools/list") => result(
+            came,
+            json!({"resultType": "complete", "ttlMs": 0, "cacheScope": "private", "tools": [{
+                "name": "t", "icons": [{"src": pointing}],
+                "inputSchema": {"$schema": pointing, "type": "object", "$ref": pointing, "properties": {"a": {"$ref": pointing}}},
+                "outputSchema": {"$ref": pointing}, "_meta": {"ui": {"resourceUri": pointing}}
+            }]}),
+        ),
+        Some("tools/call") => result(
+            came,
+            json!({"resultType": "input_required", "requestState": "s", "inputRequests": {"k": {
+                "method": "elicitation/create",
+                "params": {"mode": "url", "message": "m", "url": pointing, "elicitationId": "e"}
+            }}}),
+        ),
+        _ => modern(came, &[]).unwrap_or(Goes::Nothing),
+    })
+    .await;
+    let gate = Gate::new(config(
+        vec![http("a", server.at, Protocol::Modern)],
+        vec![profile("default", &["a"])],
+    ));
+    let list = ask(&gate, "tools/list", json!({})).await;
+    assert_eq!(list["result"]["tools"][0]["inputSchema"]["$ref"], bait);
+    let able = json!({"elicitation": {"url": {}}});
+    let asks = gate
+        .send(Ask::modern_with(
+            "alice",
+            "tools/call",
+            json!({"name": "t", "arguments": {"a": 1}}),
+            able,
+        ))
+        .await
+        .json()
+        .await;
+    assert_eq!(
+        asks["result"]["inputRequests"]["k"]["params"]["url"], bait,
+        "{asks}"
+    );
+    assert_eq!(canary.all(), 0);
+}
+
 /// A modern server with an app and these tools.
 async fn with_app(tools: &'static [&'static str]) -> Fake {
     Fake::start(move |came| match came.message["method"].as_str() {

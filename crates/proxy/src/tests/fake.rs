@@ -21,6 +21,8 @@ pub(super) struct Came {
 pub(super) enum Goes {
     /// One JSON document.
     Json(u16, Value),
+    /// One JSON document, byte for byte.
+    Raw(String),
     /// Events as they are sent; the end of the channel is the end of the stream.
     Events(mpsc::UnboundedReceiver<Value>),
     /// 202.
@@ -47,6 +49,11 @@ impl Fake {
             }
         });
         Self { at, came }
+    }
+
+    /// How many requests of any kind have come.
+    pub(super) fn all(&self) -> usize {
+        lock(&self.came).len()
     }
 
     /// The messages of this method that have come.
@@ -107,6 +114,13 @@ async fn write(stream: &mut TcpStream, goes: Goes) -> std::io::Result<()> {
             stream
                 .write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")
                 .await
+        }
+        Goes::Raw(body) => {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(format!("{head}{body}").as_bytes()).await
         }
         Goes::Json(status, value) => {
             let body = value.to_string();

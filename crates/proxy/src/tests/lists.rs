@@ -64,7 +64,7 @@ async fn p_70_pages_are_sealed_for_one_principal() {
 }
 
 #[tokio::test]
-async fn colliding_names_lead_to_their_servers() {
+async fn p_105_colliding_names_bear_the_operators_names() {
     let answer = |said: &'static str| {
         move |came: &super::fake::Came| {
             legacy(came, &["search", said])

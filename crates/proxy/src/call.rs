@@ -26,6 +26,7 @@ use sallyport_net::{Inbound, Response, Worker};
 use crate::Proxy;
 use crate::caller::{Caller, Client, unknown};
 use crate::exchange::{CallParts, Control, Reply};
+use crate::front::sse::Half;
 use crate::limits::{Kind, Slot};
 use crate::record::{Record, at};
 use crate::refusal::Refusal;
@@ -40,7 +41,8 @@ pub(crate) async fn serve(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: Inb
     let origin = cors::origin(&inbound.parts);
     let response = match enter(proxy, worker, &inbound) {
         Err(response) => *response,
-        Ok(caller) => match inbound.parts.method {
+        Ok((caller, Some(half))) => Box::pin(front::sse::serve(caller, half, inbound)).await,
+        Ok((caller, None)) => match inbound.parts.method {
             // In a box: it is large, and would be moved at each step of the way up to the connection.
             http::Method::POST => Box::pin(front::post(caller, inbound)).await,
             http::Method::GET => stream_get::get(&caller, &inbound.parts),
@@ -51,16 +53,24 @@ pub(crate) async fn serve(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: Inb
     cors::expose(response, origin.as_ref())
 }
 
-/// Finds the endpoint and lets the caller in, or answers.
-fn enter(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: &Inbound) -> Result<Arc<Caller>, Box<Response>> {
+/// Finds the endpoint, and which half of HTTP+SSE is spoken to if it is that, and lets the caller in; or answers.
+fn enter(
+    proxy: &Arc<Proxy>,
+    worker: &Arc<Worker>,
+    inbound: &Inbound,
+) -> Result<(Arc<Caller>, Option<Half>), Box<Response>> {
     let world = proxy.world.load();
     let path = door::path_of(&inbound.parts);
-    let place = world.at(path).ok_or_else(|| Box::new(door::no_such_place()))?;
+    let below = || front::sse::half(path).and_then(|(base, half)| Some((world.at(base)?, Some(half))));
+    // A profile may be called `sse`.
+    let found = world.at(path).map(|place| (place, None)).or_else(below);
+    let (place, half) = found.ok_or_else(|| Box::new(door::no_such_place()))?;
     if cors::is_preflight(&inbound.parts) {
         return Err(Box::new(cors::preflight(&inbound.parts)));
     }
     let admitted = door::admit(proxy, &world, place, worker, inbound);
-    admitted.map_err(|turned| Box::new(turned.answer(place.metadata)))
+    let caller = admitted.map_err(|turned| Box::new(turned.answer(place.metadata)))?;
+    Ok((caller, half))
 }
 
 /// One permitted request, ready to be sent, and sent again when the server asked for more.

@@ -43,5 +43,6 @@ pub mod upstream;
 mod world;
 
 pub use front::duplex::{Conversation, Credential, Ended, Entrance, Manner, Turned};
+pub use front::lines::lines;
 pub use metrics::Metrics;
 pub use proxy::{Proxy, ProxyDeps};

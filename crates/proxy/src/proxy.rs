@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::call;
 use crate::exchange::ClientView;
+use crate::front::sse::Streams;
 use crate::hub::Hub;
 use crate::limits::Usage;
 use crate::metrics::Metrics;
@@ -74,6 +75,8 @@ pub struct Proxy {
     pub(crate) used: Used,
     pub(crate) usage: Usage,
     pub(crate) strangers: Strangers,
+    /// The open streams of HTTP+SSE.
+    pub(crate) streams: Streams,
     /// The tick of keep-alive comments.
     pub(crate) pulse: Pulse,
     /// The shorter tick after two of which a silent call becomes a stream that its client can leave and resume.
@@ -126,6 +129,7 @@ impl Proxy {
             used: Used::default(),
             usage: Usage::new(),
             strangers: Strangers::default(),
+            streams: Streams::default(),
             pulse: Pulse::new(),
             quiet: Pulse::new(),
             closing: CancellationToken::new(),
@@ -151,8 +155,8 @@ impl Proxy {
         world::rebuild(self, &fleet);
     }
 
-    /// Whether a path may be one of an MCP endpoint: `/mcp`, `/mcp/…` or `/servers/…/mcp`, with or without a slash at
-    /// its end.
+    /// Whether a path may be one of an MCP endpoint: `/mcp`, `/mcp/…` (also those of HTTP+SSE) or `/servers/…/mcp`, with or
+    /// without a slash at its end.
     #[must_use]
     pub fn owns(path: &str) -> bool {
         let path = path.strip_suffix('/').unwrap_or(path);
@@ -240,6 +244,8 @@ mod tests {
             ("/mcp/", true),
             ("/mcp/default", true),
             ("/mcp/default/", true),
+            ("/mcp/sse", true),
+            ("/mcp/default/messages", true),
             ("/servers/docs/mcp", true),
             ("/servers/docs/mcp/", true),
             ("/servers//mcp", false),

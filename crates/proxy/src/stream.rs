@@ -86,9 +86,9 @@ impl Events {
         Some(message)
     }
 
-    /// Whether the reader was too slow.
-    pub(crate) fn is_cut(&self) -> bool {
-        self.cut.is_cancelled()
+    /// Cancelled when the reader is too slow.
+    pub(crate) fn cut(&self) -> &CancellationToken {
+        &self.cut
     }
 }
 
@@ -194,9 +194,9 @@ mod tests {
         let (feed, mut events) = channel();
         assert!(feed.send(vec![0; MAX_QUEUED - 1].into()));
         assert!(feed.send(vec![0; 1].into()), "at the bound");
-        assert!(!events.is_cut());
+        assert!(!events.cut().is_cancelled());
         assert!(!feed.send(vec![0; 1].into()), "past the bound");
-        assert!(events.is_cut());
+        assert!(events.cut().is_cancelled());
         assert!(
             events.next().await.is_none(),
             "the stream is over, not full of holes"

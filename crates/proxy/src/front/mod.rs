@@ -3,10 +3,12 @@
 mod batch;
 pub(crate) mod duplex;
 mod legacy;
+pub(crate) mod lines;
 mod listen;
 mod lists;
 mod modern;
 mod notifications;
+pub(crate) mod sse;
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use super::*;
 use crate::sync::lock;
 
 /// A legacy server with the tool `ask`, which asks for a name and greets it.
-async fn asking() -> Fake {
+pub(super) async fn asking() -> Fake {
     type Waiting = Arc<Mutex<Option<(Value, mpsc::UnboundedSender<Value>)>>>;
     let waiting = Waiting::default();
     Fake::start(move |came: &Came| {
@@ -38,11 +38,11 @@ async fn asking() -> Fake {
     .await
 }
 
-fn form() -> Value {
+pub(super) fn form() -> Value {
     json!({"elicitation": {"form": {}}})
 }
 
-async fn gate_to(fake: &Fake, protocol: Protocol) -> Gate {
+pub(super) async fn gate_to(fake: &Fake, protocol: Protocol) -> Gate {
     Gate::new(config(
         vec![http("fake", fake.at, protocol)],
         vec![profile("default", &["fake"])],
@@ -222,7 +222,7 @@ async fn p_84_a_legacy_client_is_asked_on_the_stream_of_its_call() {
 }
 
 /// A modern server with the tool `ask`, which asks for a name with a state of its own.
-async fn modern_asking() -> Fake {
+pub(super) async fn modern_asking() -> Fake {
     Fake::start(|came: &Came| {
         modern(came, &["ask"]).unwrap_or_else(|| {
             let params = &came.message["params"];

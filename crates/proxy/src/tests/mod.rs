@@ -3,6 +3,7 @@
 
 mod bridge;
 mod doors;
+mod duplex;
 mod extensions;
 mod fake;
 mod inflight;
@@ -10,6 +11,7 @@ mod lists;
 mod modern;
 mod resume;
 mod sessions;
+mod sse;
 pub(crate) mod support;
 mod tasks;
 

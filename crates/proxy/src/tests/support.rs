@@ -84,7 +84,7 @@ pub(crate) fn books(trail: &Arc<Trail>) -> Books {
 }
 
 /// Tokens that are their person's name. `expired`, `revoked` and whatever begins with `bad` are no tokens; a name with
-/// `@/path` is a token for another resource; `noscope` has no scope.
+/// `@/path` is a token for another resource; `noscope` has no scope; a `+` at the end is another token of the same person.
 pub(crate) struct Keys;
 
 impl VerifyToken for Keys {
@@ -99,7 +99,7 @@ impl VerifyToken for Keys {
             "revoked" => Some(TokenError::Revoked),
             "elsewhere" => Some(TokenError::Audience),
             // Good until a minute has passed on the tests' clock.
-            "short" if now.as_millis() >= 1_060_000 => Some(TokenError::Expired),
+            "short" if now.as_millis() >= SHORT => Some(TokenError::Expired),
             other if other.starts_with("bad") => Some(TokenError::Malformed),
             _ => None,
         };
@@ -108,16 +108,19 @@ impl VerifyToken for Keys {
         }
         let scopes = if token == "noscope" { "openid" } else { "mcp" };
         Ok(Arc::new(Principal {
-            user: UserId::new(token),
+            user: UserId::new(token.trim_end_matches('+')),
             client: ClientId::new("client"),
             grant: GrantId::new("grant"),
             token: TokenId::new("token"),
             scopes: ScopeSet::parse(scopes),
             audience: audiences.first().cloned().ok_or(TokenError::Audience)?,
-            expires: Timestamp::from_millis(i64::MAX),
+            expires: Timestamp::from_millis(if token == "short" { SHORT } else { i64::MAX }),
         }))
     }
 }
+
+/// When the token `short` ends.
+const SHORT: i64 = 1_060_000;
 
 /// A seal that everybody could break, but that holds against what a test does by accident.
 pub(crate) struct Wax;

@@ -36,7 +36,7 @@ mod server;
 mod slot;
 mod stale;
 mod state;
-mod stdio;
+pub(crate) mod stdio;
 mod supervise;
 #[cfg(test)]
 mod tests;

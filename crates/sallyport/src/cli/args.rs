@@ -111,6 +111,13 @@ pub struct ServeArgs {
     /// The origin that clients use, instead of the configured one
     #[arg(long, value_name = "URL", value_parser = WebUrl::parse)]
     pub public_url: Option<WebUrl>,
+    /// Speak MCP on standard input and output, for the program that started this one; nothing is listened on unless
+    /// --listen is given
+    #[arg(long)]
+    pub stdio: bool,
+    /// What is served on standard input and output
+    #[arg(long, requires = "stdio", default_value = "default", value_name = "SLUG", value_parser = ProfileSlug::parse)]
+    pub profile: ProfileSlug,
 }
 
 /// `add`.
@@ -264,6 +271,8 @@ mod tests {
         for line in [
             "serve",
             "-c f.yaml serve --listen 127.0.0.1:0 --public-url https://h --data-dir /d",
+            "serve --stdio",
+            "serve --stdio --profile reading --listen 127.0.0.1:0",
             "add docs https://h/mcp --header A:B --transport http",
             "add --transport http docs https://h/mcp",
             "add everything -e K=V -- npx -y server -o x",
@@ -278,6 +287,7 @@ mod tests {
         for line in [
             "",
             "serve --listen nowhere",
+            "serve --profile reading",
             "add docs",
             "add a/b https://h",
             "add docs https://h -- npx",

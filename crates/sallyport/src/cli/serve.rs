@@ -26,6 +26,7 @@ pub(super) async fn serve(run: &Run, args: &ServeArgs) -> Result<(), Failure> {
         adjust: Adjustments {
             listen: args.listen,
             public_url: args.public_url.clone(),
+            stdio: args.stdio,
             ..run.adjustments()
         },
     };
@@ -34,21 +35,35 @@ pub(super) async fn serve(run: &Run, args: &ServeArgs) -> Result<(), Failure> {
     let overrides = Overrides {
         environment: run.environment.clone(),
         source: Some(source),
+        listens: !args.stdio || args.listen.is_some(),
         ..Overrides::default()
     };
-    let gateway = tokio::select! {
+    let listens = overrides.listens;
+    let mut gateway = tokio::select! {
         started = Gateway::start(config, overrides) => started?,
         () = signals.stop() => return Ok(()),
     };
     let banner = gateway.banner();
-    if telemetry::is_human() {
-        output::note(&banner.text(begun.elapsed(), true));
-    } else {
-        banner.log();
+    match listens {
+        true if telemetry::is_human() => output::note(&banner.text(begun.elapsed(), true)),
+        true => banner.log(),
+        false => banner.log_notes(),
     }
-    while signals.next().await == Wish::Reload {
-        // What is wrong with the file was logged.
-        let _ = gateway.reload().await;
+    if args.stdio
+        && let Err(error) = gateway.converse(&args.profile, tokio::io::stdin(), tokio::io::stdout())
+    {
+        gateway.shutdown().await;
+        return Err(error.into());
+    }
+    loop {
+        tokio::select! {
+            wish = signals.next() => match wish {
+                // What is wrong with the file was logged.
+                Wish::Reload => drop(gateway.reload().await),
+                Wish::Stop => break,
+            },
+            () = gateway.conversed() => break,
+        }
     }
     tracing::info!(
         patience_s = drain.as_secs(),

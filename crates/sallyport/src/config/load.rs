@@ -40,6 +40,8 @@ pub struct Adjustments {
     pub public_url: Option<WebUrl>,
     /// `--data-dir`.
     pub data_dir: Option<PathBuf>,
+    /// `--stdio`: whoever runs the gateway uses it, too.
+    pub stdio: bool,
 }
 
 /// A configuration that was read, before it is known whether the servers that its profiles name exist.
@@ -49,6 +51,7 @@ pub struct Draft {
     data_dir: PathBuf,
     file: Option<PathBuf>,
     print: Option<u64>,
+    stdio: bool,
     notes: Vec<String>,
     problems: Collector,
 }
@@ -64,6 +67,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// Tells whether the file has changed since it was read; nothing more.
     pub(crate) print: Option<u64>,
+    /// Whether every profile admits whoever runs the gateway, by standard input and output.
+    pub(crate) stdio: bool,
     /// What deserves a word at start.
     pub notes: Vec<String>,
 }
@@ -134,6 +139,7 @@ impl Location {
             root,
             file: self.file.clone(),
             print: None,
+            stdio: adjust.stdio,
             notes,
             problems,
         };
@@ -270,6 +276,7 @@ impl Draft {
             data_dir: self.data_dir,
             file: self.file,
             print: self.print,
+            stdio: self.stdio,
             notes,
         })
     }

@@ -33,10 +33,16 @@ pub(super) async fn assemble(
     overrides: Overrides,
     control: tokio::runtime::Handle,
 ) -> Result<Gateway, StartError> {
-    let front = bind(&config, config.root.listen.value.0, "worker")?;
-    let admin = bind(&config, config.root.admin_listen.value.0, "admin")?;
-    let listening = front.local_addrs();
-    let (addr, admin_addr) = (first(&front)?, first(&admin)?);
+    let (mut addr, mut admin_addr) = (config.root.listen.value.0, config.root.admin_listen.value.0);
+    let mut listening = Vec::new();
+    let mut listeners = None;
+    if overrides.listens {
+        let front = bind(&config, addr, "worker")?;
+        let admin = bind(&config, admin_addr, "admin")?;
+        listening = front.local_addrs();
+        (addr, admin_addr) = (first(&front)?, first(&admin)?);
+        listeners = Some(Listeners { front, admin });
+    }
     let base = Base::open(
         config,
         &overrides.environment,
@@ -60,31 +66,30 @@ pub(super) async fn assemble(
         .await?,
     );
     started(&live).await?;
-    let (parts, router) = authserver(&live)?;
-    let setup = match &router {
-        Some(_) => setup_link(&parts).await?,
-        None => None,
-    };
-    let is_https = live.origin.starts_with("https://");
     let (stop_front, stop_all) = (CancellationToken::new(), CancellationToken::new());
-    let service = Front {
-        live: Arc::clone(&live),
-        router,
-        control: control.clone(),
-        is_https,
-    };
-    let serving = StartError::io("start the threads of the listener");
-    let front = front
-        .serve(Arc::new(service), stop_front.clone())
-        .map_err(serving)?;
-    let service = Admin {
-        live: Arc::clone(&live),
-        local: admin_addr.ip().is_loopback(),
-    };
-    let serving = StartError::io("start the threads of the admin listener");
-    let admin = admin
-        .serve(Arc::new(service), stop_all.clone())
-        .map_err(serving)?;
+    let (mut front, mut admin, mut setup) = (None, None, None);
+    if let Some(listeners) = listeners {
+        let (parts, router) = authserver(&live)?;
+        if router.is_some() {
+            setup = setup_link(&parts).await?;
+        }
+        let service = Front {
+            live: Arc::clone(&live),
+            router,
+            control: control.clone(),
+            is_https: live.origin.starts_with("https://"),
+        };
+        let serving = StartError::io("start the threads of the listener");
+        let served = listeners.front.serve(Arc::new(service), stop_front.clone());
+        front = Some(served.map_err(serving)?);
+        let service = Admin {
+            live: Arc::clone(&live),
+            local: admin_addr.ip().is_loopback(),
+        };
+        let serving = StartError::io("start the threads of the admin listener");
+        let served = listeners.admin.serve(Arc::new(service), stop_all.clone());
+        admin = Some(served.map_err(serving)?);
+    }
     let (asks, asked) = mpsc::channel(1);
     control.spawn(watch::watch(
         Arc::clone(&live),
@@ -97,14 +102,21 @@ pub(super) async fn assemble(
         live,
         addr,
         admin_addr,
-        front: Some(front),
-        admin: Some(admin),
+        front,
+        admin,
+        conversation: None,
         stop_front,
         stop_all,
         asks,
         setup,
         runtime: None,
     })
+}
+
+/// Bound sockets that nobody is served on yet.
+struct Listeners {
+    front: Listener,
+    admin: Listener,
 }
 
 fn bind(config: &Config, addr: SocketAddr, name: &'static str) -> Result<Listener, StartError> {

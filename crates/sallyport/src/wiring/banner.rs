@@ -76,11 +76,16 @@ impl Banner {
         out
     }
 
-    /// For machines: log events.
-    pub fn log(&self) {
+    /// What the operator should know of, as log events.
+    pub fn log_notes(&self) {
         for note in &self.notes {
             tracing::warn!(note, "note");
         }
+    }
+
+    /// For machines: log events.
+    pub fn log(&self) {
+        self.log_notes();
         if let Some(setup) = &self.setup {
             // The one secret that is ever logged: it has to reach whoever installs, works once, and dies with the first
             // administrator.

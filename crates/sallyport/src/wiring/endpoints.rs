@@ -7,7 +7,7 @@ use sallyport_core::{ProfileSlug, Resource, ServerName};
 use sallyport_oauth::model::User;
 use sallyport_proxy::spec::{EndpointKind, EndpointSpec, Naming, ServerSpec, Transport};
 
-use super::plan::{Sources, resource};
+use super::plan::{OPERATOR, Sources, resource};
 use crate::base::StartError;
 use crate::config::profiles::{Names, Profile};
 
@@ -24,7 +24,7 @@ pub(super) fn endpoints(
     let mut alone: BTreeMap<ServerName, Selection> = BTreeMap::new();
     for (slug, profile) in profiles(sources) {
         let shown = shown(&slug, &profile, servers, notes);
-        let rules = rules(&profile, sources.users);
+        let rules = rules(&profile, sources);
         // Names are never changed there, so rules over changed names could not be judged.
         if profile.tools.is_open() && profile.prompts.is_open() && profile.resources.is_open() {
             for name in &shown {
@@ -114,9 +114,14 @@ fn shown(
     shown
 }
 
-fn rules(profile: &Profile, users: &[User]) -> Rules {
+fn rules(profile: &Profile, sources: &Sources<'_>) -> Rules {
+    let mut users = admitted(&profile.users, sources.users);
+    if sources.config.stdio {
+        // Who can start the gateway can read every key; the lists of names hold all the same.
+        users.allow.extend(Glob::parse(OPERATOR).ok());
+    }
     Rules {
-        users: admitted(&profile.users, users),
+        users,
         tools: profile.tools.selection(),
         prompts: profile.prompts.selection(),
         resources: profile.resources.selection(),

@@ -1,21 +1,27 @@
 //! A gateway from start to stop.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sallyport_core::clock::SystemClock;
-use sallyport_core::{Clock, Random, Secret};
-use sallyport_net::ServerHandle;
+use sallyport_core::{Clock, ProfileSlug, Random, RequestId, Secret, UserId};
+use sallyport_net::{ServerHandle, Worker};
+use sallyport_proxy::spec::ProxyLimits;
 use sallyport_proxy::upstream::Launcher;
+use sallyport_proxy::{Credential, Ended, Entrance, Manner, lines};
 use sallyport_vault::SystemRandom;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::assemble::assemble;
 use super::banner::Banner;
 use super::live::Live;
+use super::plan::OPERATOR;
 use super::watch::Ask;
 use crate::base::StartError;
 use crate::config::{Adjustments, Config, Location, Problems};
@@ -46,6 +52,8 @@ pub struct Overrides {
     pub launcher: Option<Launcher>,
     /// What is read again at a reload; `None` has no reload.
     pub source: Option<Source>,
+    /// Whether anything is listened on. Without, only [`Gateway::converse`] has anybody served.
+    pub listens: bool,
 }
 
 impl Default for Overrides {
@@ -56,6 +64,7 @@ impl Default for Overrides {
             environment: Environment::default(),
             launcher: None,
             source: None,
+            listens: true,
         }
     }
 }
@@ -67,6 +76,8 @@ pub struct Gateway {
     pub(super) admin_addr: SocketAddr,
     pub(super) front: Option<ServerHandle>,
     pub(super) admin: Option<ServerHandle>,
+    /// With the operator, over standard input and output.
+    pub(super) conversation: Option<JoinHandle<Ended>>,
     /// Stops the front; the admin listener goes last, so that it can tell of the drain.
     pub(super) stop_front: CancellationToken,
     pub(super) stop_all: CancellationToken,
@@ -107,13 +118,13 @@ impl Gateway {
         }
     }
 
-    /// The address of the main listener.
+    /// The address of the main listener; the configured one where nothing is listened on.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The address of the admin listener.
+    /// The address of the admin listener; the configured one where nothing is listened on.
     #[must_use]
     pub fn admin_addr(&self) -> SocketAddr {
         self.admin_addr
@@ -158,14 +169,61 @@ impl Gateway {
         answer.await.unwrap_or(Ok(()))
     }
 
+    /// Speaks MCP with whoever started this process, through one profile: one message a line. After the end of the input
+    /// running requests may end within `limits.drain`.
+    ///
+    /// # Errors
+    /// [`StartError::Other`]: there is no such profile.
+    pub fn converse(
+        &mut self,
+        profile: &ProfileSlug,
+        reader: impl AsyncRead + Send + Unpin + 'static,
+        writer: impl AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<(), StartError> {
+        let limits = self.live.config.load().root.limits.clone();
+        let entrance = Entrance {
+            path: format!("/mcp/{profile}"),
+            credential: Credential::local(UserId::new(OPERATOR)),
+            manner: Manner::FirstMessage(limits.drain.0),
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            request: RequestId(0),
+        };
+        let entered = self.live.proxy.enter_duplex(&Worker::new(0), entrance);
+        let conversation =
+            entered.map_err(|turned| StartError::Other(format!("profile `{profile}`: {turned}")))?;
+        let duplex = lines(reader, writer, ProxyLimits::from(&limits).request_bytes);
+        let runtime = self.runtime.as_ref();
+        self.conversation = runtime.map(|runtime| runtime.spawn(conversation.run(duplex)));
+        Ok(())
+    }
+
+    /// Resolves when the conversation of [`Gateway::converse`] has ended; never where there is none.
+    pub async fn conversed(&mut self) {
+        match &mut self.conversation {
+            Some(conversation) => {
+                if let Err(error) = conversation.await {
+                    tracing::error!(%error, "the conversation did not come to its end");
+                }
+                self.conversation = None;
+            }
+            None => std::future::pending().await,
+        }
+    }
+
     /// Stops: no new connections, running requests end within `limits.drain`, then programs, trail and store.
     pub async fn shutdown(mut self) {
         self.live.ready.store(false, Ordering::Release);
+        // Streams would otherwise be waited for until the end of the patience.
+        self.live.proxy.close_streams();
         if let Some(front) = self.front.take() {
-            // Streams would otherwise be waited for until the end of the patience.
-            self.live.proxy.close_streams();
             self.stop_front.cancel();
             front.drain().await;
+        }
+        if self.conversation.is_some() {
+            let patience = self.live.config.load().root.limits.drain.0;
+            if timeout(patience, self.conversed()).await.is_err() {
+                tracing::warn!("requests that did not end in time were cut off");
+            }
         }
         self.live.upstreams.shutdown().await;
         self.live.trail.shutdown().await;

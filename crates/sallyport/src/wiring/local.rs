@@ -20,14 +20,13 @@ use sallyport_vault::verifier::Verifier;
 use serde_json::{Value, json};
 
 use super::live::{plan_now, run_dir};
+use super::plan::OPERATOR;
 use crate::base::{Base, StartError, public_origin};
 use crate::environment::Environment;
 use crate::{child, keys};
 
 /// The revision that this client speaks.
 const REVISION: &str = "2025-11-25";
-/// Who the audit trail says has called.
-const OPERATOR: &str = "operator";
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 

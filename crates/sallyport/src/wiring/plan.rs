@@ -14,6 +14,9 @@ use crate::config::servers::Server;
 use super::endpoints::endpoints;
 use super::fleet::servers;
 
+/// Who runs commands, and speaks over standard input and output. No user's id is as short as that.
+pub(super) const OPERATOR: &str = "operator";
+
 /// Who everyone is with `auth.mode: none`.
 const LOCAL_USER: &str = "local";
 

@@ -148,7 +148,7 @@ impl Proxy {
 }
 
 impl Conversation {
-    /// Goes on under another token of the same person and client, which lives longer.
+    /// Goes on under another token of the same person and client, if it lives longer.
     ///
     /// # Errors
     /// [`Turned`]: the token is not good here, or another's. The conversation goes on under the one that it has.
@@ -170,10 +170,13 @@ impl Conversation {
         if principal.key() != inner.key {
             return Err(Turned::new(Why::Another, ""));
         }
-        *lock(&inner.identity) = Identity {
-            principal,
-            token: Some(Secret::from(text)),
-        };
+        let mut identity = lock(&inner.identity);
+        if principal.expires > identity.principal.expires {
+            *identity = Identity {
+                principal,
+                token: Some(Secret::from(text)),
+            };
+        }
         Ok(())
     }
 }

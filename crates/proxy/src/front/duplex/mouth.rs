@@ -83,11 +83,16 @@ impl Waiting {
 ///
 /// # Errors
 /// The client is too slow, or has left.
-pub(super) async fn write(
-    mut outgoing: Outgoing,
-    mut answers: Waiting,
-    mut notices: Events,
-) -> Result<(), Ended> {
+pub(super) async fn write(outgoing: Outgoing, answers: Waiting, notices: Events) -> Result<(), Ended> {
+    let cut = notices.cut().clone();
+    tokio::select! {
+        biased;
+        () = cut.cancelled() => Err(Ended::Slow),
+        written = write_all(outgoing, answers, notices) => written,
+    }
+}
+
+async fn write_all(mut outgoing: Outgoing, mut answers: Waiting, mut notices: Events) -> Result<(), Ended> {
     let mut quiet = false;
     loop {
         let said = tokio::select! {
@@ -95,7 +100,6 @@ pub(super) async fn write(
             Some(said) = answers.queue.recv() => said,
             notice = notices.next(), if !quiet => match notice {
                 Some(notice) => (notice, None),
-                None if notices.is_cut() => return Err(Ended::Slow),
                 None => {
                     quiet = true;
                     continue;

@@ -2,7 +2,6 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -138,14 +137,14 @@ async fn left(inner: &Inner, mut work: Works) -> Ended {
         return Ended::Left;
     };
     let done = async { while work.next().await.is_some() {} };
-    if timeout(patience.max(Duration::from_millis(1)), done)
-        .await
-        .is_err()
-    {
-        tracing::info!(
-            calls = work.len(),
-            "calls that did not end in time were cancelled"
-        );
+    tokio::select! {
+        done = timeout(patience, done) => {
+            if done.is_err() {
+                tracing::info!("calls that did not end in time are cancelled");
+            }
+        }
+        // Nobody is left who would miss the rest.
+        () = inner.proxy.closing.cancelled() => {}
     }
     Ended::Left
 }

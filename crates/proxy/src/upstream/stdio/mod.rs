@@ -4,7 +4,7 @@ mod child;
 mod env;
 mod group;
 mod launch;
-mod lines;
+pub(crate) mod lines;
 mod processes;
 mod stderr;
 

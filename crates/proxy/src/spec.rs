@@ -19,6 +19,13 @@ pub enum Transport {
         /// Which of the two.
         form: HttpForm,
     },
+    /// A WebSocket.
+    WebSocket {
+        /// The endpoint's URL: ws or wss.
+        url: url::Url,
+        /// Static headers of the opening handshake; the values may be credentials.
+        headers: Vec<(String, Secret<String>)>,
+    },
     /// A child process that speaks over its standard input and output.
     Stdio {
         /// The program: a path, or a name that is looked up in `PATH` at start.

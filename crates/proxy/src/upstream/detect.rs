@@ -58,9 +58,7 @@ pub(crate) async fn contact(
     };
     match (&ground.spec.transport, protocol) {
         (Transport::Demo, _) => Ok(demo::contact()),
-        (Transport::Http { .. }, Protocol::Legacy) | (Transport::Stdio { .. }, Protocol::Legacy) => {
-            legacy(slots).await
-        }
+        (_, Protocol::Legacy) => legacy(slots).await,
         // Only revisions with `initialize` are spoken over it.
         (Transport::Http { .. }, _) if ground.form.get() == HttpForm::Sse => legacy(slots).await,
         (Transport::Http { .. }, _) => match discover(ground).await {
@@ -71,7 +69,7 @@ pub(crate) async fn contact(
             Err(fault) if protocol == Protocol::Modern || Trouble::of(&fault).is_some() => Err(fault),
             Err(_) => legacy(slots).await,
         },
-        (Transport::Stdio { .. }, _) => converse(ground, slots, protocol).await,
+        (Transport::Stdio { .. } | Transport::WebSocket { .. }, _) => converse(ground, slots, protocol).await,
     }
 }
 

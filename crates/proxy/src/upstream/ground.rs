@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sallyport_core::Secret;
 use sallyport_core::fault::Fault;
-use sallyport_net::Worker;
+use sallyport_net::{Reach, Target, Worker};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,7 +36,9 @@ pub(crate) struct Ground {
     /// The server is being removed.
     pub(crate) closing: CancellationToken,
     /// Where it is, if it speaks HTTP.
-    pub(crate) endpoint: Option<Result<Arc<Endpoint>, String>>,
+    endpoint: Option<Result<Arc<Endpoint>, String>>,
+    /// Where it is, if it is connected to otherwise.
+    target: Option<Result<Arc<Target>, String>>,
     /// Which of the two transports over HTTP it speaks, as far as that is known.
     pub(crate) form: Form,
     /// The processes that clients use.
@@ -60,7 +62,15 @@ impl Ground {
                     .map(Arc::new)
                     .map_err(|error| error.to_string()),
             ),
-            Transport::Stdio { .. } | Transport::Demo => None,
+            Transport::WebSocket { .. } | Transport::Stdio { .. } | Transport::Demo => None,
+        };
+        let target = match &spec.transport {
+            Transport::WebSocket { url, .. } => Some(
+                deps.egress
+                    .target(url, Reach::Operator)
+                    .map_err(|error| format!("its URL cannot be used: {error}")),
+            ),
+            Transport::Http { .. } | Transport::Stdio { .. } | Transport::Demo => None,
         };
         Arc::new(Self {
             in_flight: Arc::new(Semaphore::new(
@@ -76,6 +86,7 @@ impl Ground {
             changes: Changes::default(),
             closing: CancellationToken::new(),
             endpoint,
+            target,
             param_headers: ParamHeaders::default(),
             starts: Mutex::default(),
             contacts: AtomicU64::new(0),
@@ -88,17 +99,21 @@ impl Ground {
     /// # Errors
     /// A fault when the configured URL or a header cannot be used, or the server does not speak HTTP.
     pub(crate) fn endpoint(&self) -> Result<&Arc<Endpoint>, Fault> {
-        match &self.endpoint {
-            Some(Ok(endpoint)) => Ok(endpoint),
-            Some(Err(reason)) => Err(Fault::gateway("read the server's configuration", reason.as_str())),
-            None => Err(Fault::gateway("read the server's configuration", "it has no URL")),
-        }
+        configured(self.endpoint.as_ref())
+    }
+
+    /// Where the server is connected to.
+    ///
+    /// # Errors
+    /// A fault when the configured URL cannot be used, or there is none to connect to.
+    pub(crate) fn target(&self) -> Result<&Arc<Target>, Fault> {
+        configured(self.target.as_ref())
     }
 
     /// Whether the server is spoken to in conversations, in which nothing says which call a question is about.
     pub(crate) fn converses(&self) -> bool {
         match self.spec.transport {
-            Transport::Stdio { .. } => true,
+            Transport::Stdio { .. } | Transport::WebSocket { .. } => true,
             Transport::Http { .. } => self.form.get() == HttpForm::Sse,
             Transport::Demo => false,
         }
@@ -122,7 +137,9 @@ impl Ground {
     /// The secrets that the server was configured with.
     pub(crate) fn secrets(&self) -> Vec<Secret<String>> {
         match &self.spec.transport {
-            Transport::Http { headers, .. } => headers.iter().map(|(_, value)| value.clone()).collect(),
+            Transport::Http { headers, .. } | Transport::WebSocket { headers, .. } => {
+                headers.iter().map(|(_, value)| value.clone()).collect()
+            }
             Transport::Stdio { env, .. } => env.values().cloned().collect(),
             Transport::Demo => Vec::new(),
         }
@@ -161,6 +178,15 @@ impl Ground {
         } else {
             starts.failed(&*self.deps.random);
         }
+    }
+}
+
+fn configured<T>(place: Option<&Result<Arc<T>, String>>) -> Result<&Arc<T>, Fault> {
+    const OPERATION: &str = "read the server's configuration";
+    match place {
+        Some(Ok(place)) => Ok(place),
+        Some(Err(reason)) => Err(Fault::gateway(OPERATION, reason.as_str())),
+        None => Err(Fault::gateway(OPERATION, "it has no such URL")),
     }
 }
 

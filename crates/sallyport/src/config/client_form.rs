@@ -10,7 +10,7 @@ const KEPT: &[&str] = &["command", "args", "env", "cwd", "url", "headers"];
 const URL_NAMES: &[&str] = &["httpUrl", "serverUrl"];
 /// What clients call HTTP+SSE, which is told apart from Streamable HTTP only where it is said.
 const SSE: &str = "sse";
-/// What clients call Streamable HTTP and standard input and output.
+/// What clients call the other transports, which the command or the scheme of the URL says as well.
 const TYPES: &[&str] = &[
     "stdio",
     "local",
@@ -19,6 +19,8 @@ const TYPES: &[&str] = &[
     "streamableHttp",
     "streamable_http",
     "remote",
+    "ws",
+    "websocket",
 ];
 
 /// Whether the file is what a client writes: `mcpServers` and nothing else of ours.

@@ -10,7 +10,7 @@ use super::problem::Collector;
 use super::read::{Fields, choice, section, shown};
 use super::table::Table;
 use super::tree::Place;
-use super::value::{ByteSize, FilePath, Located, Period, Sensitive, Text, WebUrl};
+use super::value::{ByteSize, FilePath, Located, Period, Sensitive, ServerUrl, Text};
 
 /// `servers`, by name.
 pub type Servers = Table<ServerName, Located<Server>>;
@@ -27,9 +27,9 @@ section! {
         /// The directory in which the program runs.
         cwd: Option<FilePath> = None;
         /// The endpoint of a remote server.
-        url: Option<Located<WebUrl>> = None;
+        url: Option<Located<ServerUrl>> = None;
         /// How the endpoint is spoken to.
-        transport: UrlTransport = UrlTransport::Auto;
+        transport: Located<UrlTransport> = unplaced(UrlTransport::Auto);
         /// Headers that are sent with every request to the endpoint.
         headers: Table<String, Sensitive> = Table::default();
         /// Which MCP revisions the server speaks: found out by probing, those with `initialize`, or 2026-07-28 and later.
@@ -59,12 +59,15 @@ fn unplaced<T>(value: T) -> Located<T> {
 choice! {
     /// How a remote server is spoken to.
     UrlTransport {
-        /// Found out by probing: Streamable HTTP, then HTTP+SSE.
+        /// By the URL's scheme: `http` and `https` are probed for Streamable HTTP, then for HTTP+SSE; `ws` and `wss` are
+        /// WebSockets.
         Auto = "auto",
         /// Streamable HTTP.
         Http = "http",
         /// HTTP+SSE, of revision 2024-11-05.
         Sse = "sse",
+        /// WebSocket.
+        Ws = "ws",
     }
 }
 
@@ -128,7 +131,7 @@ impl From<&Limits> for ServerLimits {
 impl From<UrlTransport> for HttpForm {
     fn from(transport: UrlTransport) -> Self {
         match transport {
-            UrlTransport::Auto => Self::Auto,
+            UrlTransport::Auto | UrlTransport::Ws => Self::Auto,
             UrlTransport::Http => Self::Streamable,
             UrlTransport::Sse => Self::Sse,
         }
@@ -202,7 +205,7 @@ fn check(server: &Server, place: Place, fields: &Fields<'_>, problems: &mut Coll
             "a server has `command` or `url`, not both; remove one of them",
         ),
         (true, false) => server.check_stdio(fields, problems),
-        (false, true) => server.check_http(fields, problems),
+        (false, true) => server.check_url(fields, problems),
     }
 }
 
@@ -227,13 +230,20 @@ impl Server {
         meaningless(fields, &["headers", "transport"], "a program", problems);
     }
 
-    fn check_http(&self, fields: &Fields<'_>, problems: &mut Collector) {
+    fn check_url(&self, fields: &Fields<'_>, problems: &mut Collector) {
         for row in self.headers.iter() {
             if let Some(message) = wrong_header(&row.key, row.value.value.expose()) {
                 problems.add(row.place, message);
             }
         }
-        if self.transport == UrlTransport::Sse && self.protocol.value == Era::Modern {
+        if let Some(message) = self
+            .url
+            .as_ref()
+            .and_then(|url| self.wrong_transport(&url.value.url))
+        {
+            problems.add(self.transport.place, message);
+        }
+        if self.transport.value == UrlTransport::Sse && self.protocol.value == Era::Modern {
             problems.add(
                 self.protocol.place,
                 "HTTP+SSE is spoken in revisions with `initialize` only; write `auto` or `legacy`, or another `transport`",
@@ -249,13 +259,31 @@ impl Server {
         self.shared || self.process.value == ProcessPolicy::Shared
     }
 
+    /// Why the transport cannot be spoken at this URL, if it cannot.
+    fn wrong_transport(&self, url: &url::Url) -> Option<String> {
+        let (transport, schemes) = match self.transport.value {
+            UrlTransport::Auto => return None,
+            UrlTransport::Http => ("http", ["http", "https"]),
+            UrlTransport::Sse => ("sse", ["http", "https"]),
+            UrlTransport::Ws => ("ws", ["ws", "wss"]),
+        };
+        let [plain, tls] = schemes;
+        (!schemes.contains(&url.scheme())).then(|| {
+            format!(
+                "`{transport}` is spoken at URLs that begin with {plain} or {tls}, not with {}; change one of them, or write `auto`",
+                url.scheme()
+            )
+        })
+    }
+
     /// One word for how the server is reached.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        match (&self.url, self.transport) {
+        match (&self.url, self.transport.value) {
             (None, _) => "stdio",
-            (Some(_), UrlTransport::Auto | UrlTransport::Http) => "http",
+            (Some(url), _) if matches!(url.value.url.scheme(), "ws" | "wss") => "ws",
             (Some(_), UrlTransport::Sse) => "sse",
+            (Some(_), _) => "http",
         }
     }
 
@@ -267,10 +295,14 @@ impl Server {
             pairs.collect::<Vec<_>>()
         };
         if let Some(url) = &self.url {
-            return Some(Transport::Http {
-                url: url.value.url.clone(),
-                headers: secrets(&self.headers),
-                form: self.transport.into(),
+            let (url, headers) = (url.value.url.clone(), secrets(&self.headers));
+            return Some(match url.scheme() {
+                "ws" | "wss" => Transport::WebSocket { url, headers },
+                _ => Transport::Http {
+                    url,
+                    headers,
+                    form: self.transport.value.into(),
+                },
             });
         }
         self.command.as_ref().map(|command| Transport::Stdio {
@@ -334,7 +366,10 @@ fn wrong_header(name: &str, value: &str) -> Option<String> {
             shown(name)
         ));
     }
-    if OWN_HEADERS.contains(&lower.as_str()) || lower.starts_with("mcp-") {
+    let own = ["mcp-", "sec-websocket-"]
+        .iter()
+        .any(|start| lower.starts_with(start));
+    if own || OWN_HEADERS.contains(&lower.as_str()) {
         return Some(format!("the header `{name}` is set by the gateway; remove it"));
     }
     if http::HeaderValue::from_str(value).is_err() {
@@ -376,6 +411,7 @@ mod tests {
         for (name, value) in [
             ("Host", "x"),
             ("Mcp-Session-Id", "x"),
+            ("Sec-WebSocket-Key", "x"),
             ("a b", "x"),
             ("X-A", "a\r\nB: c"),
             ("", "x"),

@@ -155,13 +155,18 @@ const BAD: &[(&str, &str)] = &[
              f.yaml:3:31: `transport` has no meaning for a program; remove it",
     ),
     (
+        "servers:\n  a: { url: http://h, transport: ws }\n  b: { url: wss://h, transport: sse }",
+        "f.yaml:2:34: `ws` is spoken at URLs that begin with ws or wss, not with http; change one of them, or write `auto`\n\
+             f.yaml:3:33: `sse` is spoken at URLs that begin with http or https, not with wss; change one of them, or write `auto`",
+    ),
+    (
         "servers:\n  a/b: { command: x }",
         "f.yaml:2:3: `a/b` is not a valid server name: use 1 to 32 letters, digits, `-`, `_` or `.`, \
              starting with a letter or digit, without `__`",
     ),
     (
         "servers:\n  a: { url: ftp://h }\n  b: { url: http://u:p@h }",
-        "f.yaml:2:13: this is neither an http nor an https URL; write `https://host/path`\n\
+        "f.yaml:2:13: a server's URL begins with http, https, ws or wss; write `https://host/path`\n\
              f.yaml:3:13: the URL holds a user name or password; put credentials into `headers`",
     ),
     (

@@ -79,6 +79,14 @@ fn canonical(spec: &ServerSpec) -> Vec<u8> {
                 part(value.expose().as_bytes());
             }
         }
+        Transport::WebSocket { url, headers } => {
+            part(b"ws");
+            part(url.as_str().as_bytes());
+            for (name, value) in headers {
+                part(name.as_bytes());
+                part(value.expose().as_bytes());
+            }
+        }
         Transport::Stdio {
             command,
             args,

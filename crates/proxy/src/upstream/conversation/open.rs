@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sallyport_core::fault::Fault;
 use sallyport_mcp::Era;
+use sallyport_net::ws;
 
 use super::talk::Conversation;
 use crate::spec::Transport;
@@ -30,6 +31,15 @@ pub(crate) async fn open(
                 None
             };
             stdio::start(ground, era, inbox, place)
+        }
+        Transport::WebSocket { headers, .. } => {
+            let options = ws::Options {
+                message_bytes: ground.spec.limits.message_bytes,
+                handshake: ground.spec.limits.connect,
+                ..ws::Options::default()
+            };
+            let duplex = ws::connect(ground.target()?, headers, options).await?;
+            Ok(Conversation::over(ground, era, inbox, duplex))
         }
         Transport::Http { .. } | Transport::Demo => {
             Err(Fault::gateway("open a connection", "this server has none"))

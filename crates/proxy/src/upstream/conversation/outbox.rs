@@ -4,7 +4,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use futures_util::SinkExt as _;
 use sallyport_core::fault::Fault;
+use sallyport_net::duplex::Outgoing;
 use thiserror::Error;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Notify;
@@ -134,6 +136,20 @@ impl Outbox {
             }
         }
         Ok(())
+    }
+
+    /// Sends messages until closed, then closes the carrier in good order.
+    ///
+    /// # Errors
+    /// [`WriteError`] when the carrier breaks, or takes nothing for `stall`.
+    pub(crate) async fn drain_into(&self, mut carrier: Outgoing, stall: Duration) -> Result<(), WriteError> {
+        while let Some(messages) = self.messages().await {
+            for message in messages {
+                within(stall, carrier.feed(message)).await??;
+            }
+            within(stall, carrier.flush()).await??;
+        }
+        within(FAREWELL, carrier.close()).await?.map_err(WriteError::from)
     }
 }
 

@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use sallyport_core::fault::Fault;
 use sallyport_mcp::Era;
 use sallyport_mcp::error;
+use sallyport_net::Duplex;
+use sallyport_net::duplex::Incoming;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -55,6 +58,12 @@ pub(crate) trait Messages: Send {
     /// # Errors
     /// [`Unusable`]: nothing more can be read.
     fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, Unusable>> + Send;
+}
+
+impl Messages for Incoming {
+    async fn next(&mut self) -> Result<Option<Bytes>, Unusable> {
+        Ok(self.try_next().await?)
+    }
 }
 
 /// Why what a server says cannot be used any more.
@@ -279,6 +288,17 @@ impl Conversation {
             }
         }
         Ok(())
+    }
+
+    /// A conversation in `era` over a connection that carries whole messages both ways.
+    pub(crate) fn over(ground: &Arc<Ground>, era: Era, inbox: Arc<Inbox>, duplex: Duplex) -> Arc<Self> {
+        let conversation = Self::new(ground, Carrier::Connection, era, inbox);
+        let (writer, stall) = (Arc::clone(&conversation), ground.spec.limits.idle);
+        let Duplex { incoming, outgoing } = duplex;
+        conversation.run(incoming, async move {
+            writer.outbox.drain_into(outgoing, stall).await
+        });
+        conversation
     }
 
     /// Reads and writes over a connection until it ends; `writing` sends what waits in [`Self::outbox`].

@@ -10,3 +10,5 @@ mod sse;
 mod stdio_attacks;
 mod stdio_calls;
 mod support;
+mod talker;
+mod websocket;

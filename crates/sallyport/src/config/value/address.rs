@@ -90,51 +90,86 @@ impl WebUrl {
     /// # Errors
     /// What is wrong, and the mend.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let url = url::Url::parse(text)
-            .map_err(|error| format!("this is not a URL: {error}; write `https://host/path`"))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err("this is neither an http nor an https URL; write `https://host/path`".to_owned());
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err("the URL holds a user name or password; put credentials into `headers`".to_owned());
-        }
-        if url.fragment().is_some() {
-            return Err("the URL has a fragment; remove `#` and what follows".to_owned());
-        }
-        let mut plain = url.clone();
-        plain.set_query(url.query().map(|_| HIDDEN));
-        let shown = match (plain.path(), plain.query()) {
-            ("/", None) => plain.as_str().trim_end_matches('/').to_owned(),
-            _ => plain.to_string(),
-        };
+        let wrong = "this is neither an http nor an https URL; write `https://host/path`";
+        let (url, shown) = checked(text, &["http", "https"], wrong)?;
         Ok(Self { url, shown })
     }
 }
 
-impl fmt::Display for WebUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
+/// The URL of a server, with one of the schemes that servers are spoken to by; what follows `?` is not shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServerUrl {
+    /// The URL.
+    pub url: url::Url,
+    shown: String,
+}
+
+impl ServerUrl {
+    /// Checks and takes a URL.
+    ///
+    /// # Errors
+    /// What is wrong, and the mend.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = "a server's URL begins with http, https, ws or wss; write `https://host/path`";
+        let (url, shown) = checked(text, &["http", "https", "ws", "wss"], wrong)?;
+        Ok(Self { url, shown })
     }
 }
 
-impl Read for WebUrl {
-    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
-        let text = Text::read(node, cx)?;
-        match Self::parse(&text.value) {
-            Ok(url) => Some(match text.written {
-                Some(written) => Self {
-                    shown: written,
-                    ..url
-                },
-                None => url,
-            }),
-            Err(message) => cx.refuse(node, message),
+/// A URL with one of these schemes, and how it is shown.
+fn checked(text: &str, schemes: &[&str], wrong: &str) -> Result<(url::Url, String), String> {
+    let url = url::Url::parse(text)
+        .map_err(|error| format!("this is not a URL: {error}; write `https://host/path`"))?;
+    if !schemes.contains(&url.scheme()) {
+        return Err(wrong.to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("the URL holds a user name or password; put credentials into `headers`".to_owned());
+    }
+    if url.fragment().is_some() {
+        return Err("the URL has a fragment; remove `#` and what follows".to_owned());
+    }
+    let mut plain = url.clone();
+    plain.set_query(url.query().map(|_| HIDDEN));
+    let shown = match (plain.path(), plain.query()) {
+        ("/", None) => plain.as_str().trim_end_matches('/').to_owned(),
+        _ => plain.to_string(),
+    };
+    Ok((url, shown))
+}
+
+/// How a checked URL is read and shown.
+macro_rules! checked_url {
+    ($name:ident, $pattern:literal) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.shown)
+            }
         }
-    }
+
+        impl Read for $name {
+            fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+                let text = Text::read(node, cx)?;
+                match Self::parse(&text.value) {
+                    Ok(url) => Some(match text.written {
+                        Some(written) => Self {
+                            shown: written,
+                            ..url
+                        },
+                        None => url,
+                    }),
+                    Err(message) => cx.refuse(node, message),
+                }
+            }
+        }
+
+        shown_as_text!($name);
+        text_schema!($name, $pattern);
+    };
 }
 
-shown_as_text!(WebUrl);
-text_schema!(WebUrl, "https?://.+");
+checked_url!(WebUrl, "https?://.+");
+checked_url!(ServerUrl, "(http|ws)s?://.+");
 
 #[cfg(test)]
 mod tests {

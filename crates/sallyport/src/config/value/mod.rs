@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use super::read::{Context, Read};
 use super::tree::{Node, Place};
 
-pub use address::{Address, FilePath, WebUrl};
+pub use address::{Address, FilePath, ServerUrl, WebUrl};
 pub use quantity::{ByteSize, Period};
 pub use text::{HIDDEN, Sensitive, Text};
 

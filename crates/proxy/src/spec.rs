@@ -26,6 +26,13 @@ pub enum Transport {
         /// Static headers of the opening handshake; the values may be credentials.
         headers: Vec<(String, Secret<String>)>,
     },
+    /// The framed TCP protocol.
+    Tcp {
+        /// Host and port: tcp, or tls with TLS.
+        url: url::Url,
+        /// What the AUTH frame shows; empty where the server wants none.
+        token: Secret<String>,
+    },
     /// A child process that speaks over its standard input and output.
     Stdio {
         /// The program: a path, or a name that is looked up in `PATH` at start.

@@ -69,7 +69,9 @@ pub(crate) async fn contact(
             Err(fault) if protocol == Protocol::Modern || Trouble::of(&fault).is_some() => Err(fault),
             Err(_) => legacy(slots).await,
         },
-        (Transport::Stdio { .. } | Transport::WebSocket { .. }, _) => converse(ground, slots, protocol).await,
+        (Transport::Stdio { .. } | Transport::WebSocket { .. } | Transport::Tcp { .. }, _) => {
+            converse(ground, slots, protocol).await
+        }
     }
 }
 

@@ -62,10 +62,13 @@ impl Ground {
                     .map(Arc::new)
                     .map_err(|error| error.to_string()),
             ),
-            Transport::WebSocket { .. } | Transport::Stdio { .. } | Transport::Demo => None,
+            Transport::WebSocket { .. }
+            | Transport::Tcp { .. }
+            | Transport::Stdio { .. }
+            | Transport::Demo => None,
         };
         let target = match &spec.transport {
-            Transport::WebSocket { url, .. } => Some(
+            Transport::WebSocket { url, .. } | Transport::Tcp { url, .. } => Some(
                 deps.egress
                     .target(url, Reach::Operator)
                     .map_err(|error| format!("its URL cannot be used: {error}")),
@@ -113,7 +116,7 @@ impl Ground {
     /// Whether the server is spoken to in conversations, in which nothing says which call a question is about.
     pub(crate) fn converses(&self) -> bool {
         match self.spec.transport {
-            Transport::Stdio { .. } | Transport::WebSocket { .. } => true,
+            Transport::Stdio { .. } | Transport::WebSocket { .. } | Transport::Tcp { .. } => true,
             Transport::Http { .. } => self.form.get() == HttpForm::Sse,
             Transport::Demo => false,
         }
@@ -140,6 +143,7 @@ impl Ground {
             Transport::Http { headers, .. } | Transport::WebSocket { headers, .. } => {
                 headers.iter().map(|(_, value)| value.clone()).collect()
             }
+            Transport::Tcp { token, .. } => vec![token.clone()],
             Transport::Stdio { env, .. } => env.values().cloned().collect(),
             Transport::Demo => Vec::new(),
         }

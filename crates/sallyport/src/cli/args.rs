@@ -130,7 +130,7 @@ pub struct AddArgs {
     #[arg(required_unless_present = "command")]
     pub url: Option<String>,
     /// How the endpoint is spoken to
-    #[arg(long, short = 't', value_parser = ["http", "sse", "ws"], conflicts_with = "command")]
+    #[arg(long, short = 't', value_parser = ["http", "sse", "ws", "tcp"], conflicts_with = "command")]
     pub transport: Option<String>,
     /// A header that is sent with every request: `Name: value`
     #[arg(long, short = 'H', value_name = "K:V", conflicts_with = "command")]

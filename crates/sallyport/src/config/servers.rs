@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use sallyport_core::ServerName;
+use sallyport_core::{Secret, ServerName};
 use sallyport_proxy::spec::{HttpForm, ProcessPer, Processes, Protocol, ServerLimits, Transport};
 
 use super::problem::Collector;
@@ -30,7 +30,8 @@ section! {
         url: Option<Located<ServerUrl>> = None;
         /// How the endpoint is spoken to.
         transport: Located<UrlTransport> = unplaced(UrlTransport::Auto);
-        /// Headers that are sent with every request to the endpoint.
+        /// Headers that are sent with every request to the endpoint. Framed TCP has none: the bearer token of
+        /// `Authorization` goes into its AUTH frame.
         headers: Table<String, Sensitive> = Table::default();
         /// Which MCP revisions the server speaks: found out by probing, those with `initialize`, or 2026-07-28 and later.
         protocol: Located<Era> = unplaced(Era::Auto);
@@ -60,7 +61,7 @@ choice! {
     /// How a remote server is spoken to.
     UrlTransport {
         /// By the URL's scheme: `http` and `https` are probed for Streamable HTTP, then for HTTP+SSE; `ws` and `wss` are
-        /// WebSockets.
+        /// WebSockets; `tcp` and `tls` are framed TCP.
         Auto = "auto",
         /// Streamable HTTP.
         Http = "http",
@@ -68,6 +69,8 @@ choice! {
         Sse = "sse",
         /// WebSocket.
         Ws = "ws",
+        /// Framed TCP.
+        Tcp = "tcp",
     }
 }
 
@@ -131,7 +134,7 @@ impl From<&Limits> for ServerLimits {
 impl From<UrlTransport> for HttpForm {
     fn from(transport: UrlTransport) -> Self {
         match transport {
-            UrlTransport::Auto | UrlTransport::Ws => Self::Auto,
+            UrlTransport::Auto | UrlTransport::Ws | UrlTransport::Tcp => Self::Auto,
             UrlTransport::Http => Self::Streamable,
             UrlTransport::Sse => Self::Sse,
         }
@@ -236,6 +239,18 @@ impl Server {
                 problems.add(row.place, message);
             }
         }
+        let framed = self
+            .url
+            .as_ref()
+            .is_some_and(|url| matches!(url.value.url.scheme(), "tcp" | "tls"));
+        for row in self.headers.iter().filter(|_| framed) {
+            if bearer(&row.key, &row.value.value).is_none() {
+                problems.add(
+                    row.place,
+                    "framed TCP has no headers; write `Authorization: Bearer …` for its AUTH frame, or remove this",
+                );
+            }
+        }
         if let Some(message) = self
             .url
             .as_ref()
@@ -266,6 +281,7 @@ impl Server {
             UrlTransport::Http => ("http", ["http", "https"]),
             UrlTransport::Sse => ("sse", ["http", "https"]),
             UrlTransport::Ws => ("ws", ["ws", "wss"]),
+            UrlTransport::Tcp => ("tcp", ["tcp", "tls"]),
         };
         let [plain, tls] = schemes;
         (!schemes.contains(&url.scheme())).then(|| {
@@ -281,9 +297,12 @@ impl Server {
     pub fn kind(&self) -> &'static str {
         match (&self.url, self.transport.value) {
             (None, _) => "stdio",
-            (Some(url), _) if matches!(url.value.url.scheme(), "ws" | "wss") => "ws",
-            (Some(_), UrlTransport::Sse) => "sse",
-            (Some(_), _) => "http",
+            (Some(url), transport) => match url.value.url.scheme() {
+                "ws" | "wss" => "ws",
+                "tcp" | "tls" => "tcp",
+                _ if transport == UrlTransport::Sse => "sse",
+                _ => "http",
+            },
         }
     }
 
@@ -298,6 +317,13 @@ impl Server {
             let (url, headers) = (url.value.url.clone(), secrets(&self.headers));
             return Some(match url.scheme() {
                 "ws" | "wss" => Transport::WebSocket { url, headers },
+                "tcp" | "tls" => Transport::Tcp {
+                    url,
+                    token: headers
+                        .iter()
+                        .find_map(|(name, value)| bearer(name, value))
+                        .unwrap_or_else(|| Secret::from("")),
+                },
                 _ => Transport::Http {
                     url,
                     headers,
@@ -312,6 +338,13 @@ impl Server {
             cwd: self.cwd.as_ref().map(|cwd| cwd.0.clone() as PathBuf),
         })
     }
+}
+
+/// The token of `Authorization: Bearer …`.
+fn bearer(name: &str, value: &Secret<String>) -> Option<Secret<String>> {
+    let (scheme, token) = value.expose().split_once(' ')?;
+    let bears = name.eq_ignore_ascii_case("authorization") && scheme.eq_ignore_ascii_case("bearer");
+    bears.then(|| Secret::from(token.trim()))
 }
 
 fn meaningless(fields: &Fields<'_>, keys: &[&str], kind: &str, problems: &mut Collector) {

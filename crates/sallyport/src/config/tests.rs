@@ -155,9 +155,11 @@ const BAD: &[(&str, &str)] = &[
              f.yaml:3:31: `transport` has no meaning for a program; remove it",
     ),
     (
-        "servers:\n  a: { url: http://h, transport: ws }\n  b: { url: wss://h, transport: sse }",
+        "servers:\n  a: { url: http://h, transport: ws }\n  b: { url: wss://h, transport: sse }\n  c: { url: tcp://h }\n  d: { url: \"tls://h:1\", headers: { X-Key: y } }",
         "f.yaml:2:34: `ws` is spoken at URLs that begin with ws or wss, not with http; change one of them, or write `auto`\n\
-             f.yaml:3:33: `sse` is spoken at URLs that begin with http or https, not with wss; change one of them, or write `auto`",
+             f.yaml:3:33: `sse` is spoken at URLs that begin with http or https, not with wss; change one of them, or write `auto`\n\
+             f.yaml:4:13: framed TCP is spoken at a host and a port; write `tcp://host:port`\n\
+             f.yaml:5:37: framed TCP has no headers; write `Authorization: Bearer …` for its AUTH frame, or remove this",
     ),
     (
         "servers:\n  a/b: { command: x }",
@@ -166,7 +168,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "servers:\n  a: { url: ftp://h }\n  b: { url: http://u:p@h }",
-        "f.yaml:2:13: a server's URL begins with http, https, ws or wss; write `https://host/path`\n\
+        "f.yaml:2:13: a server's URL begins with http, https, ws, wss, tcp or tls; write `https://host/path`\n\
              f.yaml:3:13: the URL holds a user name or password; put credentials into `headers`",
     ),
     (

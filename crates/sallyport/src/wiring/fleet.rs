@@ -87,6 +87,11 @@ fn canonical(spec: &ServerSpec) -> Vec<u8> {
                 part(value.expose().as_bytes());
             }
         }
+        Transport::Tcp { url, token } => {
+            part(b"tcp");
+            part(url.as_str().as_bytes());
+            part(token.expose().as_bytes());
+        }
         Transport::Stdio {
             command,
             args,

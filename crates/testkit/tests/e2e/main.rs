@@ -19,3 +19,4 @@ mod servers;
 mod sessions;
 mod stop;
 mod support;
+mod transports;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sallyport_core::fault::Fault;
 use sallyport_mcp::Era;
+use sallyport_net::framed::{self, AuthFrame};
 use sallyport_net::ws;
 
 use super::talk::Conversation;
@@ -11,6 +12,9 @@ use crate::spec::Transport;
 use crate::upstream::ground::Ground;
 use crate::upstream::inbox::Inbox;
 use crate::upstream::stdio;
+
+/// What the gateway calls itself in AUTH frames: its name, and nothing that tells one gateway from another.
+const CLIENT_ID: [u8; 16] = *b"sallyport\0\0\0\0\0\0\0";
 
 /// Starts the server's process or connects to it. Nothing is said yet. `counts` says whether a process is a client's, of
 /// which there are only so many.
@@ -39,6 +43,20 @@ pub(crate) async fn open(
                 ..ws::Options::default()
             };
             let duplex = ws::connect(ground.target()?, headers, options).await?;
+            Ok(Conversation::over(ground, era, inbox, duplex))
+        }
+        Transport::Tcp { token, .. } => {
+            let auth = AuthFrame {
+                token: token.clone(),
+                client_id: CLIENT_ID,
+                timestamp: ground.deps.clock.now().as_secs().try_into().unwrap_or_default(),
+            };
+            let options = framed::Options {
+                message_bytes: ground.spec.limits.message_bytes,
+                hello: ground.spec.limits.connect,
+                ..framed::Options::default()
+            };
+            let duplex = framed::connect(ground.target()?, Some(&auth), options).await?;
             Ok(Conversation::over(ground, era, inbox, duplex))
         }
         Transport::Http { .. } | Transport::Demo => {

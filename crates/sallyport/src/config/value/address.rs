@@ -110,8 +110,12 @@ impl ServerUrl {
     /// # Errors
     /// What is wrong, and the mend.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = "a server's URL begins with http, https, ws or wss; write `https://host/path`";
-        let (url, shown) = checked(text, &["http", "https", "ws", "wss"], wrong)?;
+        let wrong = "a server's URL begins with http, https, ws, wss, tcp or tls; write `https://host/path`";
+        let (url, shown) = checked(text, &["http", "https", "ws", "wss", "tcp", "tls"], wrong)?;
+        let framed = matches!(url.scheme(), "tcp" | "tls");
+        if framed && (url.port().is_none() || !matches!(url.path(), "" | "/") || url.query().is_some()) {
+            return Err("framed TCP is spoken at a host and a port; write `tcp://host:port`".to_owned());
+        }
         Ok(Self { url, shown })
     }
 }
@@ -169,7 +173,7 @@ macro_rules! checked_url {
 }
 
 checked_url!(WebUrl, "https?://.+");
-checked_url!(ServerUrl, "(http|ws)s?://.+");
+checked_url!(ServerUrl, "(https?|wss?|tcp|tls)://.+");
 
 #[cfg(test)]
 mod tests {

@@ -1,24 +1,28 @@
 //! Questions that have been put to a legacy client: requests from the gateway, answered by a POST of the same session.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 use sallyport_core::Random;
 use sallyport_core::random::token;
+use sallyport_mcp::method::Method;
 use sallyport_mcp::{error, json};
 use tokio::sync::oneshot;
 
 use crate::exchange::{Answered, Question};
+use crate::stream::Outbox;
 use crate::sync::lock;
 
 /// How many questions one session may have open.
 const MAX_OPEN: usize = 64;
 
 /// The open questions of one session. Their ids are random: who did not see the question cannot answer it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Questions {
     open: Mutex<Open>,
+    /// Where the client hears that one is withdrawn when its call has no stream any more.
+    outbox: Weak<Outbox>,
 }
 
 #[derive(Debug, Default)]
@@ -29,13 +33,20 @@ struct Open {
 }
 
 /// A question that has been put. Dropping it withdraws the question; whoever waits for its answer is told.
-#[derive(Debug)]
 pub(crate) struct Asked {
     questions: Arc<Questions>,
     id: Option<Box<str>>,
 }
 
 impl Questions {
+    /// No questions yet, of a session with this outbox.
+    pub(crate) fn new(outbox: &Arc<Outbox>) -> Arc<Self> {
+        Arc::new(Self {
+            open: Mutex::default(),
+            outbox: Arc::downgrade(outbox),
+        })
+    }
+
     /// Opens a question. Returns what keeps it open and the JSON-RPC request for the client; `None` when too many are
     /// open.
     pub(crate) fn ask(self: &Arc<Self>, random: &dyn Random, question: Question) -> Option<(Asked, Bytes)> {
@@ -69,6 +80,13 @@ impl Questions {
 }
 
 impl Asked {
+    /// Takes the question back. What tells the client so, unless it has been answered.
+    pub(crate) fn withdraw(mut self) -> Option<Bytes> {
+        let id = self.id.take()?;
+        lock(&self.questions.open).waiting.remove(&id)?;
+        Some(no_longer(&id))
+    }
+
     /// Lets the question stay open until it is answered or nobody waits for it any more.
     pub(crate) fn leave_open(mut self) {
         self.id = None;
@@ -76,11 +94,24 @@ impl Asked {
 }
 
 impl Drop for Asked {
+    /// The call is over before its end: it was cancelled. Who listens is told.
     fn drop(&mut self) {
-        if let Some(id) = &self.id {
-            lock(&self.questions.open).waiting.remove(id);
+        let Some(id) = self.id.take() else { return };
+        if lock(&self.questions.open).waiting.remove(&id).is_some()
+            && let Some(outbox) = self.questions.outbox.upgrade()
+            && outbox.is_open()
+        {
+            outbox.send(no_longer(&id));
         }
     }
+}
+
+/// Tells a client that a question needs no answer any more (2025-11-25, Cancellation).
+fn no_longer(id: &str) -> Bytes {
+    let mut params = b"{\"requestId\":".to_vec();
+    json::quote_into(&mut params, id);
+    params.extend_from_slice(b",\"reason\":\"no longer asked\"}");
+    error::notification(Method::Cancelled.as_str(), Some(&params))
 }
 
 #[cfg(test)]
@@ -115,9 +146,25 @@ mod tests {
     #[tokio::test]
     async fn a_withdrawn_question_tells_who_waits() {
         let questions = Arc::new(Questions::default());
-        let (question, answered) = question();
-        let asked = questions.ask(&Counting::default(), question);
+        let (first, answered) = question();
+        let asked = questions.ask(&Counting::default(), first);
         drop(asked);
         assert!(answered.await.is_err());
+
+        let (second, answered) = question();
+        let (asked, message) = questions.ask(&Counting::default(), second).expect("room");
+        let told: serde_json::Value =
+            serde_json::from_slice(&asked.withdraw().expect("still open")).expect("JSON");
+        let asked: serde_json::Value = serde_json::from_slice(&message).expect("JSON");
+        assert_eq!(told["method"], "notifications/cancelled");
+        assert_eq!(told["params"]["requestId"], asked["id"]);
+        assert!(answered.await.is_err());
+
+        let (third, answered) = question();
+        let (asked, _) = questions.ask(&Counting::default(), third).expect("room");
+        let id = asked.id.clone().expect("an id");
+        assert!(questions.answer(&id, Answered::Result("{}".into())));
+        assert_eq!(asked.withdraw(), None, "answered already");
+        assert!(answered.await.is_ok());
     }
 }

@@ -99,6 +99,8 @@ pub(crate) struct Call {
     pub(crate) wish: Wish,
     /// The link that it went through, where it may have become a task.
     pub(crate) link: Option<Arc<Link>>,
+    /// How many calls can wait at the server at once, where each holds a conversation of its own.
+    pub(crate) lanes: Option<usize>,
 }
 
 /// What a front has understood of a request.
@@ -170,6 +172,7 @@ pub(crate) fn prepare(caller: Arc<Caller>, client: Client, asked: Asked) -> Resu
         running: None,
         wish,
         link: None,
+        lanes: None,
         caller,
     })
 }
@@ -198,6 +201,7 @@ pub(crate) fn waiting(caller: Arc<Caller>, client: Client, route: Route, id: Byt
         running: None,
         wish: Wish::Nobody,
         link: None,
+        lanes: None,
         caller,
     })
 }
@@ -225,6 +229,7 @@ impl Call {
             .await
             .map_err(|fault| self.failed(&fault))?;
         let era = link.era();
+        self.lanes = link.lanes();
         if let Client::Legacy(session) = &self.client {
             session.note_link(&self.route.server);
             if let Some(level) = session.level_to_tell(&self.route.server) {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use bytes::Bytes;
 use sallyport_core::{PrincipalKey, Random, ServerName};
 use sallyport_mcp::capabilities::ClientCapabilities;
+use sallyport_mcp::json;
 use sallyport_mcp::jsonrpc::{Limits, scan};
 use sallyport_mcp::method::Method;
 
@@ -17,6 +18,7 @@ use crate::session::Sessions;
 use crate::stream::{Feed, Outbox};
 use crate::sync::lock;
 use crate::tasks::{self, Hears, Subject};
+use crate::visit::Expected;
 
 /// A resource of a server, by the server's own URI.
 pub(crate) type Remote = (ServerName, Box<str>);
@@ -57,6 +59,8 @@ impl Listen {
 pub(crate) struct Hub {
     listens: Mutex<HashMap<u64, Arc<Listen>>>,
     next: AtomicU64,
+    /// The visits of modern clients' people that legacy servers wait for.
+    pub(crate) expected: Expected,
 }
 
 /// A listen stream's place in the hub, left on drop.
@@ -113,8 +117,10 @@ enum Said {
     Updated(Remote),
     /// A task has come to another state.
     Task,
-    /// For whoever has the session: log messages, the end of a URL elicitation.
+    /// For whoever has the session: log messages.
     Words,
+    /// A URL elicitation is over, by the server's id.
+    Visited(Box<str>),
     /// Nothing that is passed on. List changes are seen by the catalogue, which compares before it tells.
     Nothing,
 }
@@ -131,14 +137,21 @@ fn understand(server: &ServerName, message: &[u8]) -> Said {
             })
         }
         Method::TaskStatus | Method::Tasks => Said::Task,
-        Method::LogMessage | Method::ElicitationComplete => Said::Words,
+        Method::LogMessage => Said::Words,
+        Method::ElicitationComplete => {
+            let id = envelope
+                .params_raw()
+                .and_then(|raw| json::find(raw, "elicitationId"));
+            let id = id.and_then(json::decode);
+            id.map_or(Said::Nothing, |id| Said::Visited(id.into()))
+        }
         _ => Said::Nothing,
     }
 }
 
 /// The ears of one legacy session.
 pub(crate) struct SessionEars {
-    pub(crate) outbox: Outbox,
+    pub(crate) outbox: Arc<Outbox>,
     pub(crate) questions: Arc<Questions>,
     pub(crate) can: ClientCapabilities,
     pub(crate) follows: Mutex<HashMap<Remote, Box<str>>>,
@@ -173,7 +186,7 @@ impl Downstream for SessionEars {
         match understand(server, &message) {
             Said::Updated(resource) => self.updated(&resource, &message),
             Said::Task => tasks::tell(&self.hears, server, &message),
-            Said::Words => self.outbox.send(message),
+            Said::Words | Said::Visited(_) => self.outbox.send(message),
             Said::Nothing => {}
         }
     }
@@ -200,6 +213,8 @@ impl Downstream for ModernEars {
                 }
             }
             Said::Task => tasks::tell(&self.hears, server, &message),
+            // A modern client finds out by calling again; the gateway may, for it.
+            Said::Visited(id) => self.hears.hub.expected.tell(&self.owner, server, &id),
             Said::Words | Said::Nothing => {}
         }
     }
@@ -222,7 +237,7 @@ impl Downstream for SharedEars {
         let resource = match understand(server, &message) {
             Said::Updated(resource) => resource,
             Said::Task => return tasks::tell(&self.hears, server, &message),
-            Said::Words | Said::Nothing => return,
+            Said::Words | Said::Visited(_) | Said::Nothing => return,
         };
         for listen in self.hears.hub.those(|_| true) {
             listen.updated(&resource, &message);

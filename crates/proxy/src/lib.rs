@@ -40,6 +40,7 @@ mod tests;
 mod translate;
 mod unfold;
 pub mod upstream;
+mod visit;
 mod world;
 
 pub use front::duplex::{Conversation, Credential, Ended, Entrance, Manner, Turned};

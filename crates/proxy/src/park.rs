@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use sallyport_core::audit::Outcome;
-use sallyport_core::{Random, Timestamp};
+use sallyport_core::{PrincipalKey, Random, ServerName, Timestamp};
 use sallyport_mcp::answer::{self, InputResponse};
 use sallyport_mcp::error;
 use sallyport_mcp::session::Resume;
@@ -34,7 +34,17 @@ struct Parked {
     /// The questions by the keys that the client knows.
     open: Vec<(String, Question)>,
     until: Timestamp,
-    _slot: Slot,
+    /// Its place among those of its principal.
+    slot: Slot,
+}
+
+impl Parked {
+    /// Drops it, which cancels the call at the server; its questions get no answer.
+    fn give_up(mut self, reason: &'static str) {
+        let call = &mut self.relay.call;
+        call.caller.proxy.books.metrics.gauge(&Gauge::Parked, -1);
+        call.record.close(Outcome::Failed, Some(reason));
+    }
 }
 
 impl Lot {
@@ -48,25 +58,39 @@ impl Lot {
         }
     }
 
-    /// Gives up on calls whose client did not come back. Dropping one cancels it at the server, whose questions get no
-    /// answer.
+    /// Gives up on calls whose client did not come back.
     pub(crate) fn sweep(&self, now: Timestamp) {
-        let mut late = Vec::new();
-        {
-            let mut parked = lock(&self.parked);
-            let over: Vec<u64> = parked
-                .iter()
-                .filter(|(_, p)| p.until <= now)
-                .map(|(n, _)| *n)
-                .collect();
-            late.extend(over.iter().filter_map(|number| parked.remove(number)));
+        let late = self.take_where(|parked| parked.until <= now);
+        late.into_iter()
+            .for_each(|parked| parked.give_up("the client did not answer in time"));
+    }
+
+    /// Lets at most `most` calls of this principal stay, those at `server` only where one is named: the newest. Clients
+    /// that will not answer do not say so; what they left must not keep them from asking anew.
+    fn make_room(&self, owner: &PrincipalKey, server: Option<&ServerName>, most: usize) {
+        let counts = |parked: &Parked| {
+            let call = &parked.relay.call;
+            call.caller.key == *owner && server.is_none_or(|server| call.route.server == *server)
+        };
+        let mut own: Vec<u64> = {
+            let parked = lock(&self.parked);
+            let own = parked.iter().filter(|(_, parked)| counts(parked));
+            own.map(|(number, _)| *number).collect()
+        };
+        own.sort_unstable();
+        own.truncate(own.len().saturating_sub(most));
+        for number in own {
+            let oldest = lock(&self.parked).remove(&number);
+            if let Some(oldest) = oldest {
+                oldest.give_up("it made room for a newer call");
+            }
         }
-        for mut parked in late {
-            let proxy = Arc::clone(&parked.relay.call.caller.proxy);
-            proxy.books.metrics.gauge(&Gauge::Parked, -1);
-            let record = &mut parked.relay.call.record;
-            record.close(Outcome::Failed, Some("the client did not answer in time"));
-        }
+    }
+
+    fn take_where(&self, fits: impl Fn(&Parked) -> bool) -> Vec<Parked> {
+        let mut parked = lock(&self.parked);
+        let over = parked.extract_if(|_, parked| fits(parked));
+        over.map(|(_, parked)| parked).collect()
     }
 
     fn take(&self, resume: &Resume) -> Option<Parked> {
@@ -98,11 +122,17 @@ pub(crate) fn park(mut relay: Box<Relay>) -> Step {
 
 fn wait(mut relay: Box<Relay>, open: Vec<(String, Question)>) -> Step {
     let caller = Arc::clone(&relay.call.caller);
+    let lot = &caller.proxy.lot;
     let limit = caller.limits.parked_per_principal;
+    // Of the conversations that are leased to one call each, one stays free.
+    if let Some(lanes) = relay.call.lanes {
+        let server = &relay.call.route.server;
+        lot.make_room(&caller.key, Some(server), lanes.saturating_sub(2));
+    }
+    lot.make_room(&caller.key, None, limit.saturating_sub(1));
     let Some(slot) = caller.proxy.usage.take(&caller.key, Kind::Parked, limit) else {
         return (relay.refuse(&Refusal::too_many("waiting calls")), None);
     };
-    let lot = &caller.proxy.lot;
     let number = lot.next.fetch_add(1, Ordering::Relaxed);
     let resume = Resume::Parked {
         process: lot.process,
@@ -120,14 +150,13 @@ fn wait(mut relay: Box<Relay>, open: Vec<(String, Question)>) -> Step {
         })
         .collect();
     let result = answer::input_required_result(&asks, Some(&state));
-    let id = relay.relabel.as_ref().map_or(&relay.call.id, |label| &label.id);
-    let message = error::result(id, &result);
+    let message = error::result(relay.waiting_for(), &result);
     relay.call.slot = None;
     let parked = Parked {
         relay,
         open,
         until: caller.proxy.books.clock.now().plus(caller.limits.parked_for),
-        _slot: slot,
+        slot,
     };
     lock(&lot.parked).insert(number, parked);
     caller.proxy.books.metrics.gauge(&Gauge::Parked, 1);
@@ -150,11 +179,17 @@ pub(crate) enum Resumed {
 pub(crate) fn resume(mut retry: Call, resume: &Resume, responses: Option<&[u8]>) -> Result<Resumed, Refusal> {
     let proxy = Arc::clone(&retry.caller.proxy);
     let answers = answer::input_responses(responses.unwrap_or(b"{}"));
-    let answers =
-        answers.map_err(|_| Refusal::params("inputResponses must be an object with one answer each"))?;
+    let answers = answers.map_err(|_| unreadable())?;
     let parked = proxy.lot.take(resume).ok_or_else(state::expired)?;
     proxy.books.metrics.gauge(&Gauge::Parked, -1);
-    let Parked { mut relay, open, .. } = parked;
+    let Parked {
+        mut relay,
+        open,
+        slot,
+        ..
+    } = parked;
+    // It may have to wait again at once.
+    drop(slot);
     retry
         .record
         .close(Outcome::Ok, Some("goes on with a call that waited"));
@@ -170,6 +205,11 @@ pub(crate) fn resume(mut retry: Call, resume: &Resume, responses: Option<&[u8]>)
     }
     let (out, _) = wait(relay, missing);
     Ok(Resumed::Again(out))
+}
+
+/// The error for answers that are none.
+pub(crate) fn unreadable() -> Refusal {
+    Refusal::params("inputResponses must be an object with one answer each")
 }
 
 /// Gives each question its answer; the others come back (P-53).

@@ -215,6 +215,7 @@ async fn sweep(proxy: Weak<Proxy>) {
         proxy.sessions.sweep(&limits);
         proxy.lot.sweep(now);
         proxy.used.sweep(now);
+        proxy.hub.expected.sweep(now);
         proxy.usage.sweep();
         proxy.tasks.sweep(now);
     }

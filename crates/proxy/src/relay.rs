@@ -20,6 +20,7 @@ use crate::refusal::Refusal;
 use crate::tasks::{self, Created};
 use crate::translate::{self, Terminal};
 use crate::unfold::Round;
+use crate::visit::{self, Visits};
 use crate::{notice, park, unfold};
 
 /// How long after a legacy server's first question others are waited for, so that the client is asked once.
@@ -63,6 +64,8 @@ pub(crate) struct Relay {
     pub(crate) rounds: u8,
     /// Set when answers bear another id, or progress another token, than the client now waits for.
     pub(crate) relabel: Option<Label>,
+    /// URLs that the person visits for the call.
+    pub(crate) visits: Visits,
 }
 
 /// What the client now waits for.
@@ -83,21 +86,28 @@ pub(crate) enum Stage {
     Answering(Messages),
     /// The client has been asked on behalf of a modern server.
     Waiting(Round),
+    /// The person is at URLs of a legacy server, by its ids; the call is made again.
+    Away(Vec<String>),
 }
 
 /// Starts a call. Nothing is sent before the stream is read.
 pub(crate) fn start(call: Call) -> impl Stream<Item = Out> + Send {
+    start_after(call, Visits::default())
+}
+
+/// Starts a call for which the person has been elsewhere.
+pub(crate) fn start_after(call: Call, visits: Visits) -> impl Stream<Item = Out> + Send {
     let stage = Stage::Ready(call.params.clone(), call.id.clone());
     let era = call.client.era();
-    begin(call, stage, era)
+    begin(call, stage, era, visits)
 }
 
 /// Goes on with a call that a server of this era is answering already.
 pub(crate) fn answering(call: Call, messages: Messages, era: Era) -> impl Stream<Item = Out> + Send {
-    begin(call, Stage::Answering(messages), era)
+    begin(call, Stage::Answering(messages), era, Visits::default())
 }
 
-fn begin(call: Call, stage: Stage, era: Era) -> impl Stream<Item = Out> + Send {
+fn begin(call: Call, stage: Stage, era: Era, visits: Visits) -> impl Stream<Item = Out> + Send {
     run(Box::new(Relay {
         era,
         call,
@@ -108,6 +118,7 @@ fn begin(call: Call, stage: Stage, era: Era) -> impl Stream<Item = Out> + Send {
         gather_until: None,
         rounds: 0,
         relabel: None,
+        visits,
     }))
 }
 
@@ -123,7 +134,7 @@ impl Relay {
     async fn step(mut self: Box<Self>) -> Step {
         loop {
             if let Some(out) = self.queue.pop_front() {
-                return (out, Some(self));
+                return self.said(out);
             }
             if self.gather_is_over() {
                 return park::park(self);
@@ -140,10 +151,10 @@ impl Relay {
                     }
                 }
                 Message::Question(question) => self.question(question),
-                Message::Terminal(message) => match self.terminal(message) {
-                    Some(last) => return (last, None),
-                    None => continue,
-                },
+                Message::Terminal(message) => {
+                    let last = self.terminal(message);
+                    self.queue.extend(last);
+                }
             }
         }
     }
@@ -181,8 +192,14 @@ impl Relay {
             }
             Stage::Waiting(round) => {
                 let round = std::mem::replace(round, Round::nothing());
-                let (params, id) = unfold::answered(&mut self.call, round).await?;
-                self.asked.clear();
+                let (params, id) = unfold::answered(self, round).await?;
+                self.withdraw_questions();
+                self.stage = Stage::Ready(params, id);
+                Ok(None)
+            }
+            Stage::Away(ids) => {
+                let ids = std::mem::take(ids);
+                let (params, id) = visit::back(self, &ids).await;
                 self.stage = Stage::Ready(params, id);
                 Ok(None)
             }
@@ -247,12 +264,11 @@ impl Relay {
             Terminal::Done { status, message, ok } => {
                 let outcome = if ok { Outcome::Ok } else { Outcome::Failed };
                 self.call.record.close(outcome, None);
+                self.withdraw();
                 Some(self.last(status, message))
             }
-            Terminal::Asks(asks) => match unfold::ask(self, &asks) {
-                Ok(()) => None,
-                Err(refusal) => Some(self.refuse(&refusal)),
-            },
+            Terminal::Asks(asks) => unfold::ask(self, &asks),
+            Terminal::Visits(refused) => visit::ask(self, &refused),
         }
     }
 
@@ -266,13 +282,27 @@ impl Relay {
     }
 
     fn refused(mut self: Box<Self>, refusal: &Refusal) -> Step {
-        (self.refuse(refusal), None)
+        let last = self.refuse(refusal);
+        match self.queue.pop_front() {
+            Some(first) => {
+                self.queue.push_back(last);
+                self.said(first)
+            }
+            None => (last, None),
+        }
+    }
+
+    /// One message goes out; after the response there is no call any more.
+    fn said(self: Box<Self>, out: Out) -> Step {
+        let more = !matches!(out, Out::Last { .. });
+        (out, more.then_some(self))
     }
 
     /// Ends the call with an error of the gateway's own.
     pub(crate) fn refuse(&mut self, refusal: &Refusal) -> Out {
         self.call.record.close(Outcome::Failed, None);
-        let id = self.relabel.as_ref().map_or(&self.call.id, |label| &label.id);
+        self.withdraw();
+        let id = self.waiting_for();
         let status = match self.call.client {
             Client::Legacy(_) if refusal.status == 404 => 200,
             _ => refusal.status,
@@ -281,6 +311,23 @@ impl Relay {
             status,
             message: refusal.message(Some(id)),
         }
+    }
+
+    /// The raw id of the request that the client waits for.
+    pub(crate) fn waiting_for(&self) -> &Bytes {
+        self.relabel.as_ref().map_or(&self.call.id, |label| &label.id)
+    }
+
+    /// The end is near: a legacy client is told of what is not asked any more, and of visits that are over.
+    fn withdraw(&mut self) {
+        self.withdraw_questions();
+        self.queue
+            .extend(self.visits.over(None).into_iter().map(Out::Notification));
+    }
+
+    fn withdraw_questions(&mut self) {
+        let asked = self.asked.drain(..).filter_map(Asked::withdraw);
+        self.queue.extend(asked.map(Out::Notification));
     }
 
     /// Takes the gathered questions; the time for gathering starts anew with the next.

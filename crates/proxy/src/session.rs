@@ -14,6 +14,7 @@ use sallyport_mcp::session::SessionSeal;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::ask::Questions;
 use crate::exchange::ClientView;
 use crate::hub::SessionEars;
 use crate::metrics::Gauge;
@@ -263,11 +264,12 @@ impl Sessions {
 
     fn build(&self, id: &str, owner: &PrincipalKey, endpoint: &Arc<str>, seal: SessionSeal) -> Session {
         let nonce: String = seal.nonce.iter().map(|b| format!("{b:02x}")).collect();
+        let outbox = Arc::new(Outbox::default());
         Session {
             id: id.into(),
             ears: Arc::new(SessionEars {
-                outbox: Outbox::default(),
-                questions: Arc::default(),
+                questions: Questions::new(&outbox),
+                outbox,
                 can: ClientCapabilities::parse(&seal.capabilities),
                 follows: Mutex::default(),
                 random: Arc::clone(&self.random),

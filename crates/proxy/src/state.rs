@@ -44,7 +44,7 @@ pub(crate) fn open(call: &Call, state: &str) -> Result<Resume, Refusal> {
     if !fits || seal.expires <= now {
         return Err(expired());
     }
-    if let Resume::Relayed { nonce, .. } = &seal.resume
+    if let Resume::Relayed { nonce, .. } | Resume::Visited { nonce, .. } = &seal.resume
         && !proxy.used.take(*nonce, seal.expires, now)
     {
         return Err(expired());

@@ -34,6 +34,8 @@ pub(crate) enum Terminal {
     },
     /// A modern server asks, and a legacy client is to be asked: the message.
     Asks(Bytes),
+    /// A legacy server wants a modern client's person to visit URLs first: the message.
+    Visits(Bytes),
 }
 
 /// A response.
@@ -47,9 +49,14 @@ pub(crate) fn terminal(message: Bytes, from: Era, call: &Call) -> Terminal {
         };
     }
     let error = error_of(&message);
-    if to == Era::Modern && from == Era::Legacy && error.is_none() && says_nothing(&message, method) {
-        let gone = unknown(call.route.what, &call.route.visible, to);
-        return failed(&gone, &message);
+    if to == Era::Modern && from == Era::Legacy {
+        if error.is_none() && says_nothing(&message, method) {
+            let gone = unknown(call.route.what, &call.route.visible, to);
+            return failed(&gone, &message);
+        }
+        if error.is_some() && method.may_ask() && answer::visits(&message).is_some() {
+            return Terminal::Visits(message);
+        }
     }
     let ok = error.is_none();
     let message = renamed(message, method, call);

@@ -10,6 +10,7 @@ use crate::capabilities::Members;
 use crate::error::INTERNAL_ERROR;
 use crate::json::{JsonError, Object, is_object};
 use crate::method::Method;
+use crate::splice::ObjectEdit;
 
 /// The most questions in one result.
 const MAX_REQUESTS: usize = 64;
@@ -133,6 +134,29 @@ pub fn input_required_result(requests: &[(&str, &str, Option<&[u8]>)], state: Op
         out.add_text("requestState", state);
     }
     out.finish()
+}
+
+/// The raw parameters of a request without what a client adds when it asks again: nothing that a legacy server knows.
+/// Borrowed if they have none of it.
+#[must_use]
+pub fn without_input(params: &[u8]) -> Cow<'_, [u8]> {
+    const KEYS: [&str; 2] = ["inputResponses", "requestState"];
+    if !KEYS
+        .iter()
+        .any(|key| memchr::memmem::find(params, key.as_bytes()).is_some())
+    {
+        return Cow::Borrowed(params);
+    }
+    let Ok(mut edit) = ObjectEdit::new(params) else {
+        return Cow::Borrowed(params);
+    };
+    if KEYS.iter().all(|key| edit.object().get(key).is_none()) {
+        return Cow::Borrowed(params);
+    }
+    for key in KEYS {
+        edit.remove(key);
+    }
+    Cow::Owned(edit.finish())
 }
 
 /// One answer of a client.

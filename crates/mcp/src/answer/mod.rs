@@ -10,7 +10,7 @@ mod visit;
 
 pub use ask::{
     InputRequest, InputRequired, InputResponse, InvalidAsk, input_required_result, input_responses,
-    is_input_required,
+    is_input_required, without_input,
 };
 pub use eras::{to_legacy, to_modern};
 pub use links::rewrite_uris;

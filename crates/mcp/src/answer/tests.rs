@@ -323,6 +323,22 @@ fn answers_are_read() {
     assert!(input_responses(b"[]").is_err());
 }
 
+#[test]
+fn a_legacy_server_sees_nothing_of_the_answers() {
+    for (before, after) in [
+        (
+            r#"{"name":"a","arguments":{"requestState":1}}"#,
+            r#"{"name":"a","arguments":{"requestState":1}}"#,
+        ),
+        (
+            r#"{"name":"a","inputResponses":{},"x":1.0,"requestState":"s"}"#,
+            r#"{"name":"a","x":1.0}"#,
+        ),
+    ] {
+        assert_eq!(text(&without_input(before.as_bytes())), after);
+    }
+}
+
 fn rewritten(result: &str, method: Method) -> Option<String> {
     let visible = |uri: &str| uri.starts_with("db:").then(|| format!("git+{uri}"));
     rewrite_uris(result.as_bytes(), method, visible).map(|bytes| text(&bytes).to_owned())

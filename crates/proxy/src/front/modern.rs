@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::Stream;
 use http::request::Parts;
+use sallyport_mcp::answer;
 use sallyport_mcp::capabilities::ClientCapabilities;
 use sallyport_mcp::catalogue::ListKind;
 use sallyport_mcp::error;
@@ -25,9 +27,10 @@ use crate::caller::{Caller, Client, Modern};
 use crate::deliver::{self, Said};
 use crate::door;
 use crate::exchange::ClientView;
-use crate::park::{self, Resumed};
+use crate::park::{self, Resumed, unreadable};
 use crate::refusal::Refusal;
 use crate::relay::Out;
+use crate::visit::{self, Visits};
 use crate::{relay, state, tasks};
 
 /// Answers one message.
@@ -178,28 +181,34 @@ async fn call(
 fn resume(mut call: Call, retry: &Params<'_>) -> Result<Said, Refusal> {
     let Some(raw) = retry.get(Key::RequestState) else {
         // Answers without a state: a server that gave none knows what to make of them.
-        return Ok(Said::Running(Box::pin(relay::start(call))));
+        return Ok(running(relay::start(call)));
     };
     let state = json::decode(raw).ok_or_else(state::expired)?;
-    let going_on = state::open(&call, &state).and_then(|resume| match resume {
-        Resume::Relayed { state, .. } => {
-            call.params = with_state(&call.params, state.as_deref()).ok_or_else(state::expired)?;
-            Ok(None)
-        }
-        parked @ Resume::Parked { .. } => Ok(Some(parked)),
-        Resume::Visited { .. } => Err(state::expired()),
-    });
-    let parked = match going_on {
-        Ok(None) => return Ok(Said::Running(Box::pin(relay::start(call)))),
-        Ok(Some(parked)) => parked,
+    let resume = match state::open(&call, &state) {
+        Ok(resume) => resume,
         Err(refusal) => {
             call.refused("requestState");
             return Err(refusal);
         }
     };
-    match park::resume(call, &parked, retry.get(Key::InputResponses))? {
-        Resumed::Running(relay) => Ok(Said::Running(Box::pin(relay::run(relay)))),
-        Resumed::Again(out) => Ok(Said::Running(Box::pin(futures_util::stream::iter([out])))),
+    let responses = retry.get(Key::InputResponses);
+    match resume {
+        Resume::Relayed { state, .. } => {
+            call.params = with_state(&call.params, state.as_deref()).ok_or_else(state::expired)?;
+            Ok(running(relay::start(call)))
+        }
+        Resume::Visited { ids, .. } => {
+            let answers = answer::input_responses(responses.unwrap_or(b"{}")).map_err(|_| unreadable())?;
+            if answers.iter().any(|answer| !visit::is_agreed(answer.result)) {
+                return Ok(running(futures_util::stream::iter([visit::declined(call)])));
+            }
+            call.params = Bytes::from(answer::without_input(&call.params).into_owned());
+            Ok(running(relay::start_after(call, Visits::announced(ids))))
+        }
+        parked @ Resume::Parked { .. } => match park::resume(call, &parked, responses)? {
+            Resumed::Running(relay) => Ok(running(relay::run(relay))),
+            Resumed::Again(out) => Ok(running(futures_util::stream::iter([out]))),
+        },
     }
 }
 
@@ -213,6 +222,10 @@ fn with_capabilities(params: &Bytes, capabilities: &[u8]) -> Bytes {
         Some(Bytes::from(outer.finish()))
     };
     edited().unwrap_or_else(|| params.clone())
+}
+
+fn running(outgoing: impl Stream<Item = Out> + Send + 'static) -> Said {
+    Said::Running(Box::pin(outgoing))
 }
 
 /// The parameters with the server's own state in the place of the sealed one (P-50).

@@ -148,27 +148,43 @@ async fn p_99_a_call_that_waits_too_long_is_given_up() {
 }
 
 #[tokio::test]
-async fn p_142_parked_calls_at_the_limit_and_one_past_it() {
+async fn p_142_of_parked_calls_past_the_limit_the_oldest_makes_room() {
     let fake = asking().await;
     let mut config = config(
         vec![http("fake", fake.at, Protocol::Legacy)],
         vec![profile("default", &["fake"])],
     );
-    config.limits.parked_per_principal = 1;
+    config.limits.parked_per_principal = 2;
     let gate = Gate::new(config);
-    let ask = |n: u8| {
-        Ask::modern_with(
-            "alice",
-            "tools/call",
-            json!({"name": "ask", "arguments": {"n": n}}),
-            form(),
-        )
+    let ask = async |who: &str, n: u8, extra: Value| {
+        let mut params = json!({"name": "ask", "arguments": {"n": n}});
+        if let Some(state) = extra.as_str() {
+            params["requestState"] = json!(state);
+            params["inputResponses"] = json!({});
+        }
+        gate.send(Ask::modern_with(who, "tools/call", params, form()))
+            .await
+            .json()
+            .await
     };
-    assert_eq!(
-        gate.send(ask(1)).await.json().await["result"]["resultType"],
-        "input_required"
-    );
-    assert_eq!(gate.send(ask(2)).await.code().await, -32603);
+    let mut states = Vec::new();
+    for (who, n) in [("bob", 0), ("alice", 1), ("alice", 2), ("alice", 3)] {
+        let asked = ask(who, n, Value::Null).await;
+        assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
+        states.push(asked["result"]["requestState"].clone());
+    }
+    // Without answers each is asked again, as long as it is there.
+    for (who, n, there) in [
+        ("alice", 1, false),
+        ("alice", 2, true),
+        ("alice", 3, true),
+        ("bob", 0, true),
+    ] {
+        let again = ask(who, n, states[usize::from(n)].clone()).await;
+        let kind = &again["result"]["resultType"];
+        assert_eq!(kind == "input_required", there, "{who} {n}: {again}");
+        assert!(there || again["error"]["code"] == -32602);
+    }
 }
 
 #[tokio::test]
@@ -354,4 +370,22 @@ async fn p_109_same_era_answers_pass_byte_for_byte() {
         !came[0].head.to_ascii_lowercase().contains("authorization"),
         "p_121: the client's token stays here"
     );
+}
+
+#[tokio::test]
+async fn p_65_a_question_that_is_not_waited_for_any_more_is_withdrawn() {
+    let fake = modern_asking().await;
+    let gate = gate_to(&fake, Protocol::Modern).await;
+    let session = gate.session("alice", json!({"elicitation": {}})).await;
+    let mut stream = gate.send(Ask::get("alice", &session)).await;
+    let ask = Ask::legacy("alice", Some(&session), "tools/call", json!({"name": "ask"}));
+    let mut answer = gate.send(ask).await;
+    let question = answer.event().await.expect("a question");
+    let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    gate.send(Ask::post("alice", cancel.to_string()).with("mcp-session-id", &session))
+        .await;
+    assert_eq!(answer.event().await, None, "the call ends without a response");
+    let told = stream.event().await.expect("news");
+    assert_eq!(told["method"], "notifications/cancelled");
+    assert_eq!(told["params"]["requestId"], question["id"]);
 }

@@ -14,6 +14,7 @@ mod sessions;
 mod sse;
 pub(crate) mod support;
 mod tasks;
+mod visits;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

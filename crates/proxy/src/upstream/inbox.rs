@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use sallyport_mcp::error::{self, INTERNAL_ERROR, METHOD_NOT_FOUND};
+use sallyport_mcp::error::{self, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
 use sallyport_mcp::json;
 use sallyport_mcp::jsonrpc::{Envelope, Key};
 use sallyport_mcp::log::LogLevel;
@@ -104,9 +104,9 @@ impl Inbox {
                 let uri = uri.map(|text| text.value).unwrap_or_default();
                 self.tell(bytes, |listener| listener.uris.contains(&*uri));
             }
-            Method::LogMessage | Method::ElicitationComplete | Method::Progress => {
-                self.tell(bytes, |listener| listener.is_client);
-            }
+            Method::LogMessage | Method::Progress => self.tell(bytes, |listener| listener.is_client),
+            // By its id each knows whether it is meant.
+            Method::ElicitationComplete => self.tell(bytes, |_| true),
             Method::Cancelled => self.withdraw(envelope),
             Method::TaskStatus => {
                 // Whose task it is, is known by its id: one listener is enough.
@@ -133,20 +133,34 @@ impl Inbox {
             return;
         }
         let open = sole.map(|mailbox| mailbox.questions().open());
+        let client = self.listener(|listener| listener.is_client);
+        if sole.is_none() && client.is_none() && envelope.called() != Method::Ping {
+            return self.refuse_unasked(envelope, to);
+        }
         let Some(question) = self.question(envelope, open, to) else {
             return;
         };
-        if let Some(mailbox) = sole {
-            if mailbox.deliver(Message::Question(question)) != Delivery::Taken {
-                self.ground.counters.slow_readers.add();
+        match (sole, client) {
+            (Some(mailbox), _) => {
+                if mailbox.deliver(Message::Question(question)) != Delivery::Taken {
+                    self.ground.counters.slow_readers.add();
+                }
             }
-            return;
+            (None, Some(client)) => client.ask(&self.ground.spec.name, question),
+            (None, None) => {}
         }
-        let client = self.listener(|listener| listener.is_client);
-        // Without a client the question is dropped, and with it the server gets its refusal.
-        if let Some(client) = client {
-            client.ask(&self.ground.spec.name, question);
-        }
+    }
+
+    /// A question that belongs to no call has nobody to answer it: only legacy sessions have a client outside of calls.
+    fn refuse_unasked(&self, envelope: &Envelope<'_>, to: &Arc<dyn Respond>) {
+        self.ground.counters.foreign_messages.add();
+        let Some(id) = envelope.id_raw() else { return };
+        let (code, text) = if self.declared.allows(envelope.called(), envelope.params_raw()) {
+            (INVALID_PARAMS, "the request belongs to no running call")
+        } else {
+            (METHOD_NOT_FOUND, "the client did not declare this capability")
+        };
+        to.respond(error::message(Some(id), code, text, None));
     }
 
     /// The session's client, else whoever listens.
@@ -250,6 +264,11 @@ pub(crate) struct Attached {
 }
 
 impl Attached {
+    /// Whether it listens to this session or process.
+    pub(crate) fn is_at(&self, inbox: &Arc<Inbox>) -> bool {
+        Arc::ptr_eq(&self.inbox, inbox)
+    }
+
     /// Listens to a resource; true if nobody else did.
     pub(crate) fn subscribe(&self, uri: &str) -> bool {
         self.first_or_last(uri, |uris| {

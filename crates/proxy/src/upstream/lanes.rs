@@ -80,6 +80,11 @@ impl Lanes {
         })
     }
 
+    /// How many there are, if each call has one to itself.
+    pub(crate) fn count(&self) -> Option<usize> {
+        matches!(self, Self::Each(_)).then_some(LANES)
+    }
+
     /// The one that is never leased, to call through: for tasks, which stay where they were made and whose questions say
     /// what they are about.
     pub(crate) fn control_lane(&self) -> Lane {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sallyport_core::fault::{Fault, Retry};
+use sallyport_mcp::answer::without_input;
 use sallyport_mcp::log::LogLevel;
 use sallyport_mcp::meta::{MetaFor, rewrite};
 use sallyport_mcp::{Era, error};
@@ -22,8 +23,11 @@ pub(crate) struct LegacyLink {
     ground: Arc<Ground>,
     client: Era,
     lanes: Lanes,
+    downstream: Arc<dyn Downstream>,
     /// The client's ear in the session, if it has one session.
     attached: Attached,
+    /// Its ears in those that its calls have had to themselves.
+    leased: Mutex<Vec<Attached>>,
     /// Resources that the client subscribed to, so that a repetition asks nothing of the server.
     subscribed: Mutex<Vec<Box<str>>>,
 }
@@ -37,13 +41,29 @@ impl LegacyLink {
         downstream: Arc<dyn Downstream>,
         is_client: bool,
     ) -> Self {
-        let attached = lanes.control().inbox.attach(downstream, is_client);
+        let attached = lanes.control().inbox.attach(Arc::clone(&downstream), is_client);
         Self {
             ground: Arc::clone(ground),
             client,
             lanes,
+            downstream,
             attached,
+            leased: Mutex::default(),
             subscribed: Mutex::default(),
+        }
+    }
+
+    /// How many calls run at once, where each has a session or process to itself.
+    pub(crate) fn lanes(&self) -> Option<usize> {
+        self.lanes.count()
+    }
+
+    /// Whatever a session or process says after the call that it was leased to still finds the client.
+    fn hear(&self, slot: &Slot) {
+        let is_here = |attached: &Attached| attached.is_at(&slot.inbox);
+        let mut leased = self.leased.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_here(&self.attached) && !leased.iter().any(is_here) {
+            leased.push(slot.inbox.attach(Arc::clone(&self.downstream), false));
         }
     }
 
@@ -61,7 +81,7 @@ impl LegacyLink {
         let (params, logs) = match (self.client, level) {
             (Era::Legacy, _) => (call.params, Logs::Session),
             (Era::Modern, level) => (
-                rewrite(&call.params, MetaFor::Legacy).into(),
+                rewrite(&without_input(&call.params), MetaFor::Legacy).into(),
                 level.map_or(Logs::None, Logs::From),
             ),
         };
@@ -79,6 +99,9 @@ impl LegacyLink {
             self.lanes.lane().await?
         };
         let lane = Arc::new(lane);
+        if self.lanes.count().is_some() {
+            self.hear(lane.slot());
+        }
         let mut again = true;
         loop {
             let wire = lane.slot().wire().await?;
@@ -123,6 +146,11 @@ impl LegacyLink {
     async fn subscribe(&self, worker: &Worker, slot: &Arc<Slot>, uri: &str) -> Result<(), Fault> {
         if !self.remember(uri) {
             return Ok(());
+        }
+        // Open before anybody listens: a session that is opened later is told of everything that is listened to.
+        if let Err(fault) = slot.hear().await {
+            self.forget(uri);
+            return Err(fault);
         }
         if !self.attached.subscribe(uri) {
             return Ok(());
@@ -177,6 +205,10 @@ impl LegacyLink {
             uris: Mutex::default(),
             ended: CancellationToken::new(),
         };
+        if !asked.is_empty() {
+            // Before anybody listens: a session that is opened later is told of everything that is listened to.
+            listener.slot.hear().await?;
+        }
         for uri in asked {
             let first = listener.attached.subscribe(&uri);
             let told = if first {

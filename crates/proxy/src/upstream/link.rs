@@ -56,6 +56,14 @@ impl Link {
         }
     }
 
+    /// How many calls run at once, where each has a session or process to itself.
+    pub(crate) fn lanes(&self) -> Option<usize> {
+        match &self.kind {
+            Kind::Legacy(link) => link.lanes(),
+            Kind::Modern(_) | Kind::Demo(_) => None,
+        }
+    }
+
     /// Whether its server is still configured as it was when the link was made.
     pub(crate) fn is_open(&self) -> bool {
         !self.ground.closing.is_cancelled()

@@ -356,9 +356,6 @@ impl Slot {
         uri: &str,
         on: bool,
     ) -> Result<(), Fault> {
-        if on {
-            self.hear().await?;
-        }
         let method = if on {
             Method::ResourcesSubscribe
         } else {

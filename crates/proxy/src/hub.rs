@@ -137,6 +137,8 @@ fn understand(server: &ServerName, message: &[u8]) -> Said {
             })
         }
         Method::TaskStatus | Method::Tasks => Said::Task,
+        // Progress of a call goes its call's way; that of a task outlives the call.
+        Method::Progress => Said::Task,
         Method::LogMessage => Said::Words,
         Method::ElicitationComplete => {
             let id = envelope

@@ -66,6 +66,25 @@ fn what_was_encoded_is_decoded() {
 }
 
 #[test]
+fn the_id_of_a_task_is_read_back() {
+    for era in [Era::Legacy, Era::Modern] {
+        let seal = TaskSeal {
+            server: ServerName::parse("git").unwrap(),
+            task: "a/\u{e9}\0".into(),
+            tool: String::new(),
+            era,
+            expires: Timestamp::from_secs(9),
+        };
+        let bytes = seal.encode();
+        assert_eq!(TaskSeal::decode(&bytes), Some(seal));
+        for cut in 0..bytes.len() {
+            assert_eq!(TaskSeal::decode(&bytes[..cut]), None, "{cut}");
+        }
+        assert_eq!(TaskSeal::decode(&[&bytes[..], &[0]].concat()), None);
+    }
+}
+
+#[test]
 fn other_forms_and_cut_or_longer_bytes_are_none() {
     let bytes = session().encode();
     for cut in 0..bytes.len() {
@@ -80,5 +99,6 @@ proptest! {
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
         let bytes = [&[1], &bytes[..]].concat();
         let _ = (SessionSeal::decode(&bytes), CursorSeal::decode(&bytes), RequestStateSeal::decode(&bytes));
+        let _ = TaskSeal::decode(&bytes);
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::drive::{self, Plan};
 use super::subject::Subject;
+use super::table::New;
 use super::{Wish, bounds, seal};
 use crate::call::Call;
 use crate::caller::Client;
@@ -20,7 +21,6 @@ use crate::notice::with_member;
 use crate::refusal::Refusal;
 use crate::relay::{Relay, Stage};
 use crate::route::TaskOp;
-use crate::upstream::Link;
 
 /// What became of an answer.
 pub(crate) enum Created {
@@ -55,7 +55,9 @@ pub(crate) fn created(relay: &mut Relay, message: Bytes) -> Created {
     };
     let shown = shown(&relay.call.client, &subject, result, &task);
     let state = tasks::created(&shown, relay.call.client.era()).unwrap_or_default();
-    if let Err(refusal) = keep(&subject, &link, state, told) {
+    let mut new = subject.new_kept(&link, Bytes::copy_from_slice(state), told);
+    new.progress_token = relay.call.progress_token.clone();
+    if let Err(refusal) = keep(&subject, new) {
         cancel(subject);
         return Created::Refused(refusal);
     }
@@ -129,10 +131,9 @@ fn shown(client: &Client, subject: &Subject, result: &[u8], task: &Task<'_>) -> 
     }
 }
 
-fn keep(subject: &Subject, link: &Arc<Link>, state: &[u8], told: bool) -> Result<(), Refusal> {
-    let limits = &subject.caller.limits.tasks;
-    let new = subject.new_kept(link, Bytes::copy_from_slice(state), told);
-    let entered = subject.caller.proxy.tasks.enter(new, limits.per_principal);
+fn keep(subject: &Subject, new: New) -> Result<(), Refusal> {
+    let caller = &subject.caller;
+    let entered = caller.proxy.tasks.enter(new, caller.limits.tasks.per_principal);
     entered.map(drop).map_err(|_| Refusal::too_many("tasks"))
 }
 

@@ -13,9 +13,10 @@ use sallyport_mcp::revision::Era;
 use sallyport_mcp::tasks::{self, Task, related_task, with_related_task};
 use tokio::sync::oneshot;
 
+use super::waiting::Waiting;
 use super::{Subject, unknown};
 use crate::caller::{Caller, Client};
-use crate::exchange::{Answered, Message, Question, Reply};
+use crate::exchange::{Answered, Message, Question};
 use crate::notice::with_member;
 use crate::refusal::Refusal;
 use crate::relay::Messages;
@@ -104,16 +105,7 @@ pub(crate) fn result(
     id: &Bytes,
 ) -> Result<(Subject, Messages), Refusal> {
     let subject = subject(caller, session, params)?;
-    let (asking, id) = (subject.clone(), id.clone());
-    let answer = stream::once(async move {
-        let own = asking.params(&[]);
-        match asking.send(TaskOp::Result, own, id).await {
-            Ok(Reply::Whole(message)) => stream::iter([Ok(Message::Terminal(message))]).boxed(),
-            Ok(Reply::Stream(messages)) => messages,
-            Err(fault) => stream::iter([Err(fault)]).boxed(),
-        }
-    })
-    .flatten();
+    let answer = Waiting::start(subject.clone(), id.clone());
     // A second reader would take the questions from the first, who waits for the same result.
     let kept = subject.known().filter(|kept| !kept.questions.is_read());
     let elsewhere = match kept {

@@ -22,6 +22,7 @@ mod seal;
 mod subject;
 mod table;
 mod told;
+mod waiting;
 mod wish;
 
 pub(crate) use created::{Created, created};

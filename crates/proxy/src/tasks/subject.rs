@@ -120,6 +120,7 @@ impl Subject {
                 Client::Legacy(session) => Some(Arc::downgrade(&session.ears)),
                 Client::Modern(_) => None,
             },
+            progress_token: None,
             told,
             state,
             end: at(end, &self.task.server),

@@ -34,6 +34,8 @@ pub(crate) struct Kept {
     pub(super) hold: Hold,
     /// The ears of the legacy session that made it.
     pub(super) session: Option<Weak<SessionEars>>,
+    /// The raw token of its progress, if its client wants any.
+    pub(super) progress_token: Option<Bytes>,
     /// Whether its client knows of it; else the gateway sees it to its end within the call.
     pub(super) told: bool,
     /// What its server asks.
@@ -63,6 +65,7 @@ pub(super) struct New {
     pub(super) task: TaskSeal,
     pub(super) hold: Hold,
     pub(super) session: Option<Weak<SessionEars>>,
+    pub(super) progress_token: Option<Bytes>,
     pub(super) told: bool,
     pub(super) state: Bytes,
     pub(super) end: Event,
@@ -78,6 +81,7 @@ impl Kept {
             task: new.task,
             hold: new.hold,
             session: new.session,
+            progress_token: new.progress_token,
             told: new.told,
             questions: Questions::default(),
             bounds: new.bounds,

@@ -9,6 +9,7 @@ use sallyport_mcp::error;
 use sallyport_mcp::json;
 use sallyport_mcp::method::Method;
 use sallyport_mcp::revision::Era;
+use sallyport_mcp::splice::ObjectEdit;
 use sallyport_mcp::tasks::{self, Task, related_task};
 
 use super::table::{Kept, Tasks};
@@ -29,15 +30,20 @@ pub(crate) struct Hears {
 /// Passes on what a server says of a task, to the one whose task it is: whoever's request brought the server to say it.
 pub(crate) fn tell(hears: &Hears, server: &ServerName, message: &Bytes) {
     let params = json::find(message, "params").unwrap_or_default();
-    let Some(kept) = tasks::task_id(params).and_then(|id| hears.tasks.get(server, &id)) else {
+    let named = tasks::task_id(params).or_else(|| related_task(params));
+    let Some(kept) = named.and_then(|id| hears.tasks.get(server, &id)) else {
         return;
     };
     if !kept.told {
         return;
     }
+    let task = Task::read(params, Era::Legacy);
     match kept.session.as_ref().map(std::sync::Weak::upgrade) {
         Some(Some(ears)) => {
-            let Some(task) = Task::read(params, Era::Legacy) else {
+            let Some(task) = task else {
+                if let Some(message) = progress(&kept, params) {
+                    ears.outbox.send(message);
+                }
                 return;
             };
             let shown = tasks::renamed(params, Era::Legacy, &kept.id, kept.bounds);
@@ -49,8 +55,23 @@ pub(crate) fn tell(hears: &Hears, server: &ServerName, message: &Bytes) {
         }
         // The session has ended; its client asks for the state when it wants to know.
         Some(None) => {}
-        None => listeners(hears, &kept, params),
+        // A state of either form; there is no progress of modern tasks.
+        None if tasks::task_id(params).is_some() => listeners(hears, &kept, params),
+        None => {}
     }
+}
+
+/// A legacy task's progress under the client's own token, which is good for the task's whole life (2025-11-25, Tasks).
+fn progress(kept: &Kept, params: &[u8]) -> Option<Bytes> {
+    let token = kept.progress_token.as_ref()?;
+    let renamed = tasks::with_related_task(params, Some(&kept.id));
+    let mut edit = ObjectEdit::new(&renamed).ok()?;
+    edit.object().get("progress")?;
+    edit.set("progressToken", &**token);
+    Some(error::notification(
+        Method::Progress.as_str(),
+        Some(&edit.finish()),
+    ))
 }
 
 fn listeners(hears: &Hears, kept: &Arc<Kept>, params: &[u8]) {
@@ -80,7 +101,7 @@ fn listeners(hears: &Hears, kept: &Arc<Kept>, params: &[u8]) {
 }
 
 fn without_result_type(state: &[u8]) -> Vec<u8> {
-    match sallyport_mcp::splice::ObjectEdit::new(state) {
+    match ObjectEdit::new(state) {
         Ok(mut edit) => {
             edit.remove("resultType");
             edit.finish()

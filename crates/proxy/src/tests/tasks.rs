@@ -519,3 +519,53 @@ async fn p_70_the_cursor_of_a_list_of_tasks_is_its_owner_s() {
         json!([])
     );
 }
+
+#[tokio::test]
+async fn a_result_is_waited_for_longer_than_a_server_may_be_silent() {
+    let silent = Mutex::new(Vec::new());
+    let fake = Fake::start(move |came| {
+        let state = json!({"taskId": "up-1", "status": "working", "createdAt": "c", "lastUpdatedAt": "u", "ttl": 60_000});
+        match came.message["method"].as_str() {
+            Some("initialize") => result(
+                came,
+                json!({"protocolVersion": "2025-11-25", "serverInfo": {"name": "fake", "version": "1"},
+                    "capabilities": {"tools": {}, "tasks": {"requests": {"tools": {"call": {}}}}}}),
+            ),
+            Some("tools/list") => result(
+                came,
+                json!({"tools": [{"name": "job", "inputSchema": {"type": "object"},
+                    "execution": {"taskSupport": "required"}}]}),
+            ),
+            Some("tools/call") => result(came, json!({"task": state})),
+            Some("tasks/get") => result(came, state),
+            Some("tasks/result") if lock(&silent).is_empty() => {
+                let (keep, never) = mpsc::unbounded_channel();
+                lock(&silent).push(keep);
+                Goes::Events(never)
+            }
+            Some("tasks/result") => result(came, json!({"content": [{"type": "text", "text": "done"}]})),
+            _ => legacy(came, &[]).expect("no call"),
+        }
+    })
+    .await;
+    let mut config = config_of(&fake, Protocol::Legacy);
+    config.servers[0].limits.idle = Duration::from_millis(200);
+    config.limits.tasks.poll = Duration::from_millis(10);
+    let gate = Gate::new(config);
+    let session = gate.session_of("2025-11-25", "alice", json!({})).await;
+    let ask = |method: &str, params: Value| Ask::legacy("alice", Some(&session), method, params);
+    let made = gate
+        .send(ask("tools/call", json!({"name": "job", "task": {}})))
+        .await
+        .json()
+        .await;
+    let named = json!({"taskId": made["result"]["task"]["taskId"]});
+    let done = gate.send(ask("tasks/result", named.clone())).await.json().await;
+    assert_eq!(done["result"]["content"][0]["text"], "done", "{done}");
+    let related = &done["result"]["_meta"]["io.modelcontextprotocol/related-task"];
+    assert_eq!(related, &named);
+    assert_eq!(
+        (fake.came("tools/call").len(), fake.came("tasks/result").len()),
+        (1, 2)
+    );
+}

@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use sallyport_mcp::error::{self, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
 use sallyport_mcp::json;
-use sallyport_mcp::jsonrpc::{Envelope, Key};
+use sallyport_mcp::jsonrpc::{Envelope, Key, MetaKey};
 use sallyport_mcp::log::LogLevel;
 use sallyport_mcp::method::Method;
-use sallyport_mcp::tasks::related_task;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
@@ -104,16 +103,12 @@ impl Inbox {
                 let uri = uri.map(|text| text.value).unwrap_or_default();
                 self.tell(bytes, |listener| listener.uris.contains(&*uri));
             }
+            Method::Progress if is_of_task(envelope) => self.tell_anyone(bytes),
             Method::LogMessage | Method::Progress => self.tell(bytes, |listener| listener.is_client),
             // By its id each knows whether it is meant.
             Method::ElicitationComplete => self.tell(bytes, |_| true),
             Method::Cancelled => self.withdraw(envelope),
-            Method::TaskStatus => {
-                // Whose task it is, is known by its id: one listener is enough.
-                if let Some(first) = self.anyone() {
-                    first.notify(&self.ground.spec.name, bytes.clone());
-                }
-            }
+            Method::TaskStatus => self.tell_anyone(bytes),
             _ => self.ground.counters.foreign_messages.add(),
         }
     }
@@ -126,7 +121,7 @@ impl Inbox {
         sole: Option<&Mailbox>,
         to: &Arc<dyn Respond>,
     ) {
-        if envelope.params_raw().and_then(related_task).is_some() {
+        if is_of_task(envelope) {
             if let (Some(question), Some(first)) = (self.question(envelope, None, to), self.anyone()) {
                 first.ask(&self.ground.spec.name, question);
             }
@@ -161,6 +156,13 @@ impl Inbox {
             (METHOD_NOT_FOUND, "the client did not declare this capability")
         };
         to.respond(error::message(Some(id), code, text, None));
+    }
+
+    /// Tells something of a task. Whose task it is, is known by its id: one listener is enough.
+    fn tell_anyone(&self, bytes: &Bytes) {
+        if let Some(first) = self.anyone() {
+            first.notify(&self.ground.spec.name, bytes.clone());
+        }
     }
 
     /// The session's client, else whoever listens.
@@ -300,6 +302,12 @@ impl Drop for Attached {
     fn drop(&mut self) {
         self.inbox.listeners().list.retain(|l| l.id != self.id);
     }
+}
+
+/// Whether a message is about a task that a call has become (2025-11-25, Related Task Metadata).
+pub(crate) fn is_of_task(envelope: &Envelope<'_>) -> bool {
+    let meta = envelope.meta();
+    meta.is_some_and(|meta| meta.get(MetaKey::RelatedTask).is_some())
 }
 
 /// The level of a log message.

@@ -146,7 +146,8 @@ async fn answer(
 /// Whether a request is one that only newer servers understand.
 fn is_modern(headers: &HeaderMap, message: &Value) -> bool {
     let version = headers.get("mcp-protocol-version");
-    version.is_some_and(|version| version == "2026-07-28") || message["method"] == "server/discover"
+    let discovers = super::text(message, "method") == "server/discover";
+    version.is_some_and(|version| version == "2026-07-28") || discovers
 }
 
 fn events(said: mpsc::UnboundedReceiver<Value>) -> Response<Body> {

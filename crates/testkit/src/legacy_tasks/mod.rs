@@ -146,12 +146,11 @@ fn introduction() -> Value {
 }
 
 fn tools() -> Value {
-    let tool = |(name, support): &(&str, Option<&str>)| {
-        let mut tool = json!({ "name": name, "inputSchema": { "type": "object" } });
-        if let Some(support) = support {
-            tool["execution"] = json!({ "taskSupport": support });
-        }
-        tool
+    let tool = |(name, support): &(&str, Option<&str>)| match support {
+        Some(support) => json!({
+            "name": name, "inputSchema": { "type": "object" }, "execution": { "taskSupport": support },
+        }),
+        None => json!({ "name": name, "inputSchema": { "type": "object" } }),
     };
     json!({ "tools": task::TOOLS.iter().map(tool).collect::<Vec<_>>() })
 }

@@ -27,6 +27,8 @@ pub(super) struct Task {
     tool: String,
     label: String,
     ttl: Value,
+    /// What its progress bears.
+    token: Value,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -54,6 +56,10 @@ impl Task {
             id: id.to_owned(),
             label: text(arguments, "label").to_owned(),
             ttl: ttl.cloned().unwrap_or(Value::Null),
+            token: params
+                .pointer("/_meta/progressToken")
+                .cloned()
+                .unwrap_or(Value::Null),
             state: Mutex::new(State {
                 status,
                 looks: arguments.get("looks").and_then(Value::as_u64).unwrap_or(1),
@@ -75,15 +81,21 @@ impl Task {
 
     /// `tasks/get`.
     pub(super) fn look(&self, session: &Out) -> Value {
-        let done = {
+        let (counts, done) = {
             let mut state = lock(&self.state);
             let counts = state.status == "working" && self.tool != "slow";
             if counts {
                 state.looks = state.looks.saturating_sub(1);
             }
-            counts && state.looks == 0
+            (counts, counts && state.looks == 0)
         };
         let before = self.state();
+        if counts && !self.token.is_null() {
+            let params = json!({ "progressToken": self.token, "progress": 1, "_meta": related(&self.id) });
+            // Nobody may listen.
+            let _ = session
+                .send(json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params }));
+        }
         if done {
             self.finish(session);
         }
@@ -130,7 +142,7 @@ impl Task {
         );
         let said = |answer: Option<Value>| {
             let answer = answer.unwrap_or_default();
-            let names_task = answer["_meta"] == related(&self.id);
+            let names_task = answer.get("_meta") == Some(&related(&self.id));
             format!("{}/{names_task}", text(&answer, "action"))
         };
         let text = format!("{} {}", said(first), said(second));
@@ -138,15 +150,12 @@ impl Task {
     }
 
     fn finish(&self, session: &Out) {
-        let with_meta = |mut result: Value| {
-            result["_meta"] = related(&self.id);
-            result
-        };
+        let meta = related(&self.id);
         match self.tool.as_str() {
             "job" => {
-                let mut result = content("the job failed, as it should");
-                result["isError"] = json!(true);
-                self.end("failed", Ok(with_meta(result)), session);
+                let said = [json!({ "type": "text", "text": "the job failed, as it should" })];
+                let result = json!({ "content": said, "isError": true, "_meta": meta });
+                self.end("failed", Ok(result), session);
             }
             "broken" => self.end(
                 "failed",
@@ -154,12 +163,15 @@ impl Task {
                 session,
             ),
             _ => {
-                let mut result = content(&format!("computed {}", self.label));
-                if let Some(blocks) = result["content"].as_array_mut() {
-                    blocks
-                        .push(json!({ "type": "resource_link", "uri": "made://by/compute", "name": "made" }));
-                }
-                self.end("completed", Ok(with_meta(result)), session);
+                let content = [
+                    json!({ "type": "text", "text": format!("computed {}", self.label) }),
+                    json!({ "type": "resource_link", "uri": "made://by/compute", "name": "made" }),
+                ];
+                self.end(
+                    "completed",
+                    Ok(json!({ "content": content, "_meta": meta })),
+                    session,
+                );
             }
         }
     }

@@ -19,4 +19,5 @@ mod servers;
 mod sessions;
 mod stop;
 mod support;
+mod tasks;
 mod transports;

@@ -10,7 +10,7 @@ use sallyport_mcp::method::Method;
 use super::calls::{Running, number};
 use super::talk::{Conversation, Use};
 use crate::exchange::Message;
-use crate::upstream::inbox::{Respond, level_of};
+use crate::upstream::inbox::{Respond, is_of_task, level_of};
 use crate::upstream::mailbox::Delivery;
 use crate::upstream::outgoing::replaced;
 
@@ -72,7 +72,7 @@ impl Conversation {
             return self.deliver(id, bytes.clone());
         }
         match envelope.called() {
-            Method::Progress => self.progress(envelope),
+            Method::Progress => self.progress(envelope, bytes),
             Method::LogMessage => self.log_message(envelope, bytes),
             _ if self.era() == Era::Modern => self.foreign(),
             _ => {
@@ -82,7 +82,7 @@ impl Conversation {
         }
     }
 
-    fn progress(&self, envelope: &Envelope<'_>) -> Use {
+    fn progress(&self, envelope: &Envelope<'_>, bytes: &Bytes) -> Use {
         let found = envelope.params.as_ref().and_then(|params| {
             let span = params.span_of(Key::ProgressToken)?;
             let id = number(span.of(envelope.bytes))?;
@@ -91,6 +91,10 @@ impl Conversation {
         });
         match found {
             Some((id, bytes)) => self.deliver(id, bytes),
+            None if self.era() == Era::Legacy && is_of_task(envelope) => {
+                self.inbox.notification(envelope, bytes);
+                Use::Other
+            }
             None => self.foreign(),
         }
     }

@@ -18,7 +18,7 @@ use crate::exchange::{Message, Reply};
 use crate::upstream::changes::Changed;
 use crate::upstream::ground::Ground;
 use crate::upstream::ids::{Claimed, Ids};
-use crate::upstream::inbox::{Respond, level_of};
+use crate::upstream::inbox::{Respond, is_of_task, level_of};
 use crate::upstream::outgoing::{Logs, Outgoing, replaced};
 use crate::upstream::pace::Pace;
 
@@ -165,7 +165,12 @@ impl Call {
         let passes = match method {
             Method::Progress => {
                 let token = envelope.params.as_ref().and_then(|p| p.get(Key::ProgressToken));
-                token.is_some() && token == self.token.as_deref()
+                let own = token.is_some() && token == self.token.as_deref();
+                if let Some(session) = self.session.as_ref().filter(|_| !own && is_of_task(envelope)) {
+                    session.inbox.notification(envelope, bytes);
+                    return None;
+                }
+                own
             }
             Method::LogMessage => self.logs.take(level_of(envelope)),
             Method::ToolsChanged | Method::PromptsChanged | Method::ResourcesChanged

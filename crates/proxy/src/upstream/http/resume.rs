@@ -17,7 +17,7 @@ use super::events::Events;
 use super::session::{Answers, Hearing, Session};
 use crate::upstream::backoff::Backoff;
 use crate::upstream::changes::Changed;
-use crate::upstream::inbox::Respond;
+use crate::upstream::inbox::{Respond, is_of_task};
 use crate::upstream::pace::Pace;
 
 /// The shortest time after which a stream is asked for again.
@@ -176,7 +176,7 @@ impl Session {
             }
             Kind::Notification if envelope.called() == Method::Progress => {
                 let token = envelope.params.as_ref().and_then(|p| p.get(Key::ProgressToken));
-                if token.is_some_and(|token| self.has_token(token)) {
+                if token.is_some_and(|token| self.has_token(token)) || is_of_task(&envelope) {
                     self.inbox.notification(&envelope, bytes);
                 } else {
                     self.ground.counters.foreign_messages.add();

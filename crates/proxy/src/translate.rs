@@ -126,17 +126,26 @@ fn kept(changed: Cow<'_, [u8]>, message: &Bytes) -> Bytes {
     }
 }
 
-/// The usual answer of a modern server, told by two searches.
+/// From this size on, a message is not searched as a whole where its begin or its end can tell.
+const LONG: usize = 4 << 10;
+
+/// The usual answer of a modern server, told by a search; what says so says it most often at its end.
 fn is_plainly_complete(message: &[u8], method: Method) -> bool {
-    !method.is_cacheable() && COMPLETE.find(message).is_some()
+    let end = message.len().saturating_sub(LONG);
+    let end = message.get(end..).unwrap_or_default();
+    !method.is_cacheable() && (COMPLETE.find(end).is_some() || COMPLETE.find(message).is_some())
 }
 
 /// Prepared once: for a short message the preparation costs more than the search.
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""error""#));
 static COMPLETE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""resultType":"complete""#));
 
-/// The raw code, if the message is an error. Nearly none is, and most are told by one search.
+/// The raw code, if the message is an error. Nearly none is: short ones are told by one search, long ones by how they
+/// begin.
 pub(crate) fn error_of(message: &[u8]) -> Option<&[u8]> {
+    if message.len() > LONG && json::leading(message, &["result", "error"]) == Some("result") {
+        return None;
+    }
     ERROR.find(message)?;
     let error = json::find(message, "error")?;
     Some(json::find(error, "code").unwrap_or(b"0"))
@@ -306,6 +315,11 @@ mod tests {
         assert_eq!(error_of(error), Some(b"-32021".as_slice()));
         let result = br#"{"jsonrpc":"2.0","id":1,"result":{"error":{"code":1}}}"#;
         assert_eq!(error_of(result), None);
+        let late = format!(
+            r#"{{"jsonrpc":"2.0","x":"{}","error":{{"code":-32021}}}}"#,
+            "\u{e9}".repeat(3000)
+        );
+        assert_eq!(error_of(late.as_bytes()), Some(b"-32021".as_slice()));
         assert_eq!(
             (status_of(b"-32021"), status_of(b"-32601"), status_of(b"-32602")),
             (400, 404, 200)

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-pub use object::{Element, Member, Object, elements, find, find_span, members};
+pub use object::{Element, Member, Object, elements, find, find_span, leading, members};
 pub(crate) use scanner::Scanner;
 pub(crate) use text::well_formed;
 pub use text::{decode, quote, quote_into};

@@ -119,6 +119,28 @@ pub fn find<'a>(raw: &'a [u8], key: &str) -> Option<&'a [u8]> {
     find_span(raw, key).map(|span| span.of(raw))
 }
 
+/// The first of `names` that is a member of the object `raw`, if that can be told from its first few hundred bytes.
+#[must_use]
+pub fn leading<'n>(raw: &[u8], names: &[&'n str]) -> Option<&'n str> {
+    const LOOKED_AT: usize = 512;
+    let start = raw.get(..LOOKED_AT).unwrap_or(raw);
+    let valid = match std::str::from_utf8(start) {
+        Ok(_) => start.len(),
+        Err(error) => error.valid_up_to(),
+    };
+    let mut scanner = Scanner::new(start.get(..valid)?, MAX_DEPTH).ok()?;
+    scanner.open(b'{').ok()?;
+    loop {
+        let key = scanner.key().ok()?;
+        let key = unescape(scanner.inner(key))?;
+        if let Some(name) = names.iter().find(|name| **name == key) {
+            return Some(name);
+        }
+        scanner.value().ok()?;
+        scanner.expect(b',').ok()?;
+    }
+}
+
 /// Where the value of the first member `key` of the object `raw` is. What follows it is not looked at.
 #[must_use]
 pub fn find_span(raw: &[u8], key: &str) -> Option<Span> {

@@ -21,15 +21,20 @@ pub(super) fn plain(bytes: &[u8]) -> usize {
     count + plain_long(long)
 }
 
+/// Quotes and backslashes are searched for with the widest instructions that the processor has, control characters in
+/// what lies before them: the least byte of a block tells.
 fn plain_long(bytes: &[u8]) -> usize {
-    let (blocks, _) = bytes.as_chunks::<64>();
-    let clean = blocks
-        .iter()
-        .take_while(|block| !block.iter().fold(false, |found, b| found | is_special(*b)))
-        .count();
-    let count = clean * 64;
-    let rest = bytes.get(count..).unwrap_or_default();
-    count + rest.iter().position(|b| is_special(*b)).unwrap_or(rest.len())
+    let end = memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+    let stretch = bytes.get(..end).unwrap_or_default();
+    let (blocks, rest) = stretch.as_chunks::<256>();
+    let least = |block: &[u8]| block.iter().fold(u8::MAX, |least, b| least.min(*b));
+    let clean = blocks.iter().take_while(|block| least(*block) >= 0x20).count();
+    if clean == blocks.len() && least(rest) >= 0x20 {
+        return end;
+    }
+    let from = clean * 256;
+    let control = stretch.iter().skip(from).position(|b| *b < 0x20);
+    control.map_or(end, |at| from + at)
 }
 
 #[inline]
@@ -47,4 +52,27 @@ pub(super) fn special(word: u64) -> u64 {
     let backslash = zero(word ^ (ONES * b'\\' as u64));
     let control = word.wrapping_sub(ONES * 0x20) & !word;
     (quote | backslash | control) & HIGH
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_next_special_byte_is_found_wherever_it_is(
+            length in 0..2000_usize, marks in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..4),
+        ) {
+            let mut bytes = vec![b'x'; length];
+            if length > 0 {
+                for (place, mark) in marks {
+                    bytes[place.index(length)] = mark;
+                }
+            }
+            let first = bytes.iter().position(|b| is_special(*b)).unwrap_or(length);
+            prop_assert_eq!(plain(&bytes), first);
+        }
+    }
 }

@@ -127,3 +127,26 @@ fn the_first_of_several_members_is_found() {
     assert_eq!(Object::read(raw).unwrap().repeated_key(), Some("b"));
     assert_eq!(Object::read(b"{}").unwrap().repeated_key(), None);
 }
+
+#[test]
+fn the_leading_member_is_told_from_the_first_bytes_or_not_at_all() {
+    let names = ["result", "error"];
+    for (raw, expected) in [
+        (
+            r#"{"jsonrpc":"2.0","id":"\"error\":","result":{"error":1}}"#,
+            Some("result"),
+        ),
+        (r#"{"\u0065rror":{},"result":1}"#, Some("error")),
+        (r#"{"id":1}"#, None),
+        (r#"{}"#, None),
+        ("[]", None),
+    ] {
+        assert_eq!(leading(raw.as_bytes(), &names), expected, "{raw}");
+    }
+    for length in 470..530 {
+        let padded = format!(r#"{{"{}":12,"result":[]}}"#, "\u{e9}".repeat(length / 2));
+        let told = leading(padded.as_bytes(), &names);
+        assert!(told.is_none() || told == Some("result"), "{length}");
+        assert_eq!(told.is_some(), length / 2 * 2 <= 496, "{length}");
+    }
+}

@@ -166,10 +166,10 @@ impl AnswerBody {
                 self.silent_since = None;
                 return Poll::Ready(Some(Ok(piece)));
             }
-            let want = self.framing.want();
             let Some(connection) = &mut self.connection else {
                 return Poll::Ready(None);
             };
+            let want = self.framing.want(connection.buffer.len());
             match connection.poll_fill(cx, want) {
                 Poll::Ready(Ok(0)) if matches!(self.framing, Framing::UntilClose) => {
                     self.connection = None;
@@ -244,11 +244,12 @@ impl Framing {
         }
     }
 
-    /// How much to read at once.
-    fn want(&self) -> usize {
+    /// How much to read at once when so much is there already.
+    fn want(&self, there: usize) -> usize {
         match self {
             Self::Known(left) => usize::try_from(*left)
                 .unwrap_or(usize::MAX)
+                .saturating_sub(there)
                 .clamp(READ, READ_LARGE),
             Self::Chunked(_) | Self::UntilClose => READ,
         }

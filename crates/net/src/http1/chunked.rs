@@ -71,8 +71,8 @@ impl Chunked {
                 State::Done => break,
                 State::Size | State::DataEnd | State::Trailers => {
                     let Some(end) = line_end(buffer)? else { break };
-                    let line = buffer.split_to(end);
-                    self.line(line.get(..end.saturating_sub(2)).unwrap_or_default())?;
+                    self.line(buffer.get(..end.saturating_sub(2)).unwrap_or_default())?;
+                    buffer.advance(end);
                 }
             }
         }

@@ -16,15 +16,21 @@ use measure::{Measured, Side};
 use nginx::Nginx;
 
 /// A name, the load's scenario and the profile (and path of the bare server) that it goes to.
-const SCENARIOS: [(&str, &str, &str); 8] = [
+const SCENARIOS: [(&str, &str, &str); 10] = [
     ("call 2025-11-25", "call", "default"),
     ("call 2026-07-28", "call-modern", "default"),
     ("list of 10, 2025-11-25", "list", "default"),
     ("list of 10, 2026-07-28", "list-modern", "default"),
     ("list of 1000, 2025-11-25", "list", "wide"),
     ("list of 1000, 2026-07-28", "list-modern", "wide"),
-    ("result of 100 KiB", "big", "default"),
-    ("50 progress notifications", "progress", "default"),
+    ("result of 100 KiB, 2025-11-25", "big", "default"),
+    ("result of 100 KiB, 2026-07-28", "big-modern", "default"),
+    ("50 progress notifications, 2025-11-25", "progress", "default"),
+    (
+        "50 progress notifications, 2026-07-28",
+        "progress-modern",
+        "default",
+    ),
 ];
 const IN_FLIGHT: [u32; 3] = [1, 16, 64];
 

@@ -1,8 +1,8 @@
-//! `sallyport-bench-load URL SCENARIO IN_FLIGHT SECONDS [TOKEN_FILE]`: prints one line of JSON.
+//! `sallyport-bench-load URL SCENARIO IN_FLIGHT UNTIL [TOKEN_FILE]`: prints one line of JSON.
+//! UNTIL is a number of seconds, or of requests on each connection with an `x` behind it.
 #![forbid(unsafe_code)]
 
 use std::io::Write as _;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use sallyport_bench::load::{Load, Target, run};
@@ -12,8 +12,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [url, scenario, in_flight, seconds, rest @ ..] = arguments.as_slice() else {
-        anyhow::bail!("sallyport-bench-load URL SCENARIO IN_FLIGHT SECONDS [TOKEN_FILE]");
+    let [url, scenario, in_flight, until, rest @ ..] = arguments.as_slice() else {
+        anyhow::bail!("sallyport-bench-load URL SCENARIO IN_FLIGHT UNTIL [TOKEN_FILE]");
     };
     // A file, because arguments can be read by everybody on the machine.
     let token = match rest.first() {
@@ -29,7 +29,7 @@ fn main() -> anyhow::Result<()> {
         target: Target::parse(url, token)?,
         scenario: scenario.parse()?,
         in_flight: in_flight.parse().context("IN_FLIGHT")?,
-        time: Duration::from_secs_f64(seconds.parse().context("SECONDS")?),
+        until: until.parse().context("UNTIL")?,
     };
     let report = run(&load)?;
     let requests = report.latency.count();

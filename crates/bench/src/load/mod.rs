@@ -7,4 +7,4 @@ mod run;
 
 pub use histogram::Histogram;
 pub use request::{Scenario, Target};
-pub use run::{Load, Report, run};
+pub use run::{Load, Report, Until, run};

@@ -48,23 +48,32 @@ pub enum Scenario {
     ListModern,
     /// A result of 100 KiB in a session.
     Big,
+    /// The same in 2026-07-28.
+    BigModern,
     /// Fifty progress notifications and a result in a session.
     Progress,
+    /// The same in 2026-07-28.
+    ProgressModern,
 }
 
 impl Scenario {
     /// Every scenario with its name.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 8] = [
         ("call", Self::Call),
         ("call-modern", Self::CallModern),
         ("list", Self::List),
         ("list-modern", Self::ListModern),
         ("big", Self::Big),
+        ("big-modern", Self::BigModern),
         ("progress", Self::Progress),
+        ("progress-modern", Self::ProgressModern),
     ];
 
     pub(super) fn modern(self) -> bool {
-        matches!(self, Self::CallModern | Self::ListModern)
+        matches!(
+            self,
+            Self::CallModern | Self::ListModern | Self::BigModern | Self::ProgressModern
+        )
     }
 
     /// Whether `body` is the whole answer to the request with the id `id`.
@@ -78,12 +87,14 @@ impl Scenario {
             && match self {
                 Self::Call | Self::CallModern => has("a short text"),
                 Self::List | Self::ListModern => has("\"tool_0009\""),
-                Self::Big => body.len() >= 100 * 1024,
-                Self::Progress => memmem::find_iter(body, "notifications/progress").count() == 50,
+                Self::Big | Self::BigModern => body.len() >= 100 * 1024,
+                Self::Progress | Self::ProgressModern => {
+                    memmem::find_iter(body, "notifications/progress").count() == 50
+                }
             }
     }
 
-    /// Method, tool and parameters (without the braces and `_meta`).
+    /// Method, tool and the members of `params` but `_meta`.
     fn question(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Call | Self::CallModern => (
@@ -92,13 +103,28 @@ impl Scenario {
                 r#""name":"echo","arguments":{"text":"a short text"}"#,
             ),
             Self::List | Self::ListModern => ("tools/list", "", ""),
-            Self::Big => ("tools/call", "big", r#""name":"big","arguments":{"kib":100}"#),
-            Self::Progress => (
+            Self::Big | Self::BigModern => ("tools/call", "big", r#""name":"big","arguments":{"kib":100}"#),
+            Self::Progress | Self::ProgressModern => (
                 "tools/call",
                 "progress",
-                r#""name":"progress","arguments":{"events":50},"_meta":{"progressToken":7}"#,
+                r#""name":"progress","arguments":{"events":50}"#,
             ),
         }
+    }
+
+    /// The members of `_meta`.
+    fn meta(self) -> String {
+        let token = match self {
+            Self::Progress | Self::ProgressModern => r#""progressToken":7"#,
+            _ => "",
+        };
+        let own = if self.modern() { META } else { "" };
+        let comma = if own.is_empty() || token.is_empty() {
+            ""
+        } else {
+            ","
+        };
+        format!("{token}{comma}{own}")
     }
 }
 
@@ -113,7 +139,7 @@ impl FromStr for Scenario {
     }
 }
 
-const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"sallyport-bench-load","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#;
+const META: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"sallyport-bench-load","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}"#;
 
 fn post(target: &Target, headers: &str, body: &str) -> Vec<u8> {
     let mut text = format!(
@@ -151,23 +177,30 @@ fn session_headers(session: &str) -> String {
 
 /// The request of `scenario` with the id `id`; `session` is empty in the modern era.
 pub(super) fn question(target: &Target, scenario: Scenario, session: &str, id: u64) -> Vec<u8> {
-    let (method, tool, params) = scenario.question();
-    if scenario.modern() {
-        let name = if tool.is_empty() {
-            String::new()
-        } else {
-            format!("Mcp-Name: {tool}\r\n")
-        };
-        let headers = format!("MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: {method}\r\n{name}");
-        let comma = if params.is_empty() { "" } else { "," };
-        let body = format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}{comma}{META}}}}}"#
-        );
-        post(target, &headers, &body)
+    let (method, tool, members) = scenario.question();
+    let meta = scenario.meta();
+    let meta = if meta.is_empty() {
+        meta
     } else {
-        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}}}}}"#);
-        post(target, &session_headers(session), &body)
+        format!(r#""_meta":{{{meta}}}"#)
+    };
+    let comma = if members.is_empty() || meta.is_empty() {
+        ""
+    } else {
+        ","
+    };
+    let body =
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{members}{comma}{meta}}}}}"#);
+    if !scenario.modern() {
+        return post(target, &session_headers(session), &body);
     }
+    let name = if tool.is_empty() {
+        String::new()
+    } else {
+        format!("Mcp-Name: {tool}\r\n")
+    };
+    let headers = format!("MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: {method}\r\n{name}");
+    post(target, &headers, &body)
 }
 
 #[cfg(test)]

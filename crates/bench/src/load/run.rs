@@ -1,5 +1,6 @@
 //! Connections that ask as fast as they are answered.
 
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -20,7 +21,28 @@ pub struct Load {
     /// How many connections, each with one request in flight.
     pub in_flight: usize,
     /// For how long.
-    pub time: Duration,
+    pub until: Until,
+}
+
+/// When a run ends.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    /// After this time.
+    Time(Duration),
+    /// After so many requests on each connection, or at the first error.
+    Count(u64),
+}
+
+impl FromStr for Until {
+    type Err = anyhow::Error;
+
+    /// Seconds, or a number of requests and an `x`.
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        match text.strip_suffix('x') {
+            Some(count) => Ok(Self::Count(count.parse()?)),
+            None => Ok(Self::Time(Duration::try_from_secs_f64(text.parse()?)?)),
+        }
+    }
 }
 
 /// What came of it.
@@ -48,7 +70,7 @@ pub fn run(load: &Load) -> anyhow::Result<Report> {
         let mut connections = tokio::task::JoinSet::new();
         let begin = Instant::now();
         for _ in 0..load.in_flight {
-            connections.spawn(connection(load.clone(), begin + load.time));
+            connections.spawn(connection(load.clone(), begin));
         }
         let mut report = Report::default();
         while let Some(done) = connections.join_next().await {
@@ -62,11 +84,15 @@ pub fn run(load: &Load) -> anyhow::Result<Report> {
     })
 }
 
-async fn connection(load: Load, end: Instant) -> Report {
+async fn connection(load: Load, begin: Instant) -> Report {
     let mut report = Report::default();
-    while Instant::now() < end {
+    let done = |report: &Report| match load.until {
+        Until::Time(time) => begin.elapsed() >= time,
+        Until::Count(count) => report.latency.count() >= count || report.errors > 0,
+    };
+    while !done(&report) {
         // After an error the connection is made anew, a little later, so that a dead target is not stormed.
-        if let Err(error) = requests(&load, end, &mut report).await {
+        if let Err(error) = requests(&load, done, &mut report).await {
             report.errors += 1;
             report.first_error.get_or_insert_with(|| format!("{error:#}"));
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -85,7 +111,7 @@ async fn connect(target: &Target) -> anyhow::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn requests(load: &Load, end: Instant, report: &mut Report) -> anyhow::Result<()> {
+async fn requests(load: &Load, done: impl Fn(&Report) -> bool, report: &mut Report) -> anyhow::Result<()> {
     let mut stream = connect(&load.target).await?;
     let mut reader = Reader::default();
     let mut session = String::new();
@@ -106,7 +132,7 @@ async fn requests(load: &Load, end: Instant, report: &mut Report) -> anyhow::Res
         reader.next(&mut stream).await.context("initialized")?;
     }
     let mut id = 0;
-    while Instant::now() < end {
+    while !done(report) {
         id += 1;
         let question = request::question(&load.target, load.scenario, &session, id);
         let begin = Instant::now();
@@ -121,4 +147,18 @@ async fn requests(load: &Load, end: Instant, report: &mut Report) -> anyhow::Res
         report.latency.record(took);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_ends_by_time_or_by_count() {
+        assert!(matches!("0.5".parse(), Ok(Until::Time(time)) if time.as_millis() == 500));
+        assert!(matches!("20x".parse(), Ok(Until::Count(20))));
+        for wrong in ["", "x", "-1", "1.5x", "20y"] {
+            assert!(wrong.parse::<Until>().is_err(), "{wrong}");
+        }
+    }
 }

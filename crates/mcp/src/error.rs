@@ -65,11 +65,23 @@ pub fn relay(id: Option<&[u8]>, error: &[u8]) -> Bytes {
 #[must_use]
 pub fn result(id: &[u8], raw: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(40 + id.len() + raw.len());
-    head(&mut out, Some(id));
-    out.extend_from_slice(b"\"result\":");
+    result_head_into(&mut out, id);
     out.extend_from_slice(raw);
     out.push(b'}');
     out.into()
+}
+
+/// What stands in a response before its result. The result and a closing brace follow.
+#[must_use]
+pub fn result_head(id: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(40 + id.len());
+    result_head_into(&mut out, id);
+    out.into()
+}
+
+fn result_head_into(out: &mut Vec<u8>, id: &[u8]) {
+    head(out, Some(id));
+    out.extend_from_slice(b"\"result\":");
 }
 
 /// A request with raw parameters.

@@ -8,7 +8,7 @@ use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
 use sallyport_core::fault::Fault;
-use sallyport_mcp::sse;
+use sallyport_mcp::{error, sse};
 use sallyport_net::{Body, Response};
 
 use crate::caller::Caller;
@@ -29,14 +29,34 @@ pub(crate) enum Said {
         /// The message.
         message: Bytes,
     },
+    /// A large result that many ask for.
+    Shared {
+        /// What stands before it in the message.
+        head: Bytes,
+        /// The result, and the brace that closes the message.
+        rest: Bytes,
+    },
     /// A running call.
     Running(Outgoing),
 }
+
+/// From this size on, the bytes of a result are shared and not copied.
+const SHARE_FROM: usize = 16 << 10;
 
 impl Said {
     /// A message of a successful exchange.
     pub(crate) fn message(message: Bytes) -> Self {
         Self::Message { status: 200, message }
+    }
+
+    /// A successful response; `rest` is the raw result and the brace that closes the message.
+    pub(crate) fn result_with(id: &[u8], rest: Bytes) -> Self {
+        let head = error::result_head(id);
+        if rest.len() >= SHARE_FROM {
+            Self::Shared { head, rest }
+        } else {
+            Self::message(joined(&head, &rest))
+        }
     }
 
     /// An error response.
@@ -48,21 +68,31 @@ impl Said {
     }
 }
 
+/// The message in one piece.
+pub(crate) fn joined(head: &[u8], rest: &[u8]) -> Bytes {
+    [head, rest].concat().into()
+}
+
 /// Makes an answer of what was said, in a form that the client takes.
 pub(crate) async fn say(caller: &Arc<Caller>, session: Option<&Arc<Session>>, said: Said) -> Response {
     match said {
         Said::Running(outgoing) => deliver(caller, session, outgoing).await,
+        Said::Shared { head, rest } if caller.accept.json => door::pieces([head, rest]),
+        Said::Shared { head, rest } => event(caller, session, joined(&head, &rest)),
         Said::Message { status, message } if caller.accept.json || status != 200 => {
             door::message(status, message)
         }
-        Said::Message { message, .. } => match session {
-            Some(_) => {
-                let last = Out::Last { status: 200, message };
-                stream(caller, session, Box::pin(stream::iter([last])))
-            }
-            None => events(Body::full(sse::frame(&message))),
-        },
+        Said::Message { message, .. } => event(caller, session, message),
     }
+}
+
+/// A stream of one message, for a client that takes no other form.
+fn event(caller: &Arc<Caller>, session: Option<&Arc<Session>>, message: Bytes) -> Response {
+    if session.is_none() {
+        return events(Body::full(sse::frame(&message)));
+    }
+    let last = Out::Last { status: 200, message };
+    stream(caller, session, Box::pin(stream::iter([last])))
 }
 
 /// Turns what a call says into an answer. `session` is where a legacy client that takes no events may hear questions.
@@ -150,7 +180,7 @@ async fn until_quiet(caller: &Caller, session: Option<&Arc<Session>>, outgoing: 
 async fn whole(session: Option<&Arc<Session>>, mut outgoing: Outgoing) -> Response {
     while let Some(out) = outgoing.next().await {
         match out {
-            Out::Notification(_) => {}
+            Out::Notification(_) | Out::Progress(_) => {}
             Out::Request(message) => {
                 if let Some(session) = session {
                     session.ears.outbox.send(message);
@@ -184,11 +214,21 @@ async fn next(mut live: Live) -> Option<(Result<Bytes, Fault>, Live)> {
     };
     let frame = match &out {
         None => sse::comment(),
+        Some(Out::Progress(together)) => frames(together),
         Some(Out::Notification(message) | Out::Request(message) | Out::Last { message, .. }) => {
             sse::frame(message)
         }
     };
     Some((Ok(frame), live))
+}
+
+/// One event after the other, to be written at once.
+fn frames(messages: &[Bytes]) -> Bytes {
+    let mut out = Vec::with_capacity(messages.iter().map(|message| message.len() + 32).sum());
+    messages
+        .iter()
+        .for_each(|message| sse::frame_into(&mut out, message));
+    out.into()
 }
 
 /// What a legacy client hears of its calls. It goes on when this is dropped, and can be taken up again.

@@ -244,6 +244,13 @@ pub(crate) fn message(status: u16, bytes: bytes::Bytes) -> Response {
     respond::rpc(StatusCode::from_u16(status).unwrap_or(StatusCode::OK), bytes)
 }
 
+/// A message that goes out in pieces.
+pub(crate) fn pieces(pieces: [bytes::Bytes; 2]) -> Response {
+    let mut response = message(200, bytes::Bytes::new());
+    *response.body_mut() = Body::pieces(pieces);
+    response
+}
+
 /// 202 without a body.
 pub(crate) fn accepted() -> Response {
     let mut response = Response::new(Body::empty());

@@ -110,6 +110,8 @@ pub enum Reply {
 pub enum Message {
     /// A complete JSON-RPC notification; progress bears the client's token.
     Notification(Bytes),
+    /// Progress notifications that came together, in their order: complete, and with the client's token.
+    Progress(Vec<Bytes>),
     /// A question to the client (a legacy server's sampling, elicitation or roots request).
     Question(Question),
     /// The complete JSON-RPC response with the client's id. Nothing follows.

@@ -34,6 +34,8 @@ pub(crate) const MAX_ROUNDS: u8 = 10;
 pub(crate) enum Out {
     /// A notification about the call.
     Notification(Bytes),
+    /// Progress of the call that came together.
+    Progress(Vec<Bytes>),
     /// A request of the gateway to a legacy client.
     Request(Bytes),
     /// The response. Nothing follows.
@@ -43,6 +45,18 @@ pub(crate) enum Out {
         /// The message.
         message: Bytes,
     },
+}
+
+impl Out {
+    /// The messages, in their order.
+    pub(crate) fn into_messages(self) -> Vec<Bytes> {
+        match self {
+            Self::Notification(message) | Self::Request(message) | Self::Last { message, .. } => {
+                vec![message]
+            }
+            Self::Progress(together) => together,
+        }
+    }
 }
 
 /// What a client hears of one call.
@@ -150,6 +164,11 @@ impl Relay {
                         return (out, Some(self));
                     }
                 }
+                Message::Progress(together) => {
+                    if let Some(out) = self.progress(together) {
+                        return (out, Some(self));
+                    }
+                }
                 Message::Question(question) => self.question(question),
                 Message::Terminal(message) => {
                     let last = self.terminal(message);
@@ -216,6 +235,17 @@ impl Relay {
         }
         let token = label.progress_token.as_ref()?;
         Some(Out::Notification(notice::with_progress_token(&message, token)))
+    }
+
+    fn progress(&self, together: Vec<Bytes>) -> Option<Out> {
+        let Some(label) = &self.relabel else {
+            return Some(Out::Progress(together));
+        };
+        let token = label.progress_token.as_ref()?;
+        let relabelled = together
+            .iter()
+            .map(|message| notice::with_progress_token(message, token));
+        Some(Out::Progress(relabelled.collect()))
     }
 
     /// A legacy server asks. Without a way to answer the question is dropped, which tells the server so.

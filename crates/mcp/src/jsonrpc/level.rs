@@ -68,8 +68,8 @@ impl<K: Names, const N: usize> Level<K, N> {
             Cow::Borrowed(inner)
         };
         let Some(known) = K::exactly(&key) else {
-            if let Some(near) = K::ALL.iter().find(|k| folds_to(&key, k.name())) {
-                return Err(ScanError::Ambiguous(near.name()));
+            if let Some(near) = near::<K>(&key) {
+                return Err(ScanError::Ambiguous(near));
             }
             others.add(key)?;
             scanner.skip_value()?;
@@ -107,12 +107,17 @@ impl<'a> Others<'a> {
     }
 }
 
-/// Whether some parser may take `key` for `name`: another case, the letters that Unicode folds to ASCII (ſ, K), or NULs
-/// that a C string would end at.
-fn folds_to(key: &str, name: &str) -> bool {
-    if key.is_ascii() && !key.contains('\0') {
-        return key.eq_ignore_ascii_case(name);
+/// The name of the level that some parser may take `key` for: in another case, with the letters that Unicode folds to
+/// ASCII (ſ, K), or with NULs that a C string would end at.
+fn near<K: Names>(key: &str) -> Option<&'static str> {
+    let names = || K::ALL.iter().map(|k| k.name());
+    if key.bytes().all(|b| b.is_ascii() && b != 0) {
+        return names().find(|name| key.eq_ignore_ascii_case(name));
     }
+    names().find(|name| folds_to(key, name))
+}
+
+fn folds_to(key: &str, name: &str) -> bool {
     let fold = |c: char| match c {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',

@@ -5,5 +5,5 @@ mod parser;
 #[cfg(test)]
 mod tests;
 
-pub use frame::{comment, endpoint, frame, frame_with_id, priming};
+pub use frame::{comment, endpoint, frame, frame_into, frame_with_id, frame_with_id_into, priming};
 pub use parser::{Event, Parser, SseError, SseLimits};

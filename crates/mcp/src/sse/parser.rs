@@ -1,5 +1,7 @@
 //! Reading events, as they come in pieces.
 
+use std::ops::Range;
+
 use bytes::{Buf as _, Bytes, BytesMut};
 use thiserror::Error;
 
@@ -26,7 +28,7 @@ impl Default for SseLimits {
 pub struct Event {
     /// The data, lines joined by `\n`; empty in an event that only primes the client.
     pub data: Bytes,
-    /// The event's name; none means `message`.
+    /// The event's name; none stands for `message`, whether or not it was said.
     pub event: Option<Box<str>>,
     /// The id to resume after.
     pub id: Option<Box<str>>,
@@ -38,7 +40,7 @@ impl Event {
     /// Whether it bears a message: it has data, and no name but `message`.
     #[must_use]
     pub fn is_message(&self) -> bool {
-        !self.data.is_empty() && self.event.as_deref().is_none_or(|name| name == "message")
+        !self.data.is_empty() && self.event.is_none()
     }
 }
 
@@ -50,13 +52,15 @@ pub enum SseError {
     TooLong,
 }
 
-/// Takes a stream apart. It keeps at most one unfinished event, and what was pushed and not yet taken out.
+/// Takes a stream apart. It keeps at most one unfinished event, and what was pushed and not yet taken out. The data of
+/// an event is not copied where it came in one piece.
 #[derive(Debug)]
 pub struct Parser {
     limits: SseLimits,
-    buffer: BytesMut,
-    /// How much of the buffer is known to hold no line end.
-    searched: usize,
+    /// The newest piece, as far as it has not been taken out.
+    piece: Bytes,
+    /// A line that began in earlier pieces.
+    begun: BytesMut,
     /// A carriage return ended the last line: a line feed right after it belongs to it.
     after_cr: bool,
     started: bool,
@@ -74,8 +78,8 @@ impl Parser {
     pub fn new(limits: SseLimits) -> Self {
         Self {
             limits,
-            buffer: BytesMut::new(),
-            searched: 0,
+            piece: Bytes::new(),
+            begun: BytesMut::new(),
             after_cr: false,
             started: false,
             event: Event::default(),
@@ -86,8 +90,12 @@ impl Parser {
     }
 
     /// Takes the next piece of the stream. Take out all events before the next one.
-    pub fn push(&mut self, piece: &[u8]) {
-        self.buffer.extend_from_slice(piece);
+    pub fn push(&mut self, piece: &Bytes) {
+        if self.piece.is_empty() {
+            self.piece = piece.clone();
+        } else {
+            self.piece = [&self.piece[..], &piece[..]].concat().into();
+        }
     }
 
     /// The next complete event; `None` if more of the stream is needed.
@@ -104,47 +112,44 @@ impl Parser {
     }
 
     fn read(&mut self) -> Result<Option<Event>, SseError> {
-        while let Some(line) = self.line()? {
-            if !line.is_empty() {
-                self.field(line)?;
-            } else if let Some(event) = self.dispatch() {
-                return Ok(Some(event));
+        let mut piece = std::mem::take(&mut self.piece);
+        let mut at = 0;
+        while let Some(line) = self.line(&piece, &mut at)? {
+            let event = if self.begun.is_empty() {
+                self.take(&piece, line)?
+            } else {
+                self.begun.extend_from_slice(piece.get(line).unwrap_or_default());
+                let line = self.begun.split().freeze();
+                self.take(&line, 0..line.len())?
+            };
+            if event.is_some() {
+                piece.advance(at.min(piece.len()));
+                self.piece = piece;
+                return Ok(event);
             }
         }
+        self.begun.extend_from_slice(piece.get(at..).unwrap_or_default());
         Ok(None)
     }
 
-    /// The next complete line, without its end.
-    fn line(&mut self) -> Result<Option<Bytes>, SseError> {
-        const BOM: &[u8] = "\u{feff}".as_bytes();
-        if !self.started {
-            if self.buffer.len() < BOM.len() && BOM.starts_with(&self.buffer) {
-                return Ok(None);
-            }
-            if self.buffer.starts_with(BOM) {
-                self.buffer.advance(BOM.len());
-            }
-            self.started = true;
-        }
-        if self.after_cr && !self.buffer.is_empty() {
+    /// Where the next complete line of the piece is, without its end.
+    fn line(&mut self, piece: &[u8], at: &mut usize) -> Result<Option<Range<usize>>, SseError> {
+        if self.after_cr
+            && let Some(next) = piece.get(*at)
+        {
             self.after_cr = false;
-            if self.buffer.first() == Some(&b'\n') {
-                self.buffer.advance(1);
-            }
+            *at += usize::from(*next == b'\n');
         }
-        let unsearched = self.buffer.get(self.searched..).unwrap_or_default();
-        let Some(found) = memchr::memchr2(b'\n', b'\r', unsearched) else {
-            self.searched = self.buffer.len();
-            self.bounded(self.buffer.len())?;
-            return Ok(None);
-        };
-        let length = self.searched + found;
-        self.searched = 0;
-        self.bounded(length)?;
-        let line = self.buffer.split_to(length).freeze();
-        self.after_cr = self.buffer.first() == Some(&b'\r');
-        self.buffer.advance(1);
-        Ok(Some(line))
+        let rest = piece.get(*at..).unwrap_or_default();
+        let end = memchr::memchr2(b'\n', b'\r', rest);
+        let length = end.unwrap_or(rest.len());
+        self.bounded(self.begun.len() + length)?;
+        Ok(end.map(|_| {
+            let line = *at..*at + length;
+            self.after_cr = rest.get(length) == Some(&b'\r');
+            *at = line.end + 1;
+            line
+        }))
     }
 
     /// A line may be as long as the data it can bear, and the longest field name with its colon and space.
@@ -155,18 +160,33 @@ impl Parser {
         Ok(())
     }
 
-    fn field(&mut self, line: Bytes) -> Result<(), SseError> {
-        let colon = memchr::memchr(b':', &line).unwrap_or(line.len());
-        let mut value = line.slice((colon + 1).min(line.len())..);
-        if value.first() == Some(&b' ') {
-            value.advance(1);
+    /// Takes a line: the event if it ends one.
+    fn take(&mut self, source: &Bytes, mut line: Range<usize>) -> Result<Option<Event>, SseError> {
+        const BOM: &[u8] = "\u{feff}".as_bytes();
+        if !std::mem::replace(&mut self.started, true)
+            && source.get(line.clone()).is_some_and(|line| line.starts_with(BOM))
+        {
+            line.start += BOM.len();
         }
-        match line.get(..colon).unwrap_or_default() {
-            b"data" => self.data(value)?,
-            b"event" => self.event.event = self.short(&value)?,
-            b"id" if !value.contains(&0) => self.event.id = self.short(&value)?,
+        if line.is_empty() {
+            return Ok(self.dispatch());
+        }
+        self.field(source, line).map(|()| None)
+    }
+
+    fn field(&mut self, source: &Bytes, line: Range<usize>) -> Result<(), SseError> {
+        let text = source.get(line.clone()).unwrap_or_default();
+        let colon = memchr::memchr(b':', text).unwrap_or(text.len());
+        let (name, value) = text.split_at_checked(colon).unwrap_or_default();
+        let value = value.get(1..).unwrap_or_default();
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        match name {
+            b"data" => self.data(source.slice(line.end - value.len()..line.end))?,
+            b"event" if value == b"message" => self.event.event = None,
+            b"event" => self.event.event = self.short(value)?,
+            b"id" if !value.contains(&0) => self.event.id = self.short(value)?,
             b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
-                let digits = std::str::from_utf8(&value).unwrap_or_default();
+                let digits = std::str::from_utf8(value).unwrap_or_default();
                 self.event.retry_ms = digits.parse().ok().or(self.event.retry_ms);
             }
             _ => {}

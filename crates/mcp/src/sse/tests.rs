@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
@@ -12,7 +13,7 @@ fn parsed(limits: SseLimits, pieces: &[&[u8]]) -> Result<Vec<Event>, SseError> {
     let mut parser = Parser::new(limits);
     let mut events = Vec::new();
     for piece in pieces {
-        parser.push(piece);
+        parser.push(&Bytes::copy_from_slice(piece));
         while let Some(event) = parser.next_event()? {
             events.push(event);
         }
@@ -71,7 +72,7 @@ fn other_fields_are_kept() {
         panic!("{events:?}")
     };
     assert_eq!(event.id.as_deref(), Some("1"));
-    assert_eq!(event.event.as_deref(), Some("message"));
+    assert_eq!(event.event, None);
     assert_eq!(event.retry_ms, Some(3000));
     assert!(event.is_message());
     for (stream, is_message) in [
@@ -155,7 +156,7 @@ fn ss_03_endless_input_is_cut_off_without_being_kept() {
         let mut parser = Parser::new(SMALL);
         let pieces = (0..10_000).map(|_| piece.as_bytes());
         let refused = pieces.take_while(|piece| {
-            parser.push(piece);
+            parser.push(&Bytes::copy_from_slice(piece));
             loop {
                 match parser.next_event() {
                     Ok(Some(_)) => {}
@@ -173,14 +174,25 @@ fn ss_03_endless_input_is_cut_off_without_being_kept() {
     }
     let mut parser = Parser::new(SMALL);
     for n in 0..100_000 {
-        parser.push(format!("retry: {n}\nid: {}\n:\n", n % 1000).as_bytes());
+        parser.push(&format!("retry: {n}\nid: {}\n:\n", n % 1000).into());
         assert_eq!(parser.next_event(), Ok(None));
     }
-    parser.push(b"\n");
+    parser.push(&"\n".into());
     assert_eq!(
         parser.next_event().unwrap().and_then(|e| e.retry_ms),
         Some(99_999)
     );
+}
+
+#[test]
+fn what_is_pushed_before_the_last_piece_is_taken_out_is_not_lost() {
+    let mut parser = Parser::new(SMALL);
+    parser.push(&"data: a\n\ndata: b\n\nda".into());
+    assert_eq!(parser.next_event().unwrap().map(|e| e.data), Some("a".into()));
+    parser.push(&"ta: c\n\n".into());
+    for expected in [Some("b".into()), Some("c".into()), None] {
+        assert_eq!(parser.next_event().unwrap().map(|e| e.data), expected);
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use sallyport_net::Response;
 
 use super::{legacy, limits, notifications, refuse, session_of, unreadable};
 use crate::caller::Caller;
-use crate::deliver::{self, Said};
+use crate::deliver::{self, Said, joined};
 use crate::door;
 use crate::refusal::Refusal;
 use crate::relay::{Out, Outgoing};
@@ -56,7 +56,7 @@ pub(super) async fn post(caller: Arc<Caller>, parts: &Parts, body: Bytes) -> Res
                     session.ears.outbox.send(message);
                     None
                 }
-                Out::Notification(_) => None,
+                Out::Notification(_) | Out::Progress(_) => None,
             };
             std::future::ready(last)
         })
@@ -101,6 +101,7 @@ impl Said {
         match self {
             Self::Running(outgoing) => outgoing,
             Self::Message { status, message } => Box::pin(stream::iter([Out::Last { status, message }])),
+            Self::Shared { head, rest } => Self::message(joined(&head, &rest)).into_outgoing(),
         }
     }
 }

@@ -158,7 +158,10 @@ pub(super) async fn request(
         listing => match ListKind::of(listing) {
             Some(kind) => {
                 let caller = caller.settled().await;
-                lists::list(&caller, kind, Era::Legacy, envelope.params.as_ref())
+                match lists::list(&caller, &id, kind, Era::Legacy, envelope.params.as_ref()) {
+                    Ok(said) => return said,
+                    Err(refusal) => Err(refusal),
+                }
             }
             None => Err(Refusal::method(Era::Legacy)),
         },

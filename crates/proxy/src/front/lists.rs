@@ -1,25 +1,27 @@
 //! Lists, answered from what was rendered when the world was built.
 
-use bytes::Bytes;
 use sallyport_core::capability::Purpose;
 use sallyport_mcp::catalogue::ListKind;
+use sallyport_mcp::error;
 use sallyport_mcp::jsonrpc::{Key, Params};
 use sallyport_mcp::revision::Era;
 use sallyport_mcp::session::CursorSeal;
 
 use crate::caller::Caller;
+use crate::deliver::Said;
 use crate::refusal::Refusal;
 
-/// The raw result of a list request.
+/// The answer to a list request.
 ///
 /// # Errors
 /// Skills where no server has any; a cursor that is not this principal's, of another list, or of a list that has changed (P-70).
 pub(super) fn list(
     caller: &Caller,
+    id: &[u8],
     kind: ListKind,
     era: Era,
     params: Option<&Params<'_>>,
-) -> Result<Bytes, Refusal> {
+) -> Result<Said, Refusal> {
     let endpoint = &caller.endpoint;
     if kind == ListKind::Skills && !endpoint.capabilities().has_skills() {
         return Err(Refusal::method(era));
@@ -33,7 +35,7 @@ pub(super) fn list(
     let offset = match asked {
         None | Some(b"null") => {
             if let Some(whole) = endpoint.whole(kind, era) {
-                return Ok(whole);
+                return Ok(Said::result_with(id, whole));
             }
             0
         }
@@ -43,7 +45,8 @@ pub(super) fn list(
         }
     };
     let page = endpoint.page(kind, era, offset, |next| seal(caller, kind, next));
-    page.ok_or_else(invalid)
+    let page = page.ok_or_else(invalid)?;
+    Ok(Said::message(error::result(id, &page)))
 }
 
 fn invalid() -> Refusal {

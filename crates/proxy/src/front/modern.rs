@@ -78,8 +78,7 @@ pub(super) async fn request(
         listing => match ListKind::of(listing) {
             Some(kind) => {
                 let caller = caller.settled().await;
-                let list = lists::list(&caller, kind, Era::Modern, envelope.params.as_ref());
-                list.map(|result| Said::message(error::result(id, &result)))
+                lists::list(&caller, id, kind, Era::Modern, envelope.params.as_ref())
             }
             None => Err(Refusal::method(Era::Modern)),
         },

@@ -15,18 +15,23 @@ pub(crate) async fn pump(caller: Arc<Caller>, session: Arc<Session>, log: Arc<Lo
     let limits = caller.limits.replay;
     let account = caller.proxy.usage.account(&caller.key);
     while let Some(out) = outgoing.next().await {
-        let (message, is_question) = match out {
-            Out::Notification(message) | Out::Last { message, .. } => (message, false),
-            Out::Request(message) => (message, true),
+        let messages = match out {
+            // A question is better heard now on another stream than later on this one.
+            Out::Request(message) if !log.is_read() && session.ears.outbox.is_open() => {
+                session.ears.outbox.send(message);
+                continue;
+            }
+            out => out.into_messages(),
         };
-        // A question is better heard now on another stream than later on this one.
-        if is_question && !log.is_read() && session.ears.outbox.is_open() {
-            session.ears.outbox.send(message);
-            continue;
+        let mut rest = messages.as_slice();
+        while !rest.is_empty() {
+            let (count, bytes) = log.together(rest);
+            let (now, later) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+            log.room(count, bytes).await;
+            session.journal.make_room(bytes, &account, &limits);
+            log.push_all(now);
+            rest = later;
         }
-        log.room(message.len()).await;
-        session.journal.make_room(message.len(), &account, &limits);
-        log.push(&message);
     }
     log.finish();
     session.journal.tidy(caller.proxy.books.clock.now(), &limits);

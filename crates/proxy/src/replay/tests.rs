@@ -98,6 +98,69 @@ async fn p_77_events_are_numbered_and_replayed_after_the_last_seen() {
 }
 
 #[tokio::test]
+async fn p_77_events_that_were_written_together_are_read_together_and_resumed_one_by_one() {
+    let ground = Ground::new(ReplayLimits::default());
+    let log = ground.call();
+    log.push(b"a");
+    log.push_all(&["b", "c", "d"]);
+    log.finish();
+    let event = |number: u8, data| format!("id: t.p1.{number}\nevent: message\ndata: {data}\n\n");
+    let (b, c, d) = (event(2, "b"), event(3, "c"), event(4, "d"));
+    for (after, left) in [
+        (0, vec![event(1, "a"), [&*b, &*c, &*d].concat()]),
+        (1, vec![[&*b, &*c, &*d].concat()]),
+        (2, vec![[&*c, &*d].concat()]),
+        (3, vec![d.clone()]),
+        (4, vec![]),
+    ] {
+        let mut reader = log.read(after).expect("a reader");
+        for frames in left {
+            assert_eq!(reader.next().await, Some(frames.into()), "after {after}");
+        }
+        assert_eq!(reader.next().await, None);
+    }
+}
+
+#[test]
+fn p_78_what_is_written_together_is_kept_one_by_one() {
+    let ground = Ground::new(ReplayLimits {
+        events: 3,
+        ..ReplayLimits::default()
+    });
+    let log = ground.call();
+    log.push_all(&["a", "b", "c"]);
+    assert_eq!(ground.account.kept(), 3 * size("a"), "at the limit");
+    log.push_all(&["d", "e"]);
+    assert_eq!(
+        ground.account.kept(),
+        3 * size("a"),
+        "past it the oldest makes room"
+    );
+    drop(log);
+    assert_eq!(ground.account.kept(), 0);
+}
+
+#[test]
+fn ss_06_no_more_is_written_together_than_is_kept() {
+    let ground = Ground::new(ReplayLimits {
+        events: 3,
+        bytes: 10,
+        ..ReplayLimits::default()
+    });
+    let log = ground.call();
+    let messages =
+        |lengths: &[usize]| -> Vec<Bytes> { lengths.iter().map(|n| vec![b'x'; *n].into()).collect() };
+    for (lengths, together) in [
+        (&[1, 1, 1, 1][..], (3, 3)),
+        (&[5, 5, 1], (2, 10)),
+        (&[5, 6, 1], (1, 5)),
+        (&[20, 1], (1, 20)),
+    ] {
+        assert_eq!(log.together(&messages(lengths)), together, "{lengths:?}");
+    }
+}
+
+#[tokio::test]
 async fn p_78_events_kept_at_the_limit_and_one_past_it() {
     let ground = Ground::new(ReplayLimits {
         events: 3,
@@ -184,16 +247,16 @@ async fn ss_06_the_writer_waits_for_a_slow_reader_but_not_for_none() {
     let mut reader = log.read(0).expect("a reader");
     log.push(b"a");
     log.push(b"b");
-    let waits = |length| tokio::time::timeout(Duration::from_millis(5), log.room(length));
+    let waits = |length| tokio::time::timeout(Duration::from_millis(5), log.room(1, length));
     assert!(waits(size("a")).await.is_ok(), "at the bound");
     assert!(waits(size("a") + 1).await.is_err(), "past it");
     let taken = async { data(&mut reader).await };
-    let (room, event) = tokio::join!(log.room(size("a") + 1), taken);
+    let (room, event) = tokio::join!(log.room(1, size("a") + 1), taken);
     assert_eq!(((), Some(Bytes::from("a"))), (room, event));
     log.push(b"c");
     log.push(b"d");
     let gone = async { drop(reader) };
-    tokio::join!(log.room(size("a")), gone);
+    tokio::join!(log.room(1, size("a")), gone);
     log.finish();
     assert_eq!(rest(&log, 0).await.map(|all| all.len()), Some(3));
 }

@@ -241,7 +241,7 @@ pub(super) fn wait(subject: &Subject, kept: &Arc<Kept>) {
         while let Some(Ok(message)) = messages.next().await {
             match (message, weak.upgrade()) {
                 (Message::Question(question), Some(kept)) => kept.questions.ask(question),
-                (Message::Notification(_), Some(_)) => {}
+                (Message::Notification(_) | Message::Progress(_), Some(_)) => {}
                 _ => return,
             }
         }

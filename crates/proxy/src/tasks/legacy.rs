@@ -126,7 +126,7 @@ pub(crate) fn result(
 /// A server's message about a task, with our id in the place of its own.
 fn heard(subject: &Subject, message: Message) -> Message {
     match message {
-        Message::Notification(message) => Message::Notification(message),
+        message @ (Message::Notification(_) | Message::Progress(_)) => message,
         Message::Question(question) => Message::Question(asked(question, &subject.id, subject.remote())),
         Message::Terminal(message) => {
             let result = json::find(&message, "result");

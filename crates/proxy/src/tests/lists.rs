@@ -101,6 +101,31 @@ async fn p_105_colliding_names_bear_the_operators_names() {
 }
 
 #[tokio::test]
+async fn a_large_list_is_the_same_in_every_form() {
+    let fake = Fake::start(|came| {
+        let tools: Vec<String> = (0..500)
+            .map(|n| format!("a_tool_with_a_long_name_{n:040}"))
+            .collect();
+        let tools: Vec<&str> = tools.iter().map(String::as_str).collect();
+        legacy(came, &tools).unwrap_or(super::fake::Goes::Nothing)
+    })
+    .await;
+    let gate = Gate::new(config(
+        vec![http("a", fake.at, Protocol::Legacy)],
+        vec![profile("default", &["a"])],
+    ));
+    let ask = || Ask::modern("alice", "tools/list", json!({}));
+    let whole = gate.send(ask()).await.text().await;
+    assert!(whole.len() > 32 << 10, "{} bytes", whole.len());
+    let list: Value = serde_json::from_str(&whole).expect("JSON");
+    assert_eq!((&list["id"], names(&list).len()), (&json!("m1"), 500));
+    let mut events = gate.send(ask().with("accept", "text/event-stream")).await;
+    let event = events.frame().await.expect("an event");
+    assert_eq!(event, format!("event: message\ndata: {whole}\n\n"));
+    assert_eq!(events.frame().await, None);
+}
+
+#[tokio::test]
 async fn p_110_a_dead_server_does_not_hold_up_the_others() {
     let dead: SocketAddr = "127.0.0.1:9".parse().expect("an address");
     let gate = Gate::new(config(

@@ -174,6 +174,7 @@ impl Gate {
             status: parts.status.as_u16(),
             headers: parts.headers,
             body,
+            rest: String::new(),
         }
     }
 
@@ -293,6 +294,8 @@ struct Answer {
     status: u16,
     headers: HeaderMap,
     body: Body,
+    /// Events that came with one that was read.
+    rest: String,
 }
 
 impl Answer {
@@ -322,9 +325,13 @@ impl Answer {
             .unwrap_or_else(|| panic!("no error: {value}"))
     }
 
-    /// The next piece of a stream as it is written; comments are left out. `None` at the end.
+    /// The next event of a stream as it is written; comments are left out. `None` at the end.
     async fn frame(&mut self) -> Option<String> {
         loop {
+            if let Some(end) = self.rest.find("\n\n") {
+                let later = self.rest.split_off(end + 2);
+                return Some(std::mem::replace(&mut self.rest, later));
+            }
             let frame = tokio::time::timeout(Duration::from_secs(10), self.body.frame())
                 .await
                 .expect("an event in time")?
@@ -332,7 +339,7 @@ impl Answer {
             let data = frame.into_data().expect("data");
             let text = String::from_utf8(data.to_vec()).expect("text");
             if !text.starts_with(':') {
-                return Some(text);
+                self.rest = text;
             }
         }
     }

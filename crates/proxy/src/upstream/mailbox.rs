@@ -97,6 +97,7 @@ impl Letters {
 fn size(message: &Message) -> usize {
     match message {
         Message::Notification(bytes) => bytes.len(),
+        Message::Progress(together) => together.iter().map(|message| message.len()).sum(),
         Message::Question(question) => question.params.as_ref().map_or(1, |params| params.len() + 1),
         Message::Terminal(_) => 0,
     }

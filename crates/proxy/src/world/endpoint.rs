@@ -61,7 +61,7 @@ pub(super) struct Identity {
 struct List {
     fingerprint: u64,
     hint: CacheHint,
-    /// The whole list for each era, if it fits on one page: nearly always.
+    /// The whole list for each era, if it fits on one page: nearly always. A brace follows, which closes the response.
     whole: Option<[Bytes; 2]>,
 }
 
@@ -177,7 +177,7 @@ impl Endpoint {
         entry.map_or(&[], |entry| &entry.headers)
     }
 
-    /// A whole list as the raw result of its request, if it fits on one page.
+    /// A whole list as the raw result of its request and the brace that closes the response, if it fits on one page.
     pub(crate) fn whole(&self, kind: ListKind, era: Era) -> Option<Bytes> {
         let whole = self.lists.get(kind as usize)?.whole.as_ref()?;
         whole.get(usize::from(era == Era::Modern)).cloned()
@@ -246,7 +246,8 @@ impl List {
                 hint,
                 meta: notes.of(era),
             };
-            render::list_result(kind, era, page)
+            let list = render::list_result(kind, era, page);
+            Bytes::from([&list[..], b"}"].concat())
         };
         Self {
             fingerprint: merged.fingerprint(kind),

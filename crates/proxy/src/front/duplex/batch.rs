@@ -49,8 +49,12 @@ pub(super) async fn hear(talk: &Talk, caller: Arc<Caller>, body: Bytes, is_full:
     let mut responses = Vec::new();
     while let Some(out) = all.next().await {
         match out {
-            Out::Notification(message) | Out::Request(message) => talk.say(message).await,
             Out::Last { message, .. } => responses.push(message),
+            other => {
+                for message in other.into_messages() {
+                    talk.say(message).await;
+                }
+            }
         }
     }
     if !responses.is_empty() {

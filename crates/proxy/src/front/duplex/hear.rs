@@ -15,10 +15,9 @@ use super::super::{era_of, legacy, limits, listen, modern, notifications, share,
 use super::mouth::Mouth;
 use super::{Inner, Manner, batch};
 use crate::caller::Caller;
-use crate::deliver::Said;
+use crate::deliver::{Said, joined};
 use crate::notice;
 use crate::refusal::Refusal;
-use crate::relay::Out;
 use crate::session::Session;
 use crate::stream::Feed;
 use crate::stream_get::Seat;
@@ -221,11 +220,13 @@ impl Talk {
     async fn tell(&self, said: Said) {
         let mut messages = match said {
             Said::Message { message, .. } => return self.say(message).await,
+            Said::Shared { head, rest } => return self.say(joined(&head, &rest)).await,
             Said::Running(messages) => messages,
         };
         while let Some(out) = messages.next().await {
-            let (Out::Notification(message) | Out::Request(message) | Out::Last { message, .. }) = out;
-            self.say(message).await;
+            for message in out.into_messages() {
+                self.say(message).await;
+            }
         }
     }
 

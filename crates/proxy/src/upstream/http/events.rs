@@ -50,15 +50,7 @@ impl Events {
     /// A fault when the stream breaks, is silent for too long, or an event is too long (SS-03).
     pub(super) async fn next(&mut self, pace: &Pace) -> Result<Option<Event>, Fault> {
         loop {
-            let parsed = self.parser.next_event();
-            let event = parsed.map_err(|error| Fault::upstream("read the answer", error))?;
-            if let Some(event) = event {
-                if event.id.is_some() {
-                    self.last_id.clone_from(&event.id);
-                }
-                if let Some(retry) = event.retry_ms {
-                    self.retry = Duration::from_millis(retry).min(RETRY_LONGEST);
-                }
+            if let Some(event) = self.ready()? {
                 return Ok(Some(event));
             }
             match pace.wait(self.body.next()).await? {
@@ -66,6 +58,24 @@ impl Events {
                 None => return Ok(None),
             }
         }
+    }
+
+    /// The next event, if it has come already.
+    ///
+    /// # Errors
+    /// A fault when an event is too long, and again on every later call.
+    pub(super) fn ready(&mut self) -> Result<Option<Event>, Fault> {
+        let parsed = self.parser.next_event();
+        let event = parsed.map_err(|error| Fault::upstream("read the answer", error))?;
+        if let Some(event) = &event {
+            if event.id.is_some() {
+                self.last_id.clone_from(&event.id);
+            }
+            if let Some(retry) = event.retry_ms {
+                self.retry = Duration::from_millis(retry).min(RETRY_LONGEST);
+            }
+        }
+        Ok(event)
     }
 
     /// The answer has come: reads to the end, which usually is there already, so that the connection can be used again.

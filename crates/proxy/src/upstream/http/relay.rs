@@ -2,14 +2,16 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::iter;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream;
 use sallyport_core::fault::Fault;
-use sallyport_mcp::jsonrpc::{Envelope, Key, Kind, Limits, is_batch, scan, split_batch};
+use sallyport_mcp::jsonrpc::{Envelope, Key, Kind, Limits, is_batch, plain_progress, scan, split_batch};
 use sallyport_mcp::method::Method;
+use sallyport_mcp::sse::Event;
 
 use super::answer::Got;
 use super::events::Events;
@@ -21,6 +23,11 @@ use crate::upstream::ids::{Claimed, Ids};
 use crate::upstream::inbox::{Respond, is_of_task, level_of};
 use crate::upstream::outgoing::{Logs, Outgoing, replaced};
 use crate::upstream::pace::Pace;
+
+/// How much progress is passed on at once: as many notifications as a busy server writes at once, and no more bytes than
+/// one read may bring.
+const TOGETHER: usize = 64;
+const TOGETHER_BYTES: usize = 64 << 10;
 
 /// One call that runs at a server.
 pub(super) struct Call {
@@ -111,7 +118,7 @@ impl Call {
         let mut messages = self.messages(&bytes);
         let terminal = messages.find_map(|message| match message {
             Message::Terminal(bytes) => Some(bytes),
-            Message::Notification(_) | Message::Question(_) => None,
+            Message::Notification(_) | Message::Progress(_) | Message::Question(_) => None,
         });
         terminal.ok_or_else(|| Fault::upstream("read the answer", "it does not answer what was asked"))
     }
@@ -129,6 +136,15 @@ impl Call {
             .into_iter()
             .chain(parts)
             .filter_map(|part| self.message(&part))
+    }
+
+    /// Whether the bytes are plain progress, and of this call. `None` when that has to be found out by a scan.
+    fn is_own_progress(&self, bytes: &[u8]) -> Option<bool> {
+        let own = Some(plain_progress(bytes)?) == self.token.as_deref();
+        if !own {
+            self.ground.counters.foreign_messages.add();
+        }
+        Some(own)
     }
 
     fn message(&self, bytes: &Bytes) -> Option<Message> {
@@ -261,7 +277,7 @@ impl Drop for Call {
 struct Relay {
     call: Call,
     events: Option<Box<Events>>,
-    /// Further messages of one event: only batches have them.
+    /// Messages that have come already: of a batch, or after progress.
     waiting: VecDeque<Message>,
 }
 
@@ -285,7 +301,10 @@ impl Relay {
             let events = self.events.as_mut().ok_or_else(ended)?;
             match events.next(&self.call.pace).await? {
                 Some(event) if event.is_message() => {
-                    self.waiting.extend(self.call.messages(&event.data));
+                    let progress = self.progress(event.data);
+                    if !progress.is_empty() {
+                        return Ok(Message::Progress(progress));
+                    }
                 }
                 Some(_) => {}
                 None => {
@@ -294,6 +313,36 @@ impl Relay {
                     let rest = session.resume(&broken, &self.call.pace).await?;
                     self.events = Some(Box::new(rest));
                 }
+            }
+        }
+    }
+    /// The progress in this event and in those that came with it. What it finds besides waits.
+    fn progress(&mut self, first: Bytes) -> Vec<Bytes> {
+        let mut together = Vec::new();
+        let (mut bytes, mut data) = (0, first);
+        loop {
+            match self.call.is_own_progress(&data) {
+                Some(true) => {
+                    bytes += data.len();
+                    together.push(data);
+                }
+                Some(false) => {}
+                None => {
+                    self.waiting.extend(self.call.messages(&data));
+                    return together;
+                }
+            }
+            if together.len() >= TOGETHER || bytes >= TOGETHER_BYTES {
+                return together;
+            }
+            let events = self.events.as_mut();
+            let next = events.and_then(|events| {
+                // A broken stream is told of when more is asked for.
+                iter::from_fn(|| events.ready().ok().flatten()).find(Event::is_message)
+            });
+            match next {
+                Some(event) => data = event.data,
+                None => return together,
             }
         }
     }

@@ -201,10 +201,7 @@ async fn ss_05_closing_the_stream_is_seen_by_the_server() {
     let Reply::Stream(mut messages) = reply else {
         panic!("a stream")
     };
-    assert!(matches!(
-        messages.next().await,
-        Some(Ok(Message::Notification(_)))
-    ));
+    assert!(matches!(messages.next().await, Some(Ok(Message::Progress(_)))));
     let before = fake.closed();
     drop(messages);
     eventually("the end of the connection", || fake.closed() > before).await;

@@ -60,7 +60,7 @@ pub fn comment() -> Bytes {
 /// Ids are made here and hold no line breaks; should one come from elsewhere, it cannot add fields.
 fn id_line(out: &mut Vec<u8>, id: &str) {
     out.extend_from_slice(b"id: ");
-    if id.bytes().all(|b| b.is_ascii_graphic()) {
+    if id.bytes().fold(true, |plain, b| plain & (b > b' ') & (b < 0x7f)) {
         out.extend_from_slice(id.as_bytes());
     } else {
         let id: String = id.chars().filter(|c| !c.is_control()).collect();

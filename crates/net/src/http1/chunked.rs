@@ -113,8 +113,8 @@ impl Chunked {
             return Err("a chunk has no usable size");
         }
         self.spend(rest.len())?;
-        let text = std::str::from_utf8(size).map_err(|_| "a chunk has no usable size")?;
-        u64::from_str_radix(text, 16).map_err(|_| "a chunk has no usable size")
+        let digit = |b: &u8| char::from(*b).to_digit(16).unwrap_or(0);
+        Ok(size.iter().fold(0, |size, b| (size << 4) | u64::from(digit(b))))
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), &'static str> {

@@ -36,8 +36,22 @@ impl Gateway {
     /// is made before; without, the setup link waits.
     ///
     /// # Errors
-    /// When it is not ready after 20 seconds; its log is part of the error.
+    /// When it is not ready after 60 seconds; its log is part of the error.
     pub(crate) fn start(program: &Path, folder: &Path, more: &str, account: bool) -> anyhow::Result<Self> {
+        Self::start_as(Command::new(program), program, folder, more, account)
+    }
+
+    /// As [`Self::start`], with `serve` to start the program in its place.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub(crate) fn start_as(
+        mut serve: Command,
+        program: &Path,
+        folder: &Path,
+        more: &str,
+        account: bool,
+    ) -> anyhow::Result<Self> {
         let (port, admin) = (free_port()?, free_port()?);
         // `localhost`: the conformance suite asks for that name.
         let origin = format!("http://localhost:{port}");
@@ -59,7 +73,6 @@ impl Gateway {
                 .args(["user", "add", USER, "--admin", "--password-stdin"]);
             command::with_input(&mut add, &format!("{PASSWORD}\n"))?;
         }
-        let mut serve = Command::new(program);
         serve.arg("-c").arg(&config).arg("serve");
         let process = Background::start(&mut serve, &log)?;
         let mut gateway = Self {
@@ -74,7 +87,7 @@ impl Gateway {
     }
 
     fn wait(&mut self, admin: u16) -> anyhow::Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while Instant::now() < deadline && self.process.lives() {
             if ready(admin).unwrap_or(false) {
                 return Ok(());

@@ -1,9 +1,10 @@
-//! Tasks of the workspace that Cargo has no word for: `cargo xtask test` and `cargo xtask bench`.
+//! Tasks of the workspace that Cargo has no word for: `cargo xtask test`, `bench` and `instructions`.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod command;
 mod gateway;
+mod instructions;
 mod process;
 mod provide;
 mod say;
@@ -18,7 +19,8 @@ use workspace::Workspace;
 const USAGE: &str = "\
 cargo xtask test [--only STEP]…         runs all steps, or the named ones; the last line is the verdict
 cargo xtask bench [--quick] [--nginx] [--only SCENARIO]…
-                                        measures the gateway against the bare server behind it, and nginx besides";
+                                        measures the gateway against the bare server behind it, and nginx besides
+cargo xtask instructions                counts instructions per request, and renews the record that `test` compares with";
 
 /// What was asked for.
 #[derive(Default)]
@@ -57,6 +59,7 @@ fn run() -> anyhow::Result<bool> {
     match verb.as_str() {
         "test" => step::run(&workspace, &options.only),
         "bench" => bench::run(&workspace, &options),
+        "instructions" => instructions::renew(&workspace).map(|()| true),
         _ => anyhow::bail!("{USAGE}"),
     }
 }

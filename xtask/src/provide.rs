@@ -168,6 +168,18 @@ pub(crate) fn chromium() -> anyhow::Result<PathBuf> {
     find().context("the package chromium brought no chromium")
 }
 
+/// Valgrind, from Debian if there is none.
+///
+/// # Errors
+/// When it cannot be installed.
+pub(crate) fn valgrind() -> anyhow::Result<PathBuf> {
+    if let Some(found) = command::find("valgrind") {
+        return Ok(found);
+    }
+    apt(&["valgrind"])?;
+    command::find("valgrind").context("the package valgrind brought no valgrind")
+}
+
 /// Installs Debian packages, with sudo where it is needed.
 fn apt(packages: &[&str]) -> anyhow::Result<()> {
     say::line(format_args!("  installing {} from Debian", packages.join(" ")));

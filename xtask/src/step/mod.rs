@@ -5,6 +5,7 @@ mod browser;
 mod cargo;
 mod clients;
 mod conformance;
+mod instructions;
 mod tidy;
 
 use std::time::Instant;
@@ -48,6 +49,7 @@ const STEPS: &[Step] = &[
     ("conformance", conformance::run),
     ("clients", clients::run),
     ("browser", browser::run),
+    ("instructions", instructions::run),
     ("deny", cargo::deny),
 ];
 

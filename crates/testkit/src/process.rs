@@ -22,9 +22,11 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let build = || -> anyhow::Result<PathBuf> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let optimised = (!cfg!(debug_assertions)).then_some("--release");
         let built = std::process::Command::new(cargo)
             // All packages, as the tests are built: with other features everything would be compiled again.
             .args(["build", "--quiet", "--workspace", "--bins"])
+            .args(optimised)
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
             .status()?;
         anyhow::ensure!(built.success(), "cargo build failed");

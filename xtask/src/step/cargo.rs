@@ -50,6 +50,15 @@ pub(super) fn e2e(workspace: &Workspace) -> anyhow::Result<Count> {
     tests(workspace, &["--test", "*"])
 }
 
+/// A million interleaved calls with optimised programs; minutes, so only on demand.
+pub(super) fn interleave(workspace: &Workspace) -> anyhow::Result<Count> {
+    let million = ["a_million_interleaved_calls", "--ignored", "--nocapture"];
+    tests(
+        workspace,
+        &[&["--release", "--test", "e2e", "--"], &million[..]].concat(),
+    )
+}
+
 fn tests(workspace: &Workspace, which: &[&str]) -> anyhow::Result<Count> {
     let mut test = workspace.cargo();
     test.args(["test", "--quiet", "--workspace", "--no-fail-fast"])

@@ -46,6 +46,7 @@ const STEPS: &[Step] = &[
     ("clippy", cargo::clippy),
     ("unit", cargo::unit),
     ("e2e", cargo::e2e),
+    ("fixture", conformance::fixture),
     ("conformance", conformance::run),
     ("clients", clients::run),
     ("browser", browser::run),
@@ -53,20 +54,25 @@ const STEPS: &[Step] = &[
     ("deny", cargo::deny),
 ];
 
+/// What runs only where it is named.
+const ON_DEMAND: &[Step] = &[("interleave", cargo::interleave)];
+
 /// Runs the steps (or those of `only`), prints a table and the verdict. Whether nothing failed.
 ///
 /// # Errors
 /// When `only` names no step.
 pub(crate) fn run(workspace: &Workspace, only: &[&str]) -> anyhow::Result<bool> {
-    let names: Vec<_> = STEPS.iter().map(|(name, _)| *name).collect();
+    let names: Vec<_> = STEPS.iter().chain(ON_DEMAND).map(|(name, _)| *name).collect();
     if let Some(unknown) = only.iter().find(|name| !names.contains(name)) {
         anyhow::bail!("no step {unknown}; the steps are {}", names.join(", "));
     }
     let mut rows = Vec::new();
     let mut total = Count::default();
+    let on_demand = ON_DEMAND.iter().filter(|(name, _)| only.contains(name));
     for (name, step) in STEPS
         .iter()
         .filter(|(name, _)| only.is_empty() || only.contains(name))
+        .chain(on_demand)
     {
         say::line(format_args!("\n=== {name}"));
         let begin = Instant::now();

@@ -127,7 +127,7 @@ fn jr_13_schema_bombs_are_dropped() {
 }
 
 #[test]
-fn bad_annotations_are_left_out_where_they_must_be() {
+fn p_87_bad_annotations_are_left_out_where_they_must_be() {
     let read = tools(&[
         r#"{"name":"a","inputSchema":{"properties":{"x":{"type":"string","x-mcp-header":"X"}}}}"#,
         r#"{"name":"b","inputSchema":{"properties":{"x":{"type":"number","x-mcp-header":"X"}}}}"#,

@@ -1,5 +1,5 @@
 //! `sallyport-everything (--listen ADDR | --listen-sse ADDR | --listen-ws ADDR | --listen-tcp ADDR | --stdio)
-//! [--era legacy|modern|dual] [--page N] [--label NAME] [--tools N] [--token TOKEN]`, or `sallyport-everything
+//! [--era legacy|modern|dual] [--page N] [--label NAME] [--tools N] [--bare] [--token TOKEN]`, or `sallyport-everything
 //! --legacy-tasks` for the server with the tasks of 2025-11-25 over stdio
 #![forbid(unsafe_code)]
 
@@ -27,13 +27,20 @@ fn arguments() -> anyhow::Result<(Transport, Options)> {
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
-        if name == "--stdio" {
-            transport = Some(Transport::Stdio);
-            continue;
-        }
-        if name == "--legacy-tasks" {
-            transport = Some(Transport::LegacyTasks);
-            continue;
+        match name.as_str() {
+            "--stdio" => {
+                transport = Some(Transport::Stdio);
+                continue;
+            }
+            "--legacy-tasks" => {
+                transport = Some(Transport::LegacyTasks);
+                continue;
+            }
+            "--bare" => {
+                options.bare = true;
+                continue;
+            }
+            _ => {}
         }
         let value = arguments
             .next()

@@ -57,6 +57,19 @@ pub(super) async fn progress(context: &RequestContext<RoleServer>, done: u32, to
     }
 }
 
+/// Reports progress with a message if the client gave a token.
+pub(super) async fn progress_with(
+    context: &RequestContext<RoleServer>,
+    done: u32,
+    total: u32,
+    message: &str,
+) {
+    if let Some(token) = context.meta.get_progress_token() {
+        let note = ProgressNotificationParam::new(token, f64::from(done)).with_total(f64::from(total));
+        let _ = context.peer.notify_progress(note.with_message(message)).await;
+    }
+}
+
 /// `test_elicitation` and its kin: a legacy client is asked in the middle of the call, a modern one by a result.
 pub(super) async fn elicitation(
     context: &RequestContext<RoleServer>,

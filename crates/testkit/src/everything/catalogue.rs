@@ -25,6 +25,12 @@ pub(super) fn get() -> &'static Catalogue {
     CATALOGUE.get_or_init(|| serde_json::from_str(include_str!("fixtures.json")).unwrap_or_default())
 }
 
+/// What a server without fixtures lists.
+pub(super) fn none() -> &'static Catalogue {
+    static NONE: OnceLock<Catalogue> = OnceLock::new();
+    NONE.get_or_init(Catalogue::default)
+}
+
 impl Catalogue {
     pub(super) fn tool(&self, name: &str) -> Option<Tool> {
         self.tools.iter().find(|tool| tool.name == name).cloned()
@@ -39,8 +45,9 @@ impl Catalogue {
     /// The resources, and one more if the list is `longer`.
     pub(super) fn resources(&self, longer: bool) -> Vec<Resource> {
         let more = longer.then(|| Resource::new("test://dynamic-resource", "dynamic-resource"));
+        let manuals = super::skill::manuals().filter(|_| !self.resources.is_empty());
         let fixed = self.resources.iter().cloned();
-        fixed.chain(super::skill::manuals()).chain(more).collect()
+        fixed.chain(manuals).chain(more).collect()
     }
 
     /// The fixtures, one more if the list is `longer`, and `extra` tools `tool_NNNN`.

@@ -32,6 +32,7 @@ use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 
+use catalogue::Catalogue;
 pub use hub::Hub;
 
 /// Which revisions the server speaks.
@@ -70,6 +71,8 @@ pub struct Options {
     pub label: Option<String>,
     /// Further tools `tool_0000`, `tool_0001`, … in the list.
     pub extra_tools: usize,
+    /// No fixtures: nothing but the further tools is listed, so that the names of another server stay free.
+    pub bare: bool,
     /// The token that opens a framed TCP connection; `None`: any.
     pub token: Option<String>,
     /// Whether the tool `die` ends this process; in a test it would end the test.
@@ -97,6 +100,22 @@ impl Everything {
             hub,
             sessions,
             level: Arc::default(),
+        }
+    }
+
+    fn catalogue(&self) -> &'static Catalogue {
+        if self.options.bare {
+            catalogue::none()
+        } else {
+            catalogue::get()
+        }
+    }
+
+    fn skills(&self) -> Vec<rmcp::model::Skill> {
+        if self.options.bare {
+            Vec::new()
+        } else {
+            skill::all()
         }
     }
 }
@@ -144,7 +163,8 @@ impl ServerHandler for Everything {
         params: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = catalogue::get().tools(self.hub.longer().tools, self.options.extra_tools);
+        let listed = self.catalogue();
+        let tools = listed.tools(self.hub.longer().tools, self.options.extra_tools);
         let (tools, next) = catalogue::page(&tools, params, self.options.page)?;
         let mut result = ListToolsResult::with_all_items(tools).with_ttl_ms(60_000);
         result.next_cursor = next;
@@ -166,7 +186,7 @@ impl ServerHandler for Everything {
         _context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         let (prompts, next) = catalogue::page(
-            &catalogue::get().prompts(self.hub.longer().prompts),
+            &self.catalogue().prompts(self.hub.longer().prompts),
             params,
             self.options.page,
         )?;
@@ -192,7 +212,7 @@ impl ServerHandler for Everything {
         _context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
         let (resources, next) = catalogue::page(
-            &catalogue::get().resources(self.hub.longer().resources),
+            &self.catalogue().resources(self.hub.longer().resources),
             params,
             self.options.page,
         )?;
@@ -206,7 +226,7 @@ impl ServerHandler for Everything {
         params: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        let (templates, next) = catalogue::page(&catalogue::get().templates, params, self.options.page)?;
+        let (templates, next) = catalogue::page(&self.catalogue().templates, params, self.options.page)?;
         let mut result = ListResourceTemplatesResult::with_all_items(templates).with_ttl_ms(60_000);
         result.next_cursor = next;
         Ok(result)
@@ -225,7 +245,7 @@ impl ServerHandler for Everything {
         params: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListSkillsResult, ErrorData> {
-        let (skills, next) = catalogue::page(&skill::all(), params, self.options.page)?;
+        let (skills, next) = catalogue::page(&self.skills(), params, self.options.page)?;
         let mut result = ListSkillsResult::with_all_items(skills).with_ttl_ms(60_000);
         result.next_cursor = next;
         Ok(result)

@@ -181,6 +181,11 @@ async fn own(
             answer::text(Value::Object(arguments.clone()).to_string())
         }
         "echo" => answer::text(string(arguments, "text")),
+        "echo_progress" => {
+            let text = string(arguments, "text");
+            ask::progress_with(context, 1, 2, text).await;
+            answer::text(text)
+        }
         "add" => {
             let number = |name| arguments.get(name).and_then(Value::as_f64).unwrap_or_default();
             answer::structured(json!({ "sum": number("a") + number("b") }))
@@ -204,7 +209,17 @@ async fn own(
                 () = tokio::time::sleep(Duration::from_millis(ms)) => answer::text("waited"),
             }
         }
-        "counters" => answer::text(json!(server.hub.counts()).to_string()),
+        "counters" => {
+            let mut counts = server.hub.counts();
+            if let Some(sessions) = &server.sessions {
+                let open = sessions.sessions.read().await.len();
+                counts.insert(
+                    "open sessions".to_owned(),
+                    u64::try_from(open).unwrap_or(u64::MAX),
+                );
+            }
+            answer::text(json!(counts).to_string())
+        }
         "request_headers" => {
             let headers = context.extensions.get::<http::request::Parts>().map(|parts| {
                 let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();

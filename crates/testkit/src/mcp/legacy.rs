@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::{Endpoint, Exchange, sort};
 use crate::http::{Answer, Connection, Events, Request};
 
-type Responder = Arc<dyn Fn(&str, &Value) -> Value + Send + Sync>;
+/// Answers a request of the server: `(method, params)`.
+pub(super) type Responder = Arc<dyn Fn(&str, &Value) -> Value + Send + Sync>;
 
 /// A session.
 pub struct Legacy {
@@ -199,7 +200,8 @@ impl Legacy {
     }
 }
 
-fn set(object: &mut Value, name: &str, value: Value) {
+/// Puts a member into an object.
+pub(super) fn set(object: &mut Value, name: &str, value: Value) {
     if let Some(object) = object.as_object_mut() {
         object.insert(name.to_owned(), value);
     }

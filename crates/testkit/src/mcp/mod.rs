@@ -1,14 +1,18 @@
 //! MCP clients that show everything that happened on the wire.
 
+mod conversation;
 mod legacy;
 mod modern;
+mod talk;
 
 use std::net::SocketAddr;
 
 use serde_json::Value;
 
+pub use conversation::Conversation;
 pub use legacy::Legacy;
 pub use modern::Modern;
+pub use talk::Talk;
 
 /// Where a client goes.
 #[derive(Clone, Debug)]

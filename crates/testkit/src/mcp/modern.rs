@@ -29,27 +29,7 @@ impl Modern {
     /// The message of a request; members of `params._meta` are kept.
     #[must_use]
     pub fn message(&self, id: u64, method: &str, params: Value) -> Value {
-        let mut params = if params.is_object() { params } else { json!({}) };
-        let mut meta = params.get("_meta").cloned().unwrap_or_else(|| json!({}));
-        for (key, value) in [
-            ("io.modelcontextprotocol/protocolVersion", json!(REVISION)),
-            (
-                "io.modelcontextprotocol/clientInfo",
-                json!({ "name": "testkit", "version": "1" }),
-            ),
-            (
-                "io.modelcontextprotocol/clientCapabilities",
-                self.capabilities.clone(),
-            ),
-        ] {
-            if let Some(meta) = meta.as_object_mut() {
-                meta.entry(key).or_insert(value);
-            }
-        }
-        if let Some(params) = params.as_object_mut() {
-            params.insert("_meta".to_owned(), meta);
-        }
-        json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
+        message(id, method, params, &self.capabilities)
     }
 
     /// The HTTP request of a message, with the headers that mirror it.
@@ -158,4 +138,26 @@ impl Modern {
         );
         Ok(connection.events())
     }
+}
+
+/// The message of a request of a client with these capabilities; members of `params._meta` are kept.
+pub(super) fn message(id: u64, method: &str, params: Value, capabilities: &Value) -> Value {
+    let mut params = if params.is_object() { params } else { json!({}) };
+    let mut meta = params.get("_meta").cloned().unwrap_or_else(|| json!({}));
+    for (key, value) in [
+        ("io.modelcontextprotocol/protocolVersion", json!(REVISION)),
+        (
+            "io.modelcontextprotocol/clientInfo",
+            json!({ "name": "testkit", "version": "1" }),
+        ),
+        ("io.modelcontextprotocol/clientCapabilities", capabilities.clone()),
+    ] {
+        if let Some(meta) = meta.as_object_mut() {
+            meta.entry(key).or_insert(value);
+        }
+    }
+    if let Some(params) = params.as_object_mut() {
+        params.insert("_meta".to_owned(), meta);
+    }
+    json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
 }

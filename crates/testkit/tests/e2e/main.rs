@@ -3,13 +3,19 @@
 
 mod attack;
 mod bridge;
+mod carriers;
 mod census;
 mod challenge;
+mod checklist;
 mod commands;
 mod crash;
 mod everything;
 mod front_door;
+mod ingress;
+mod interleave;
+mod isolation;
 mod load;
+mod matrix;
 mod messages;
 mod origins;
 mod outage;

@@ -24,7 +24,7 @@ fn code(answer: &Answer) -> Option<i64> {
 }
 
 #[tokio::test]
-async fn jr_01_a_member_that_stands_twice_is_refused() {
+async fn p_05_jr_01_a_member_that_stands_twice_is_refused() {
     let scene = Scene::demo().await.unwrap();
     for body in [
         format!(
@@ -70,7 +70,7 @@ async fn jr_02_a_depth_bomb_is_refused_and_the_next_call_is_answered() {
 }
 
 #[tokio::test]
-async fn jr_04_ids_of_a_wrong_kind_are_refused_and_right_ones_come_back() {
+async fn p_02_jr_04_ids_of_a_wrong_kind_are_refused_and_right_ones_come_back() {
     let scene = Scene::demo().await.unwrap();
     for id in ["null", "true", "1.5", "[]", "{}", "1e400"] {
         let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{{{META}}}}}"#);
@@ -93,7 +93,7 @@ async fn jr_04_ids_of_a_wrong_kind_are_refused_and_right_ones_come_back() {
 }
 
 #[tokio::test]
-async fn jr_05_jr_06_what_is_no_json_is_a_parse_error() {
+async fn p_01_jr_05_jr_06_what_is_no_json_is_a_parse_error() {
     let scene = Scene::demo().await.unwrap();
     let bodies: [&[u8]; 9] = [
         b"",
@@ -118,7 +118,7 @@ async fn jr_05_jr_06_what_is_no_json_is_a_parse_error() {
 }
 
 #[tokio::test]
-async fn jr_08_a_message_that_is_no_request_is_invalid() {
+async fn p_06_jr_08_a_message_that_is_no_request_is_invalid() {
     let scene = Scene::demo().await.unwrap();
     for body in [
         r#"{"id":1,"method":"tools/list"}"#,
@@ -127,6 +127,9 @@ async fn jr_08_a_message_that_is_no_request_is_invalid() {
         r#"{"jsonrpc":"2.0","id":1,"method":7}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":3}"#,
         r#"{"jsonrpc":"2.0","id":1}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":"x"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","error":{"code":1,"message":"x"}}"#,
         "[]",
         "[1]",
         "7",
@@ -194,7 +197,7 @@ async fn jr_06_a_name_is_never_mended_into_another() {
 }
 
 #[tokio::test]
-async fn jr_09_what_only_servers_say_is_not_passed_on() {
+async fn p_25_jr_09_what_only_servers_say_is_not_passed_on() {
     let scene = Scene::demo().await.unwrap();
     for (method, body) in [
         ("tools/list", r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned()),

@@ -55,6 +55,26 @@ async fn p_85_headers_are_made_from_the_body_that_is_sent() {
 }
 
 #[tokio::test]
+async fn p_93_what_a_server_did_not_announce_is_not_asked_of_it() {
+    let fake = Fake::start(|seen| modern_manners(&seen).unwrap_or_else(|| status("404 Not Found"))).await;
+    let house = House::new();
+    let upstream = house.with(http(fake.port)).await;
+    assert_eq!(upstream.state().status, Status::Ready);
+    assert_eq!(fake.calls("tools/list").len(), 1);
+    for method in [
+        "prompts/list",
+        "resources/list",
+        "resources/templates/list",
+        "skills/list",
+        "logging/setLevel",
+        "completion/complete",
+    ] {
+        assert!(fake.calls(method).is_empty(), "{method}");
+    }
+    house.upstreams.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_stream_is_relayed_and_one_answer_is_no_stream() {
     let fake = Fake::start(|seen| {
         modern_manners(&seen).unwrap_or_else(|| {

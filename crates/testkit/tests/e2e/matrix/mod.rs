@@ -139,9 +139,7 @@ async fn every_client_uses_every_server() {
         all.push(ways(&gateway, column).await.unwrap());
     }
     // The servers beside each other; the clients of one in turn, as its counters and lists are common to them.
-    let cells =
-        futures_util::future::join_all(all.iter().zip(&columns).map(|(ways, column)| run(ways, column)))
-            .await;
+    let cells = futures_util::future::join_all(all.iter().map(run)).await;
     let grid = grid(&columns, &cells);
     println!("{grid}");
     let mut failures = String::new();

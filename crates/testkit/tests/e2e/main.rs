@@ -25,5 +25,6 @@ mod servers;
 mod sessions;
 mod stop;
 mod support;
+#[cfg(test)]
 mod tasks;
 mod transports;

@@ -13,7 +13,7 @@ use super::{MAX_HEAD, MAX_HEADERS};
 #[derive(Clone, Debug, Default)]
 pub struct Headers {
     text: Bytes,
-    fields: Box<[Field]>,
+    fields: Vec<Field>,
 }
 
 /// Offsets into the text: heads are at most 64 KiB long.
@@ -135,12 +135,10 @@ pub(super) fn take_head(buffer: &mut BytesMut, end: usize, method: &Method) -> R
         .ok_or("its status is out of range")?;
     let persistent = parsed.version == Some(1);
     let framing = Framing::read(parsed.headers, persistent)?;
-    let fields = parsed
-        .headers
-        .iter()
-        .map(|header| field(&text, header))
-        .collect::<Option<Box<[Field]>>>();
-    let fields = fields.ok_or("its head is broken")?;
+    let mut fields = Vec::with_capacity(parsed.headers.len());
+    for header in &*parsed.headers {
+        fields.push(field(&text, header).ok_or("its head is broken")?);
+    }
     let (length, clean) = framing.length(status, method);
     Ok(Head {
         status,

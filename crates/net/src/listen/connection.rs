@@ -87,7 +87,8 @@ where
     }
     let service = service_fn(|request| {
         let (shared, leftover) = (Arc::clone(&shared), Arc::clone(&leftover));
-        async move { Ok::<_, Infallible>(answer(&shared, leftover, request, peer).await) }
+        // In a box, which lives as long as the request: hyper has room for one, and keeps it while the connection is idle.
+        Box::pin(async move { Ok::<_, Infallible>(answer(&shared, leftover, request, peer).await) })
     });
     let mut connection = pin!(
         builder

@@ -123,6 +123,8 @@ pub(super) async fn start(caller: &Arc<Caller>, wanted: Wanted, id: Bytes) -> St
         tasks,
     } = wanted;
     let (feed, events) = stream::channel();
+    // Its own bytes: a part of the request would keep the whole request in memory for as long as the stream lives.
+    let id = Bytes::copy_from_slice(&id);
     // Entered before the servers are asked: what they say from then on waits behind the acknowledgement.
     let place = caller.proxy.hub.enter(Listen {
         owner: caller.key.clone(),

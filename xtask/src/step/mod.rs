@@ -6,6 +6,7 @@ mod cargo;
 mod clients;
 mod conformance;
 mod instructions;
+mod protocol;
 mod tidy;
 
 use std::time::Instant;

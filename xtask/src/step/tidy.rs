@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Count, attacks};
+use super::{Count, attacks, protocol};
 use crate::workspace::Workspace;
 use crate::{command, say};
 
@@ -33,7 +33,7 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Count> {
             .args(["log", "--format=%h %B"])
             .current_dir(&workspace.root),
     )?;
-    let rules: [(&str, Vec<String>); 5] = [
+    let rules: [(&str, Vec<String>); 6] = [
         ("no source file is over 600 lines", long(&files)),
         ("no place of somebody's machine is named", places(&files)),
         (
@@ -41,7 +41,18 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Count> {
             lines_with_places("commit", &log),
         ),
         ("no lock file holds download addresses", addresses(&files)),
-        ("docs/attacks.md and the tests agree", untested(&files)),
+        (
+            "docs/attacks.md and the tests agree",
+            untested(&files, attacks::PAGE, |page, sources| {
+                attacks::disagreements(page, sources)
+            }),
+        ),
+        (
+            "docs/protocol.md and the tests agree",
+            untested(&files, protocol::PAGE, |page, sources| {
+                protocol::disagreements(page, sources)
+            }),
+        ),
     ];
     let mut count = Count::default();
     for (rule, broken) in rules {
@@ -139,14 +150,21 @@ fn addresses(files: &[File]) -> Vec<String> {
         .collect()
 }
 
-fn untested(files: &[File]) -> Vec<String> {
-    let Some(page) = files.iter().find(|file| file.path == attacks::PAGE) else {
-        return vec![format!("there is no {}", attacks::PAGE)];
+/// What a page says that the sources do not, and the other way round.
+fn untested(
+    files: &[File],
+    page: &str,
+    disagreements: impl Fn(&str, std::vec::IntoIter<&str>) -> Vec<String>,
+) -> Vec<String> {
+    let Some(text) = files.iter().find(|file| file.path == page) else {
+        return vec![format!("there is no {page}")];
     };
-    let sources = files
+    let sources: Vec<_> = files
         .iter()
-        .filter(|file| file.path.starts_with("crates/") && has_extension(&file.path, &["rs"]));
-    attacks::disagreements(&page.text, sources.map(|file| file.text.as_str()))
+        .filter(|file| file.path.starts_with("crates/") && has_extension(&file.path, &["rs"]))
+        .map(|file| file.text.as_str())
+        .collect();
+    disagreements(&text.text, sources.into_iter())
 }
 
 #[cfg(test)]

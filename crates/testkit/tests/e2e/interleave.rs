@@ -132,6 +132,10 @@ async fn people(gateway: &GatewayProcess) -> anyhow::Result<Vec<(String, Endpoin
     Ok(people)
 }
 
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures are for whoever runs the test by itself"
+)]
 async fn run(wanted: usize) -> anyhow::Result<()> {
     let web = server(Era::Dual).await?;
     let everything = program("sallyport-everything")?;

@@ -1,4 +1,4 @@
-//! Clients of every revision use every kind of server through one gateway: call, progress, cancel, question, change of a list,
+//! Every kind of client uses every kind of server through one gateway: call, progress, cancel, question, change of a list,
 //! error.
 
 mod client;
@@ -38,9 +38,10 @@ async fn columns() -> anyhow::Result<Vec<Column>> {
         ..Options::default()
     };
     let any = "127.0.0.1:0";
-    let url = |name, server: Server| Column {
+    let token = ", headers: { Authorization: \"Bearer whatever\" }";
+    let url = |name, server: Server, more: &str| Column {
         name,
-        configuration: format!("{{ url: \"{}\" }}", server.url()),
+        configuration: format!("{{ url: \"{}\"{more} }}", server.url()),
         shared: None,
         _server: Some(server),
     };
@@ -61,11 +62,13 @@ async fn columns() -> anyhow::Result<Vec<Column>> {
         }
     };
     Ok(vec![
-        url("http-legacy", Server::start(any, options(Era::Legacy)).await?),
-        url("http-modern", Server::start(any, options(Era::Modern)).await?),
-        url("sse", Server::start_sse(any, options(Era::Legacy)).await?),
+        url("http-legacy", Server::start(any, options(Era::Legacy)).await?, ""),
+        url("http-modern", Server::start(any, options(Era::Modern)).await?, ""),
+        url("sse", Server::start_sse(any, options(Era::Legacy)).await?, ""),
         child("stdio-legacy", "legacy"),
         child("stdio-modern", "modern"),
+        url("ws", Server::start_ws(any, options(Era::Dual)).await?, ""),
+        url("tcp", Server::start_tcp(any, options(Era::Dual)).await?, token),
     ])
 }
 
@@ -89,11 +92,12 @@ async fn gateway(columns: &[Column]) -> anyhow::Result<GatewayProcess> {
 async fn ways(gateway: &GatewayProcess, column: &Column) -> anyhow::Result<Ways> {
     let mut ways = None;
     // The one for all comes last and becomes a part of the first.
-    for (name, _) in column.entries().collect::<Vec<_>>().into_iter().rev() {
+    for (name, configuration) in column.entries().collect::<Vec<_>>().into_iter().rev() {
         let issue = ["token", "issue", "--user", "ada", "--profile", name];
         let token = gateway.run(&issue, "").await?;
         ways = Some(Box::new(Ways {
             endpoint: gateway.endpoint(name, token.trim()),
+            alone: format!("servers:\n  {name}: {configuration}\n"),
             shared: ways,
         }));
     }

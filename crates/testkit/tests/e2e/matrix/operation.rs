@@ -124,17 +124,12 @@ async fn question(ways: &Ways, kind: Kind) -> anyhow::Result<()> {
 /// A change is heard, and seen in the list.
 async fn change(client: &mut Client) -> anyhow::Result<()> {
     let before = has_dynamic_tool(client).await?;
-    let mut stream = client.listen().await?;
+    let mut ear = client.listen().await?;
     client
         .call("test_trigger_tool_change", json!({}))
         .await?
         .result()?;
-    loop {
-        let message = stream.message().await?;
-        if message.get("method") == Some(&json!("notifications/tools/list_changed")) {
-            break;
-        }
-    }
+    client.hear(&mut ear).await?;
     super::super::support::within(std::time::Duration::from_secs(10), async || {
         Ok(has_dynamic_tool(client).await? != before)
     })

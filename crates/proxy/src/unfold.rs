@@ -85,24 +85,25 @@ fn put(relay: &mut Relay, asks: &InputRequired<'_>) -> Result<Option<Out>, Refus
     if !elsewhere.is_empty() || !(asks.requests.is_empty() || relay.can_ask()) {
         return Err(failed("The server asks what the client cannot answer"));
     }
-    let mut answers = Vec::with_capacity(asks.requests.len());
-    let mut again = 0;
-    for request in &asks.requests {
-        let awaited = match underway(relay, request)? {
-            Some(awaited) => {
-                again += 1;
-                awaited
-            }
-            None => put_one(relay, &session.ears.questions, request)?,
-        };
-        answers.push(awaited);
-    }
-    let only_again = again > 0 && again == answers.len();
+    let is_again = |ask: &&InputRequest<'_>| {
+        let url = visit::url_of(ask);
+        url.is_some_and(|url| relay.visits.underway(&url).is_some())
+    };
+    let again = asks.requests.iter().filter(is_again).count();
+    let only_again = again > 0 && again == asks.requests.len();
     if !only_again {
         relay.rounds = relay.rounds.saturating_add(1);
     }
     if relay.rounds > MAX_ROUNDS {
         return Err(failed("The server asks without end"));
+    }
+    let mut answers = Vec::with_capacity(asks.requests.len());
+    for request in &asks.requests {
+        let awaited = match underway(relay, request)? {
+            Some(awaited) => awaited,
+            None => put_one(relay, &session.ears.questions, request)?,
+        };
+        answers.push(awaited);
     }
     relay.stage = Stage::Waiting(Round {
         pause: match (only_again, answers.is_empty()) {

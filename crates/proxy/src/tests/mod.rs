@@ -4,6 +4,7 @@
 mod bridge;
 mod doors;
 mod duplex;
+mod eras;
 mod extensions;
 mod fake;
 mod inflight;

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use sallyport_core::RequestId;
 use sallyport_core::fault::Blame;
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -16,7 +17,7 @@ use super::codec::{CodecError, Kind, VERSION};
 use super::conversation::{Broken, Framed};
 use super::hello::{Agreed, AuthFrame, Versions};
 use crate::carrier::{Farewell, Terms, duplex};
-use crate::listen::{Listener, Protocol, ServerHandle};
+use crate::listen::{Listener, Protocol, ServerHandle, number};
 use crate::{Duplex, Worker};
 
 /// Why somebody is not let in, in words that the peer is told.
@@ -29,7 +30,7 @@ pub trait Gate: Send + Sync + 'static {
     /// A client that is in.
     type Admitted: Clone + Send + Sync + 'static;
 
-    /// Lets a client in by its token.
+    /// Lets a client in by its token. `request` is the number by which log and trail know the connection.
     ///
     /// # Errors
     /// [`Refused`]; the connection is closed with these words.
@@ -38,6 +39,7 @@ pub trait Gate: Send + Sync + 'static {
         worker: &Arc<Worker>,
         auth: &AuthFrame,
         peer: SocketAddr,
+        request: RequestId,
     ) -> Result<Self::Admitted, Refused>;
 
     /// Goes on under another token.
@@ -160,7 +162,7 @@ impl<G: Gate> Door<G> {
             return Err("the second frame shows the token (type 8)".into());
         }
         let auth = AuthFrame::decode(&second.payload).map_err(|error| Turned::Words(error.to_string()))?;
-        let admitted = self.gate.admit(&self.worker, &auth, peer);
+        let admitted = self.gate.admit(&self.worker, &auth, peer, number());
         admitted.map_err(|Refused(words)| Turned::Words(words))
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use sallyport_core::Secret;
 use sallyport_core::fault::{Fault, Retry};
+use sallyport_core::{RequestId, Secret};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -26,7 +26,7 @@ pub(super) struct Echo {
 impl Gate for Echo {
     type Admitted = ();
 
-    fn admit(&self, _: &Arc<Worker>, auth: &AuthFrame, _: SocketAddr) -> Result<(), Refused> {
+    fn admit(&self, _: &Arc<Worker>, auth: &AuthFrame, _: SocketAddr, _: RequestId) -> Result<(), Refused> {
         let good = auth.token.matches(b"good");
         good.then_some(())
             .ok_or(Refused("the token is not good".to_owned()))

@@ -30,6 +30,11 @@ use crate::{Body, Inbound, RequestBody, Response, Worker};
 /// Requests are numbered through the process.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
+/// The number of the next request or connection.
+pub(crate) fn number() -> RequestId {
+    RequestId(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// What one worker's connections have in common.
 pub(super) struct Shared<S> {
     pub(super) service: Arc<S>,
@@ -136,7 +141,7 @@ async fn answer<S: Service>(
     let tracked = Busy(Arc::clone(&leftover));
     let (parts, incoming) = request.into_parts();
     let body = RequestBody::new(incoming, &parts.headers, Arc::clone(&leftover));
-    let id = RequestId(NEXT.fetch_add(1, Ordering::Relaxed));
+    let id = number();
     let response = shared
         .service
         .call(

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 
 use crate::{Inbound, Response, Worker};
 
-pub(crate) use connection::Leftover;
+pub(crate) use connection::{Leftover, number};
 pub use descriptors::raise_descriptor_limit;
 pub use options::{ListenOptions, Threads};
 pub use server::{Listener, ServerHandle};

@@ -9,6 +9,7 @@ use super::profiles::Profile;
 use super::read::shown;
 use super::root::Root;
 use super::tree::Place;
+use super::value::{Address, Located};
 
 /// Everything that can be judged from the file alone.
 pub fn check(root: &Root, problems: &mut Collector) {
@@ -38,6 +39,9 @@ fn check_addresses(root: &Root, problems: &mut Collector) {
             format!("{listen} is also the address of `listen`; choose another port"),
         );
     }
+    if let Some(tcp) = &root.tcp_listen {
+        check_tcp(root, tcp, problems);
+    }
     match &root.public_url {
         None if listen.ip().is_unspecified() => problems.add(
             root.listen.place,
@@ -56,6 +60,26 @@ fn check_addresses(root: &Root, problems: &mut Collector) {
             }
         }
         None => {}
+    }
+}
+
+fn check_tcp(root: &Root, tcp: &Located<Address>, problems: &mut Collector) {
+    let addr = tcp.value.0;
+    if root.auth.mode.value == Mode::None && !addr.ip().is_loopback() {
+        problems.add(
+            tcp.place,
+            format!(
+                "with `auth.mode: none`, {addr} would let in everyone who reaches it; listen on 127.0.0.1"
+            ),
+        );
+    }
+    for (name, other) in [("listen", &root.listen), ("admin_listen", &root.admin_listen)] {
+        if addr.port() != 0 && addr == other.value.0 {
+            problems.add(
+                tcp.place,
+                format!("{addr} is also the address of `{name}`; choose another port"),
+            );
+        }
     }
 }
 

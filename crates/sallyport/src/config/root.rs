@@ -25,6 +25,9 @@ section! {
         listen: Located<Address> = local(8717);
         /// Where `/healthz`, `/readyz` and `/metrics` are.
         admin_listen: Located<Address> = local(8718);
+        /// Where clients connect that speak the framed TCP protocol; off unless set. There is no TLS on it: beyond
+        /// loopback, put a TLS proxy in front.
+        tcp_listen: Option<Located<Address>> = None;
         /// Store, keys and audit trail; made with mode 0700. Absent: `$XDG_DATA_HOME/sallyport`, or
         /// `~/.local/share/sallyport`.
         data_dir: Option<FilePath> = None;

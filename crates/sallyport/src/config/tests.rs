@@ -215,11 +215,19 @@ const BAD: &[(&str, &str)] = &[
     (
         "servers",
         "f.yaml:1:1: found a single value; write a mapping with `public_url`, `listen`, `admin_listen`, \
-            `data_dir`, `store`, `trusted_proxies`, `allowed_origins`, `workers`, `servers`, `profiles`, `auth`, `limits`",
+            `tcp_listen`, `data_dir`, `store`, `trusted_proxies`, `allowed_origins`, `workers`, `servers`, `profiles`, `auth`, `limits`",
     ),
     (
         "listen: ${env:NOPE}",
         "f.yaml:1:9: the environment variable `NOPE` is not set; set it before starting",
+    ),
+    (
+        "tcp_listen: 127.0.0.1:8717",
+        "f.yaml:1:13: 127.0.0.1:8717 is also the address of `listen`; choose another port",
+    ),
+    (
+        "tcp_listen: 0.0.0.0:8719\nauth: { mode: none }",
+        "f.yaml:1:13: with `auth.mode: none`, 0.0.0.0:8719 would let in everyone who reaches it; listen on 127.0.0.1",
     ),
     (
         "store: postgres://h/db",

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use sallyport_authserver::{Parts, router, setup_link};
 use sallyport_core::audit::{Action, Audit, Event, Outcome};
 use sallyport_net::egress::{Egress, EgressPolicy};
-use sallyport_net::{ListenOptions, Listener};
+use sallyport_net::{ListenOptions, Listener, ServerHandle, framed};
 use sallyport_proxy::upstream::{Launcher, UpstreamDeps, Upstreams};
 use sallyport_proxy::{Metrics, Proxy, ProxyDeps};
 use sallyport_vault::password::Argon2id;
@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::admin::Admin;
+use super::framed::TcpGate;
 use super::gateway::{Gateway, Overrides};
 use super::live::{Live, doors, plan_now, run_dir};
 use super::service::Front;
@@ -39,9 +40,11 @@ pub(super) async fn assemble(
     if overrides.listens {
         let front = bind(&config, addr, "worker")?;
         let admin = bind(&config, admin_addr, "admin")?;
+        let tcp = config.root.tcp_listen.as_ref();
+        let tcp = tcp.map(|addr| bind(&config, addr.value.0, "tcp")).transpose()?;
         listening = front.local_addrs();
         (addr, admin_addr) = (first(&front)?, first(&admin)?);
-        listeners = Some(Listeners { front, admin });
+        listeners = Some(Listeners { front, admin, tcp });
     }
     let base = Base::open(
         config,
@@ -68,6 +71,7 @@ pub(super) async fn assemble(
     started(&live).await?;
     let (stop_front, stop_all) = (CancellationToken::new(), CancellationToken::new());
     let (mut front, mut admin, mut setup) = (None, None, None);
+    let (mut tcp, mut tcp_addr) = (None, None);
     if let Some(listeners) = listeners {
         let (parts, router) = authserver(&live)?;
         if router.is_some() {
@@ -82,6 +86,10 @@ pub(super) async fn assemble(
         let serving = StartError::io("start the threads of the listener");
         let served = listeners.front.serve(Arc::new(service), stop_front.clone());
         front = Some(served.map_err(serving)?);
+        if let Some(listener) = listeners.tcp {
+            tcp_addr = Some(first(&listener)?);
+            tcp = Some(serve_tcp(listener, &live, stop_front.clone())?);
+        }
         let service = Admin {
             live: Arc::clone(&live),
             local: admin_addr.ip().is_loopback(),
@@ -103,6 +111,8 @@ pub(super) async fn assemble(
         addr,
         admin_addr,
         front,
+        tcp,
+        tcp_addr,
         admin,
         conversation: None,
         stop_front,
@@ -117,6 +127,7 @@ pub(super) async fn assemble(
 struct Listeners {
     front: Listener,
     admin: Listener,
+    tcp: Option<Listener>,
 }
 
 fn bind(config: &Config, addr: SocketAddr, name: &'static str) -> Result<Listener, StartError> {
@@ -146,6 +157,22 @@ fn bind(config: &Config, addr: SocketAddr, name: &'static str) -> Result<Listene
             _ => error.to_string(),
         })
     })
+}
+
+fn serve_tcp(
+    listener: Listener,
+    live: &Arc<Live>,
+    stop: CancellationToken,
+) -> Result<ServerHandle, StartError> {
+    let gate = TcpGate {
+        live: Arc::clone(live),
+    };
+    let options = framed::Options {
+        message_bytes: live.config.load().root.limits.request_bytes.0,
+        ..framed::Options::default()
+    };
+    framed::listen(listener, Arc::new(gate), options, stop)
+        .map_err(StartError::io("start the threads of the TCP listener"))
 }
 
 fn first(listener: &Listener) -> Result<SocketAddr, StartError> {

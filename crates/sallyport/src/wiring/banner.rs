@@ -12,6 +12,8 @@ pub struct Banner {
     pub origin: String,
     /// The URL of the MCP endpoint.
     pub endpoint: String,
+    /// The address of the framed TCP listener.
+    pub tcp: Option<SocketAddr>,
     /// The address of the admin listener.
     pub admin: SocketAddr,
     /// The one-time link for the first administrator.
@@ -48,6 +50,9 @@ impl Banner {
             out.push_str(&format!("  {dim}{name:<10}{plain}{accent}{value}{plain}{more}\n"));
         };
         line("MCP", &self.endpoint, "");
+        if let Some(tcp) = self.tcp {
+            line("TCP", &format!("tcp://{tcp}"), "");
+        }
         line("Health", &format!("http://{}/readyz", self.admin), "");
         line("Data", &self.data_dir.display().to_string(), "");
         match &self.file {
@@ -112,6 +117,7 @@ mod tests {
         let banner = Banner {
             origin: "http://127.0.0.1:8717".to_owned(),
             endpoint: "http://127.0.0.1:8717/mcp".to_owned(),
+            tcp: Some(([127, 0, 0, 1], 8719).into()),
             admin: ([127, 0, 0, 1], 8718).into(),
             setup: Some(Secret::from("http://127.0.0.1:8717/setup?link=x")),
             data_dir: "/data".into(),
@@ -128,6 +134,7 @@ mod tests {
                 "{line} is not a line of\n{text}"
             );
         }
+        assert!(text.contains("tcp://127.0.0.1:8719"), "{text}");
         assert!(text.contains("ready in 0.42 s"), "{text}");
         assert!(!text.contains('\x1b'));
     }

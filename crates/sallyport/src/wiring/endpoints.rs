@@ -14,6 +14,9 @@ use crate::config::profiles::{Names, Profile};
 /// The profile that is also `/mcp`.
 pub(super) const DEFAULT: &str = "default";
 
+/// Its path.
+pub(super) const DEFAULT_PATH: &str = "/mcp";
+
 /// A profile for each of the file's, or `default` with everything; and each server alone that a profile shows whole.
 pub(super) fn endpoints(
     sources: &Sources<'_>,
@@ -33,7 +36,7 @@ pub(super) fn endpoints(
         }
         let mut paths = vec![format!("/mcp/{slug}")];
         if slug.as_str() == DEFAULT {
-            paths.insert(0, "/mcp".to_owned());
+            paths.insert(0, DEFAULT_PATH.to_owned());
         }
         endpoints.push(EndpointSpec {
             resources: resources(sources.origin, &paths)?,

@@ -75,6 +75,8 @@ pub struct Gateway {
     pub(super) addr: SocketAddr,
     pub(super) admin_addr: SocketAddr,
     pub(super) front: Option<ServerHandle>,
+    pub(super) tcp: Option<ServerHandle>,
+    pub(super) tcp_addr: Option<SocketAddr>,
     pub(super) admin: Option<ServerHandle>,
     /// With the operator, over standard input and output.
     pub(super) conversation: Option<JoinHandle<Ended>>,
@@ -124,6 +126,12 @@ impl Gateway {
         self.addr
     }
 
+    /// The address of the framed TCP listener, if there is one.
+    #[must_use]
+    pub fn tcp_addr(&self) -> Option<SocketAddr> {
+        self.tcp_addr
+    }
+
     /// The address of the admin listener; the configured one where nothing is listened on.
     #[must_use]
     pub fn admin_addr(&self) -> SocketAddr {
@@ -146,14 +154,21 @@ impl Gateway {
     #[must_use]
     pub fn banner(&self) -> Banner {
         let config = self.live.config.load();
+        let mut notes = self.live.notes.load().to_vec();
+        notes.extend(
+            self.tcp_addr
+                .filter(|addr| !addr.ip().is_loopback())
+                .map(in_the_clear),
+        );
         Banner {
             origin: self.live.origin.clone(),
             endpoint: self.live.settings.load().default_resource.as_str().to_owned(),
+            tcp: self.tcp_addr,
             admin: self.admin_addr,
             setup: self.setup.clone(),
             data_dir: config.data_dir.clone(),
             file: config.file.clone(),
-            notes: self.live.notes.load().to_vec(),
+            notes,
         }
     }
 
@@ -217,7 +232,12 @@ impl Gateway {
         self.live.proxy.close_streams();
         if let Some(front) = self.front.take() {
             self.stop_front.cancel();
-            front.drain().await;
+            let tcp = self.tcp.take();
+            tokio::join!(front.drain(), async {
+                if let Some(tcp) = tcp {
+                    tcp.drain().await;
+                }
+            });
         }
         if self.conversation.is_some() {
             let patience = self.live.config.load().root.limits.drain.0;
@@ -233,6 +253,12 @@ impl Gateway {
         }
         self.live.base.store.close().await;
     }
+}
+
+fn in_the_clear(addr: SocketAddr) -> String {
+    format!(
+        "`tcp_listen` is {addr}, which other machines reach without TLS: tokens pass in the clear; put a TLS proxy in front"
+    )
 }
 
 impl Drop for Gateway {

@@ -210,6 +210,7 @@ impl Live {
         hold! {
             "listen" => root.listen;
             "admin_listen" => root.admin_listen;
+            "tcp_listen" => root.tcp_listen;
             "public_url" => root.public_url;
             "data_dir" => data_dir;
             "workers" => root.workers;

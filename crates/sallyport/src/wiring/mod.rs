@@ -5,6 +5,7 @@ mod assemble;
 mod banner;
 mod endpoints;
 mod fleet;
+mod framed;
 mod gateway;
 mod live;
 mod local;
@@ -12,6 +13,7 @@ mod plan;
 pub mod process;
 mod service;
 mod watch;
+mod websocket;
 
 pub use banner::Banner;
 pub use gateway::{Gateway, Overrides, Source};

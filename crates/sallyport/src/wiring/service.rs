@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tower::ServiceExt as _;
 
 use super::live::Live;
+use super::websocket;
 
 /// The longest path that is logged, in bytes.
 const LOGGED_PATH: usize = 256;
@@ -52,6 +53,11 @@ impl Service for Front {
 
 impl Front {
     async fn answer(&self, worker: &Arc<Worker>, inbound: Inbound) -> Response {
+        let parts = &inbound.parts;
+        if let Some(endpoint) = websocket::endpoint(parts.uri.path(), &parts.headers) {
+            let endpoint = endpoint.to_owned();
+            return websocket::open(&self.live, worker, inbound, endpoint);
+        }
         if Proxy::owns(inbound.parts.uri.path()) {
             return self.live.proxy.handle(worker, inbound).await;
         }

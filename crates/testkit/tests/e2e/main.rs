@@ -3,6 +3,7 @@
 
 mod attack;
 mod bridge;
+mod carried;
 mod carriers;
 mod census;
 mod challenge;
@@ -23,8 +24,12 @@ mod passing;
 mod reload;
 mod servers;
 mod sessions;
+mod sse;
+mod stdio;
 mod stop;
 mod support;
 #[cfg(test)]
 mod tasks;
+mod tcp;
 mod transports;
+mod websocket;

@@ -25,6 +25,7 @@ use std::time::Duration;
 use sallyport_core::{Principal, PrincipalKey, RequestId, Scope, Secret};
 use sallyport_mcp::revision::Era;
 use sallyport_net::Worker;
+use sallyport_net::carrier::Farewell;
 use sallyport_net::respond::Challenge;
 use tokio_util::sync::CancellationToken;
 
@@ -178,6 +179,20 @@ impl Conversation {
             };
         }
         Ok(())
+    }
+}
+
+impl Conversation {
+    /// Why the connection would be closed now, as the client is told.
+    #[must_use]
+    pub fn farewell(&self) -> Farewell {
+        if self.0.proxy.closing.is_cancelled() {
+            Farewell::Away
+        } else if self.0.caller().is_err() {
+            Farewell::Policy
+        } else {
+            Farewell::Done
+        }
     }
 }
 

@@ -9,12 +9,16 @@ use sallyport_core::fault::{Blame, Fault};
 use sallyport_mcp::error::{self, INVALID_REQUEST};
 use sallyport_net::Duplex;
 use sallyport_net::duplex::Incoming;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use super::hear::{self, Talk};
 use super::{Conversation, Ended, Inner, Manner, mouth};
 use crate::stream;
 use crate::sync::lock;
+
+/// How often it is looked whether the client may still be here: its token may have expired, or its grant have been
+/// revoked, which is known within a second.
+const LOOK: Duration = Duration::from_secs(3);
 
 /// One message that is being worked on.
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -66,8 +70,7 @@ impl Conversation {
 /// Hears and works until there is a reason to stop. What still runs then is cancelled.
 async fn live(talk: &Talk, mut incoming: Incoming) -> Ended {
     let inner = &talk.inner;
-    let (pulse, index) = (&inner.proxy.pulse, inner.worker.index());
-    let mut beat = pin!(pulse.next(index));
+    let mut look = interval(LOOK);
     let mut work = Works::new();
     loop {
         let is_closing = inner.ending.is_cancelled();
@@ -77,8 +80,7 @@ async fn live(talk: &Talk, mut incoming: Incoming) -> Ended {
         tokio::select! {
             Some(()) = work.next(), if !work.is_empty() => {}
             () = inner.proxy.closing.cancelled(), if !is_closing => inner.ending.cancel(),
-            () = &mut beat => {
-                beat.set(pulse.next(index));
+            _ = look.tick() => {
                 if let Err(ended) = inner.caller() {
                     return ended;
                 }

@@ -1,5 +1,6 @@
 //! Event streams.
 
+use bytes::Bytes;
 use sallyport_mcp::sse::{Event, Parser, SseError, SseLimits};
 
 use crate::pieces;
@@ -21,7 +22,7 @@ fn events<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Event>, Option<Sse
     let mut parser = Parser::new(LIMITS);
     let mut found = Vec::new();
     for piece in pieces {
-        parser.push(piece);
+        parser.push(&Bytes::copy_from_slice(piece));
         loop {
             match parser.next_event() {
                 Ok(Some(event)) => found.push(event),

@@ -10,23 +10,33 @@ fn corpora() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus")
 }
 
-fn replay(name: &str) {
-    let target: Target = TARGETS.iter().find(|(known, _)| *known == name).unwrap().1;
-    let mut inputs = 0;
-    for entry in fs::read_dir(corpora().join(name)).unwrap() {
-        let path = entry.unwrap().path();
-        println!("{}", path.display());
-        target(&fs::read(path).unwrap());
-        inputs += 1;
-    }
-    assert!(inputs >= 5, "{inputs} inputs are no corpus");
+/// A file and what is in it.
+type Input = (PathBuf, Vec<u8>);
+
+/// The target of this name and its inputs, by their file names.
+fn corpus(name: &str) -> std::io::Result<(Target, Vec<Input>)> {
+    let target = TARGETS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, target)| *target);
+    let target = target.ok_or(std::io::ErrorKind::NotFound)?;
+    let inputs = fs::read_dir(corpora().join(name))?.map(|entry| {
+        let path = entry?.path();
+        Ok((path.clone(), fs::read(path)?))
+    });
+    Ok((target, inputs.collect::<std::io::Result<_>>()?))
 }
 
 macro_rules! replayed {
     ($($name:ident),*) => { $(
         #[test]
         fn $name() {
-            replay(stringify!($name));
+            let (target, inputs) = corpus(stringify!($name)).unwrap();
+            assert!(inputs.len() >= 5, "{} inputs are no corpus", inputs.len());
+            for (path, input) in inputs {
+                let ran = std::panic::catch_unwind(|| target(&input));
+                assert!(ran.is_ok(), "{}", path.display());
+            }
         }
     )* };
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sallyport_authserver::{Parts, router, setup_link};
+use sallyport_core::Secret;
 use sallyport_core::audit::{Action, Audit, Event, Outcome};
 use sallyport_net::egress::{Egress, EgressPolicy};
 use sallyport_net::{ListenOptions, Listener, ServerHandle, framed};
@@ -38,13 +39,10 @@ pub(super) async fn assemble(
     let mut listening = Vec::new();
     let mut listeners = None;
     if overrides.listens {
-        let front = bind(&config, addr, "worker")?;
-        let admin = bind(&config, admin_addr, "admin")?;
-        let tcp = config.root.tcp_listen.as_ref();
-        let tcp = tcp.map(|addr| bind(&config, addr.value.0, "tcp")).transpose()?;
-        listening = front.local_addrs();
-        (addr, admin_addr) = (first(&front)?, first(&admin)?);
-        listeners = Some(Listeners { front, admin, tcp });
+        let bound = Listeners::bind(&config)?;
+        listening = bound.front.local_addrs();
+        (addr, admin_addr) = (first(&bound.front)?, first(&bound.admin)?);
+        listeners = Some(bound);
     }
     let base = Base::open(
         config,
@@ -69,58 +67,51 @@ pub(super) async fn assemble(
         .await?,
     );
     started(&live).await?;
-    let (stop_front, stop_all) = (CancellationToken::new(), CancellationToken::new());
-    let (mut front, mut admin, mut setup) = (None, None, None);
-    let (mut tcp, mut tcp_addr) = (None, None);
-    if let Some(listeners) = listeners {
-        let (parts, router) = authserver(&live)?;
-        if router.is_some() {
-            setup = setup_link(&parts).await?;
-        }
-        let service = Front {
-            live: Arc::clone(&live),
-            router,
-            control: control.clone(),
-            is_https: live.origin.starts_with("https://"),
-        };
-        let serving = StartError::io("start the threads of the listener");
-        let served = listeners.front.serve(Arc::new(service), stop_front.clone());
-        front = Some(served.map_err(serving)?);
-        if let Some(listener) = listeners.tcp {
-            tcp_addr = Some(first(&listener)?);
-            tcp = Some(serve_tcp(listener, &live, stop_front.clone())?);
-        }
-        let service = Admin {
-            live: Arc::clone(&live),
-            local: admin_addr.ip().is_loopback(),
-        };
-        let serving = StartError::io("start the threads of the admin listener");
-        let served = listeners.admin.serve(Arc::new(service), stop_all.clone());
-        admin = Some(served.map_err(serving)?);
-    }
+    let stop = Stop::default();
+    let serving = match listeners {
+        Some(listeners) => listeners.serve(&live, &control, &stop).await?,
+        None => Serving::default(),
+    };
     let (asks, asked) = mpsc::channel(1);
     control.spawn(watch::watch(
         Arc::clone(&live),
         overrides.source,
         asked,
-        stop_all.clone(),
+        stop.all.clone(),
     ));
     live.ready.store(true, Ordering::Release);
     Ok(Gateway {
         live,
         addr,
         admin_addr,
-        front,
-        tcp,
-        tcp_addr,
-        admin,
+        front: serving.front,
+        tcp: serving.tcp,
+        tcp_addr: serving.tcp_addr,
+        admin: serving.admin,
         conversation: None,
-        stop_front,
-        stop_all,
+        stop_front: stop.front,
+        stop_all: stop.all,
         asks,
-        setup,
+        setup: serving.setup,
         runtime: None,
     })
+}
+
+/// What ends the listeners: those for clients, and then all.
+#[derive(Default)]
+struct Stop {
+    front: CancellationToken,
+    all: CancellationToken,
+}
+
+/// What is served, and the link with which the first administrator makes an account.
+#[derive(Default)]
+struct Serving {
+    front: Option<ServerHandle>,
+    tcp: Option<ServerHandle>,
+    tcp_addr: Option<SocketAddr>,
+    admin: Option<ServerHandle>,
+    setup: Option<Secret<String>>,
 }
 
 /// Bound sockets that nobody is served on yet.
@@ -128,6 +119,52 @@ struct Listeners {
     front: Listener,
     admin: Listener,
     tcp: Option<Listener>,
+}
+
+impl Listeners {
+    fn bind(config: &Config) -> Result<Self, StartError> {
+        let root = &config.root;
+        let tcp = root.tcp_listen.as_ref();
+        Ok(Self {
+            front: bind(config, root.listen.value.0, "worker")?,
+            admin: bind(config, root.admin_listen.value.0, "admin")?,
+            tcp: tcp.map(|addr| bind(config, addr.value.0, "tcp")).transpose()?,
+        })
+    }
+
+    async fn serve(
+        self,
+        live: &Arc<Live>,
+        control: &tokio::runtime::Handle,
+        stop: &Stop,
+    ) -> Result<Serving, StartError> {
+        let (parts, router) = authserver(live)?;
+        let setup = match &router {
+            Some(_) => setup_link(&parts).await?,
+            None => None,
+        };
+        let front = Front {
+            live: Arc::clone(live),
+            router,
+            control: control.clone(),
+            is_https: live.origin.starts_with("https://"),
+        };
+        let admin = Admin {
+            live: Arc::clone(live),
+            local: first(&self.admin)?.ip().is_loopback(),
+        };
+        let tcp_addr = self.tcp.as_ref().map(first).transpose()?;
+        let front = self.front.serve(Arc::new(front), stop.front.clone());
+        let tcp = self.tcp.map(|tcp| serve_tcp(tcp, live, stop.front.clone()));
+        let admin = self.admin.serve(Arc::new(admin), stop.all.clone());
+        Ok(Serving {
+            front: Some(front.map_err(StartError::io("start the threads of the listener"))?),
+            tcp: tcp.transpose()?,
+            tcp_addr,
+            admin: Some(admin.map_err(StartError::io("start the threads of the admin listener"))?),
+            setup,
+        })
+    }
 }
 
 fn bind(config: &Config, addr: SocketAddr, name: &'static str) -> Result<Listener, StartError> {

@@ -3,6 +3,7 @@
 
 mod attack;
 mod bridge;
+#[cfg(test)]
 mod carried;
 mod carriers;
 mod census;
@@ -24,12 +25,16 @@ mod passing;
 mod reload;
 mod servers;
 mod sessions;
+#[cfg(test)]
 mod sse;
+#[cfg(test)]
 mod stdio;
 mod stop;
 mod support;
 #[cfg(test)]
 mod tasks;
+#[cfg(test)]
 mod tcp;
 mod transports;
+#[cfg(test)]
 mod websocket;

@@ -35,16 +35,32 @@ async fn p_82_the_whole_protocol_over_a_stream_and_posts() {
         let list = client.request("tools/list", json!({})).await.unwrap();
         assert!(names(list.result().unwrap()).contains(&"echo"), "{list:?}");
         assert!(list.result().unwrap().get("ttlMs").is_none(), "p_81");
-        let params = json!({ "name": "test_tool_with_progress", "arguments": {}, "_meta": { "progressToken": "p" } });
+        let params =
+            json!({ "name": "test_tool_with_progress", "arguments": {}, "_meta": { "progressToken": "p" } });
         let told = client.request("tools/call", params).await.unwrap();
-        let progress = told.notifications.iter().filter(|n| n["params"]["progressToken"] == "p");
+        let progress = told
+            .notifications
+            .iter()
+            .filter(|n| n["params"]["progressToken"] == "p");
         assert_eq!(progress.count(), 3, "{told:?}");
-        let asked = client.call("test_elicitation", json!({ "message": "Who?" })).await.unwrap();
-        assert!(asked.text().unwrap().contains("action=accept"), "{era:?} {asked:?}");
+        let asked = client
+            .call("test_elicitation", json!({ "message": "Who?" }))
+            .await
+            .unwrap();
+        assert!(
+            asked.text().unwrap().contains("action=accept"),
+            "{era:?} {asked:?}"
+        );
         client.call("test_trigger_tool_change", json!({})).await.unwrap();
         client.heard("notifications/tools/list_changed").await.unwrap();
-        let waiting = client.begin("tools/call", json!({ "name": "wait", "arguments": {} })).await.unwrap();
-        client.notify("notifications/cancelled", json!({ "requestId": waiting })).await.unwrap();
+        let waiting = client
+            .begin("tools/call", json!({ "name": "wait", "arguments": {} }))
+            .await
+            .unwrap();
+        client
+            .notify("notifications/cancelled", json!({ "requestId": waiting }))
+            .await
+            .unwrap();
         loop {
             let counters = client.call("counters", json!({})).await.unwrap();
             let counters: Value = serde_json::from_str(counters.text().unwrap()).unwrap();
@@ -71,7 +87,9 @@ async fn is_02_a_stream_takes_messages_of_its_own_principal_only() {
     scene.gateway.add_user("bob", false).await.unwrap();
     let bobs = scene.token_for("bob", "default").await.unwrap();
     let mut stream = scene.gateway.connect().await.unwrap();
-    let open = Request::get("/mcp/sse").header("Accept", "text/event-stream").bearer(&scene.token);
+    let open = Request::get("/mcp/sse")
+        .header("Accept", "text/event-stream")
+        .bearer(&scene.token);
     assert_eq!(stream.begin(&open).await.unwrap().status, 200);
     let mut events = stream.events();
     let first = events.next().await.unwrap().unwrap();
@@ -90,11 +108,20 @@ async fn is_02_a_stream_takes_messages_of_its_own_principal_only() {
     };
     assert_eq!(status(Some(&bobs), None).await, 404);
     assert_eq!(status(None, None).await, 401);
-    assert_eq!(status(Some(&scene.token), Some("https://evil.example")).await, 403);
+    assert_eq!(
+        status(Some(&scene.token), Some("https://evil.example")).await,
+        403
+    );
     assert_eq!(status(Some(&scene.token), None).await, 202);
     let answer = events.message().await.unwrap();
-    assert_eq!(answer, json!({ "jsonrpc": "2.0", "id": 1, "result": {} }), "only the own one arrived");
+    assert_eq!(
+        answer,
+        json!({ "jsonrpc": "2.0", "id": 1, "result": {} }),
+        "only the own one arrived"
+    );
     drop(events);
     let ended = async || Ok(status(Some(&scene.token), None).await == 404);
-    crate::support::within(std::time::Duration::from_secs(10), ended).await.unwrap();
+    crate::support::within(std::time::Duration::from_secs(10), ended)
+        .await
+        .unwrap();
 }

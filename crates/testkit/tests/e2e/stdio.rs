@@ -74,21 +74,42 @@ async fn everything(client: &mut Conversation, is_modern: bool) {
     assert!(names(list.result().unwrap()).contains(&"echo"), "{list:?}");
     let said = client.call("echo", json!({ "text": "a\nb" })).await.unwrap();
     assert_eq!(said.text().unwrap(), "a\nb");
-    let params = json!({ "name": "test_tool_with_progress", "arguments": {}, "_meta": { "progressToken": 7 } });
+    let params =
+        json!({ "name": "test_tool_with_progress", "arguments": {}, "_meta": { "progressToken": 7 } });
     let told = client.request("tools/call", params).await.unwrap();
-    let progress: Vec<_> = told.notifications.iter().filter(|n| n["method"] == "notifications/progress").collect();
+    let progress: Vec<_> = told
+        .notifications
+        .iter()
+        .filter(|n| n["method"] == "notifications/progress")
+        .collect();
     assert_eq!(progress.len(), 3, "{told:?}");
-    assert!(progress.iter().all(|n| n["params"]["progressToken"] == 7), "p_63 {told:?}");
-    let asked = client.call("test_elicitation", json!({ "message": "Who?" })).await.unwrap();
+    assert!(
+        progress.iter().all(|n| n["params"]["progressToken"] == 7),
+        "p_63 {told:?}"
+    );
+    let asked = client
+        .call("test_elicitation", json!({ "message": "Who?" }))
+        .await
+        .unwrap();
     if is_modern {
-        assert_eq!(asked.result().unwrap()["resultType"], "input_required", "{asked:?}");
+        assert_eq!(
+            asked.result().unwrap()["resultType"],
+            "input_required",
+            "{asked:?}"
+        );
         let listen = json!({ "notifications": { "toolsListChanged": true } });
         client.begin("subscriptions/listen", listen).await.unwrap();
-        client.heard("notifications/subscriptions/acknowledged").await.unwrap();
+        client
+            .heard("notifications/subscriptions/acknowledged")
+            .await
+            .unwrap();
     } else {
         assert!(asked.text().unwrap().contains("action=accept"), "{asked:?}");
     }
-    let waiting = client.begin("tools/call", json!({ "name": "wait", "arguments": {} })).await.unwrap();
+    let waiting = client
+        .begin("tools/call", json!({ "name": "wait", "arguments": {} }))
+        .await
+        .unwrap();
     let cancelled = json!({ "requestId": waiting });
     client.notify("notifications/cancelled", cancelled).await.unwrap();
     loop {
@@ -105,7 +126,9 @@ async fn a_session_over_standard_input_and_output() {
     for era in ["legacy", "modern"] {
         let gateway = GatewayProcess::prepare(&stdio(era).unwrap()).unwrap();
         let talk = talk(&gateway).unwrap();
-        let client = Conversation::legacy(talk, "2025-11-25", json!({ "elicitation": {} })).await.unwrap();
+        let client = Conversation::legacy(talk, "2025-11-25", json!({ "elicitation": {} }))
+            .await
+            .unwrap();
         let mut client = client.answering(|method, _| {
             assert_eq!(method, "elicitation/create");
             json!({ "action": "accept", "content": { "username": "ada", "email": "a@b.c" } })
@@ -121,9 +144,15 @@ async fn modern_requests_over_standard_input_and_output() {
         let gateway = GatewayProcess::prepare(&stdio(era).unwrap()).unwrap();
         let mut client = Conversation::modern(talk(&gateway).unwrap(), json!({ "elicitation": {} }));
         let known = client.request("server/discover", json!({})).await.unwrap();
-        assert!(known.result().unwrap()["supportedVersions"].is_array(), "{known:?}");
+        assert!(
+            known.result().unwrap()["supportedVersions"].is_array(),
+            "{known:?}"
+        );
         everything(&mut client, true).await;
-        let refused = client.request("initialize", json!({ "protocolVersion": "2025-11-25" })).await.unwrap();
+        let refused = client
+            .request("initialize", json!({ "protocolVersion": "2025-11-25" }))
+            .await
+            .unwrap();
         assert_eq!(refused.error_code().unwrap(), -32600, "{refused:?}");
     }
 }
@@ -143,7 +172,10 @@ async fn p_09_p_04_nothing_but_messages_and_at_the_end_of_the_input_the_end() {
     ]);
     let output = all_at_once(&gateway, &[], &input).await.unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let mut ids: Vec<_> = messages(&output).iter().map(|message| message["id"].to_string()).collect();
+    let mut ids: Vec<_> = messages(&output)
+        .iter()
+        .map(|message| message["id"].to_string())
+        .collect();
     ids.sort();
     assert_eq!(ids, ["\"i\"", "1", "2", "3"]);
     assert!(!output.stderr.is_empty(), "the log is on standard error");
@@ -156,7 +188,9 @@ async fn p_08_a_line_past_the_limit_is_an_error_and_the_end() {
         let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
             "name": "echo", "arguments": { "text": "" } } });
         let text = "x".repeat(length - call.to_string().len());
-        call.to_string().replace(r#""text":"""#, &format!(r#""text":"{text}""#)) + "\n"
+        call.to_string()
+            .replace(r#""text":"""#, &format!(r#""text":"{text}""#))
+            + "\n"
     };
     for (length, ids) in [(64 << 10, 2), ((64 << 10) + 1, 1)] {
         let input = lines(&[initialize()]) + &echo(length);
@@ -167,7 +201,11 @@ async fn p_08_a_line_past_the_limit_is_an_error_and_the_end() {
         assert_eq!(answered.count(), ids, "{length}: {messages:?}");
         if ids == 1 {
             let last = messages.last().unwrap();
-            assert_eq!((last.get("id"), &last["error"]["code"]), (None, &json!(-32600)), "{last}");
+            assert_eq!(
+                (last.get("id"), &last["error"]["code"]),
+                (None, &json!(-32600)),
+                "{last}"
+            );
         }
     }
 }
@@ -191,8 +229,14 @@ async fn it_listens_nowhere_and_shares_the_data_directory_with_a_running_gateway
         assert_eq!(said.text().unwrap(), text);
     }
     drop(clients);
-    let trail = scene.gateway.run(&["-o", "json", "audit", "tail"], "").await.unwrap();
-    let calls = trail.lines().filter(|line| line.contains("tool_call") && line.contains("\"operator\""));
+    let trail = scene
+        .gateway
+        .run(&["-o", "json", "audit", "tail"], "")
+        .await
+        .unwrap();
+    let calls = trail
+        .lines()
+        .filter(|line| line.contains("tool_call") && line.contains("\"operator\""));
     assert!(calls.count() > 0, "{trail}");
     scene.gateway.run(&["audit", "verify"], "").await.unwrap();
 }
@@ -208,7 +252,10 @@ async fn the_operator_is_admitted_everywhere_but_to_what_the_lists_leave_out() {
     assert_eq!(refused.error_code().unwrap(), -32602);
     let output = all_at_once(&gateway, &["--profile", "other"], "").await.unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("other"), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("other"),
+        "{output:?}"
+    );
     assert!(output.stdout.is_empty());
 }
 
@@ -224,10 +271,24 @@ async fn it_listens_where_it_is_asked_to_and_stops_on_sigterm() {
     assert!(opened.contains("2025-11-25"), "{opened}");
     let request = sallyport_testkit::http::Request::post("/mcp").rpc(&initialize());
     let mut connection = gateway.connect().await.unwrap();
-    assert_eq!(connection.ask(&request).await.unwrap().status(), 401, "others need a token");
+    assert_eq!(
+        connection.ask(&request).await.unwrap().status(),
+        401,
+        "others need a token"
+    );
     let id = child.id().unwrap().to_string();
-    assert!(Command::new("kill").args(["-s", "TERM", &id]).status().await.unwrap().success());
-    let status = tokio::time::timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+    assert!(
+        Command::new("kill")
+            .args(["-s", "TERM", &id])
+            .status()
+            .await
+            .unwrap()
+            .success()
+    );
+    let status = tokio::time::timeout(PATIENCE, child.wait())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(status.code(), Some(0));
     assert_eq!(stdout.next_line().await.unwrap(), None);
 }

@@ -15,7 +15,7 @@ async fn ask(gateway: &TestGateway, change: impl FnOnce(Request) -> Request) -> 
         .header("Sec-WebSocket-Version", "13")
         .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
     let mut connection = gateway.connect().await.unwrap();
-    connection.send(&change(request)).await.unwrap()
+    connection.ask(&change(request)).await.unwrap()
 }
 
 #[tokio::test]
@@ -41,10 +41,10 @@ async fn oh_04_no_page_of_another_site_opens_a_websocket() {
                 .header("Cookie", "session=x")
         })
         .await;
-        assert_eq!(answer.status, 403, "{origin}");
+        assert_eq!(answer.status(), 403, "{origin}");
     }
     let answer = ask(&gateway, |request| request.header("Cookie", "session=x")).await;
-    assert_eq!(answer.status, 401, "a cookie is no token");
+    assert_eq!(answer.status(), 401, "a cookie is no token");
     gateway.shutdown().await;
 }
 
@@ -53,19 +53,19 @@ async fn a_token_is_needed_before_anything_is_opened() {
     let gateway = gateway("").await;
     let token = gateway.log_in("ada", "default").await.unwrap().access;
     let answer = ask(&gateway, |request| request).await;
-    assert_eq!(answer.status, 401);
+    assert_eq!(answer.status(), 401);
     let challenge = answer.header("www-authenticate").unwrap();
     assert!(challenge.contains("resource_metadata="), "{challenge}");
     let answer = ask(&gateway, |request| request.bearer("x.y.z")).await;
-    assert_eq!(answer.status, 401);
+    assert_eq!(answer.status(), 401);
     let answer = ask(&gateway, |request| {
         request.bearer(&token).header("Sec-WebSocket-Protocol", "chat")
     })
     .await;
-    assert_eq!(answer.status, 400);
+    assert_eq!(answer.status(), 400);
     gateway.advance(Duration::from_secs(3600));
     let answer = ask(&gateway, |request| request.bearer(&token)).await;
-    assert_eq!(answer.status, 401, "expired");
+    assert_eq!(answer.status(), 401, "expired");
     gateway.shutdown().await;
 }
 

@@ -60,7 +60,11 @@ impl Deref for GatewayProcess {
     }
 }
 
-fn free_address() -> anyhow::Result<SocketAddr> {
+/// An address of the loopback interface on which nobody listens.
+///
+/// # Errors
+/// When there is no port left.
+pub fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 

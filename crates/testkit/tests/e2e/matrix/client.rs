@@ -1,7 +1,8 @@
 //! One client of any kind, with the words that all of them understand.
 
+use std::net::SocketAddr;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
 use sallyport_testkit::http::{Connection, Request};
@@ -21,6 +22,10 @@ pub(super) enum Kind {
     HttpModern,
     /// Standard streams of a gateway of its own.
     Stdio(Era),
+    /// WebSocket.
+    WebSocket(Era),
+    /// Framed TCP.
+    Tcp(Era),
 }
 
 /// Which handshake a conversation begins with.
@@ -31,12 +36,18 @@ pub(super) enum Era {
 }
 
 /// Every client of the matrix.
-pub(super) const KINDS: [Kind; 7] = [
+pub(super) const KINDS: [Kind; 11] = [
     Kind::Sse,
     Kind::Http("2025-03-26"),
     Kind::Http("2025-06-18"),
     Kind::Http("2025-11-25"),
     Kind::HttpModern,
+    Kind::WebSocket(Era::Legacy),
+    Kind::WebSocket(Era::Modern),
+    Kind::Tcp(Era::Legacy),
+    Kind::Tcp(Era::Modern),
+    // Last: their gateways change the lists of servers that the common gateway looks at too, and a change that is undone
+    // before it has looked is none.
     Kind::Stdio(Era::Legacy),
     Kind::Stdio(Era::Modern),
 ];
@@ -47,7 +58,7 @@ impl Kind {
         match self {
             Self::Sse => "2024-11-05",
             Self::Http(revision) => revision,
-            Self::Stdio(Era::Legacy) => "2025-11-25",
+            Self::Stdio(Era::Legacy) | Self::WebSocket(Era::Legacy) | Self::Tcp(Era::Legacy) => "2025-11-25",
             _ => "2026-07-28",
         }
     }
@@ -68,6 +79,8 @@ impl Kind {
             Self::Sse => "HTTP+SSE",
             Self::Http(_) | Self::HttpModern => "HTTP",
             Self::Stdio(_) => "stdio",
+            Self::WebSocket(_) => "WebSocket",
+            Self::Tcp(_) => "TCP",
         };
         format!("{carrier} {}", self.revision())
     }
@@ -77,6 +90,8 @@ impl Kind {
 pub(super) struct Ways {
     /// The MCP endpoint of its profile.
     pub(super) endpoint: Endpoint,
+    /// The framed TCP listener.
+    pub(super) tcp: SocketAddr,
     /// The configuration of a gateway with the server alone, which serves its standard streams.
     pub(super) alone: String,
     /// The same server with one process for everybody, where callers have their own: what happens in somebody's own
@@ -93,8 +108,15 @@ impl Ways {
 
     /// The connection, and the gateway at its other end where that is one of its own.
     async fn talk(&self, kind: Kind) -> anyhow::Result<(Talk, Option<GatewayProcess>)> {
-        if kind == Kind::Sse {
-            return Ok((Talk::sse(&self.below("/sse")).await?, None));
+        match kind {
+            Kind::Sse => return Ok((Talk::sse(&self.below("/sse")).await?, None)),
+            Kind::WebSocket(_) => return Ok((Talk::ws(&self.below("/ws")).await?, None)),
+            Kind::Tcp(_) => {
+                let token = self.endpoint.token.as_deref().unwrap_or_default();
+                let now = now()?;
+                return Ok((Talk::tcp(self.tcp, token, now).await?, None));
+            }
+            _ => {}
         }
         let gateway = GatewayProcess::prepare(&self.alone)?;
         let mut command = gateway.command()?;
@@ -150,6 +172,15 @@ pub(super) struct Client {
     over: Over,
     endpoint: Endpoint,
     _gateway: Option<GatewayProcess>,
+}
+
+/// The time that the AUTH frame of framed TCP bears.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the gateway of this test has the clock of the machine"
+)]
+fn now() -> anyhow::Result<u64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())
 }
 
 /// What every client answers.

@@ -5,11 +5,12 @@ mod client;
 mod operation;
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use sallyport_testkit::everything::serve::Server;
 use sallyport_testkit::everything::{Era, Options};
-use sallyport_testkit::process::{GatewayProcess, program};
+use sallyport_testkit::process::{GatewayProcess, free_address, program};
 
 use client::{KINDS, Ways};
 use operation::{OPERATIONS, Operation};
@@ -73,8 +74,8 @@ async fn columns() -> anyhow::Result<Vec<Column>> {
 }
 
 /// One gateway with all servers, each in a profile of its own name.
-async fn gateway(columns: &[Column]) -> anyhow::Result<GatewayProcess> {
-    let mut more = "servers:\n".to_owned();
+async fn gateway(columns: &[Column], tcp: SocketAddr) -> anyhow::Result<GatewayProcess> {
+    let mut more = format!("tcp_listen: {tcp}\nservers:\n");
     let mut profiles = "profiles:\n".to_owned();
     for column in columns {
         for (name, configuration) in column.entries() {
@@ -89,7 +90,7 @@ async fn gateway(columns: &[Column]) -> anyhow::Result<GatewayProcess> {
     Ok(gateway)
 }
 
-async fn ways(gateway: &GatewayProcess, column: &Column) -> anyhow::Result<Ways> {
+async fn ways(gateway: &GatewayProcess, tcp: SocketAddr, column: &Column) -> anyhow::Result<Ways> {
     let mut ways = None;
     // The one for all comes last and becomes a part of the first.
     for (name, configuration) in column.entries().collect::<Vec<_>>().into_iter().rev() {
@@ -97,6 +98,7 @@ async fn ways(gateway: &GatewayProcess, column: &Column) -> anyhow::Result<Ways>
         let token = gateway.run(&issue, "").await?;
         ways = Some(Box::new(Ways {
             endpoint: gateway.endpoint(name, token.trim()),
+            tcp,
             alone: format!("servers:\n  {name}: {configuration}\n"),
             shared: ways,
         }));
@@ -137,10 +139,11 @@ fn grid(columns: &[Column], cells: &[Vec<Vec<(Operation, String)>>]) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_client_uses_every_server() {
     let columns = columns().await.unwrap();
-    let gateway = gateway(&columns).await.unwrap();
+    let tcp = free_address().unwrap();
+    let gateway = gateway(&columns, tcp).await.unwrap();
     let mut all = Vec::new();
     for column in &columns {
-        all.push(ways(&gateway, column).await.unwrap());
+        all.push(ways(&gateway, tcp, column).await.unwrap());
     }
     // The servers beside each other; the clients of one in turn, as its counters and lists are common to them.
     let cells = futures_util::future::join_all(all.iter().map(run)).await;

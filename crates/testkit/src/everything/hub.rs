@@ -1,7 +1,7 @@
 //! What the handlers of one server share: who wants to hear of changes, and what was called.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasher as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -31,6 +31,8 @@ pub(super) struct Longer {
 /// The shared part of a server.
 pub struct Hub {
     changes: broadcast::Sender<Change>,
+    /// Streams that were accepted and are not served yet: what changes in between belongs to them.
+    accepted: Mutex<VecDeque<broadcast::Receiver<Change>>>,
     /// Legacy subscriptions: URI and session.
     watched: Mutex<Vec<(String, Peer<RoleServer>)>>,
     counts: Mutex<BTreeMap<String, u64>>,
@@ -46,6 +48,7 @@ impl Default for Hub {
     fn default() -> Self {
         Self {
             changes: broadcast::channel(64).0,
+            accepted: Mutex::default(),
             watched: Mutex::default(),
             counts: Mutex::default(),
             longer: Mutex::default(),
@@ -137,9 +140,16 @@ impl Hub {
         });
     }
 
+    /// A `subscriptions/listen` stream is about to be acknowledged: from now on it hears of changes.
+    pub(super) fn stream_accepted(&self) {
+        lock(&self.accepted).push_back(self.changes.subscribe());
+    }
+
     /// Sends changes into a `subscriptions/listen` stream until it ends.
     pub(super) async fn forward_to(&self, context: &SubscriptionContext) {
-        let mut changes = self.changes.subscribe();
+        // Every stream hears the same, so it does not matter whose receiver this was.
+        let accepted = lock(&self.accepted).pop_front();
+        let mut changes = accepted.unwrap_or_else(|| self.changes.subscribe());
         loop {
             let change = tokio::select! {
                 () = context.cancelled() => return,

@@ -342,6 +342,7 @@ impl ServerHandler for Everything {
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        self.hub.stream_accepted();
         Some(requested.clone())
     }
 

@@ -1,10 +1,15 @@
 //! What a request of 2026-07-28 must look like at the front door, and what an answer looks like.
 
+use std::time::Duration;
+
 use sallyport_testkit::everything::Era;
 use sallyport_testkit::http::{Answer, Head, Request};
 use serde_json::{Value, json};
 
-use crate::support::Scene;
+use crate::support::{Scene, within};
+
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A call of `tool`, with the headers that belong to it unless they are changed.
 struct Call {
@@ -121,13 +126,17 @@ async fn p_10_p_11_p_14_p_15_headers_mirror_the_message() {
         .and("MCP-NAME", " echo\t");
     let answer = spelled.send(&scene).await.unwrap();
     assert_eq!(answer.status(), 200, "{answer:?}");
-    // Of all these, one call was made.
-    let trail = scene.gateway.run(&["audit", "tail"], "").await.unwrap();
-    assert_eq!(
-        trail.lines().filter(|line| line.contains("tool")).count(),
-        2,
-        "{trail}"
-    );
+    // Of all these, one call was made. Its end is the last thing in the trail, which gathers for a moment.
+    let mut calls = Vec::new();
+    within(PATIENCE, async || {
+        let trail = scene.gateway.run(&["audit", "tail"], "").await?;
+        let about_a_call = |line: &&str| line.contains("tool_call");
+        calls = trail.lines().filter(about_a_call).map(str::to_owned).collect();
+        Ok(calls.iter().any(|line| line.contains("  ok  ")))
+    })
+    .await
+    .unwrap();
+    assert_eq!(calls.len(), 2, "{calls:?}");
 }
 
 #[tokio::test]

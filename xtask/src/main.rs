@@ -18,29 +18,37 @@ use workspace::Workspace;
 
 const USAGE: &str = "\
 cargo xtask test [--only STEP]…         runs all steps, or the named ones; the last line is the verdict
-cargo xtask bench [--quick] [--nginx] [--only SCENARIO]…
-                                        measures the gateway against the bare server behind it, and nginx besides
+cargo xtask bench [--quick] [--nginx] [--profile PROFILE] [--only SCENARIO]…
+                                        measures the gateway against the bare server behind it, and nginx besides;
+                                        PROFILE is one of Cargo's, `release` unless named
 cargo xtask instructions                counts instructions per request, and renews the record that `test` compares with";
 
 /// What was asked for.
-#[derive(Default)]
 struct Options<'a> {
     /// The values of every `--only`.
     only: Vec<&'a str>,
     quick: bool,
     nginx: bool,
+    /// The profile of Cargo that is measured.
+    profile: &'a str,
 }
 
 fn options(arguments: &[String]) -> anyhow::Result<Options<'_>> {
-    let mut options = Options::default();
+    let mut options = Options {
+        only: Vec::new(),
+        quick: false,
+        nginx: false,
+        profile: "release",
+    };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
+        let mut name = || {
+            let name = rest.next().map(String::as_str);
+            name.ok_or_else(|| anyhow::anyhow!("{argument} needs a name"))
+        };
         match argument.as_str() {
-            "--only" => options.only.push(
-                rest.next()
-                    .ok_or_else(|| anyhow::anyhow!("--only needs a name"))?
-                    .as_str(),
-            ),
+            "--only" => options.only.push(name()?),
+            "--profile" => options.profile = name()?,
             "--quick" => options.quick = true,
             "--nginx" => options.nginx = true,
             other => anyhow::bail!("unknown argument {other}\n{USAGE}"),

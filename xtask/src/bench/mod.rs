@@ -43,21 +43,23 @@ pub(crate) fn run(workspace: &Workspace, options: &Options<'_>) -> anyhow::Resul
     for package in ["sallyport", "sallyport-bench"] {
         command::run(workspace.cargo().args([
             "build",
-            "--release",
+            "--profile",
+            options.profile,
             "--quiet",
             "--bins",
             "--package",
             package,
         ]))?;
     }
-    let mut bare = Command::new(workspace.program("release", "sallyport-bench-upstream"));
+    let program = |name: &str| workspace.program(options.profile, name);
+    let mut bare = Command::new(program("sallyport-bench-upstream"));
     let (upstream, url) = Background::with_first_line(&mut bare).context("the bare server")?;
     let origin = url.trim_end_matches("/mcp");
     let folder = workspace.scratch("bench")?;
     let more = format!(
         "servers:\n  bench: {{ url: \"{origin}/mcp\" }}\n  wide: {{ url: \"{origin}/1000/mcp\" }}\nprofiles:\n  default: {{ servers: [bench] }}\n  wide: {{ servers: [wide] }}\n"
     );
-    let gateway = Gateway::start(&workspace.program("release", "sallyport"), &folder, &more, true)?;
+    let gateway = Gateway::start(&program("sallyport"), &folder, &more, true)?;
     let nginx = options
         .nginx
         .then(|| Nginx::start(&folder.join("nginx"), origin))
@@ -79,7 +81,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options<'_>) -> anyhow::Resul
         "{} cores, {rounds} rounds of {seconds} s each; CPU is the process's own, per 1000 requests",
         std::thread::available_parallelism().map_or(0, usize::from)
     ));
-    let load = workspace.program("release", "sallyport-bench-load");
+    let load = program("sallyport-bench-load");
     let is_wanted = |name: &str, scenario: &str| {
         let only = &options.only;
         only.is_empty() || only.iter().any(|word| name.contains(word) || scenario == *word)
@@ -100,6 +102,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options<'_>) -> anyhow::Resul
     }
     errors += more::run(&more::How {
         workspace,
+        profile: options.profile,
         origin,
         seconds,
         rounds,

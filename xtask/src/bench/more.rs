@@ -31,6 +31,8 @@ pub(super) const NAMES: [&str; 3] = [CALLS, STDIO, MEMORY];
 /// How it is measured.
 pub(super) struct How<'a> {
     pub(super) workspace: &'a Workspace,
+    /// The profile of Cargo that is measured.
+    pub(super) profile: &'a str,
     /// The bare server's origin.
     pub(super) origin: &'a str,
     pub(super) seconds: f64,
@@ -48,7 +50,7 @@ pub(super) fn run(how: &How<'_>) -> anyhow::Result<f64> {
         return Ok(0.0);
     }
     let folder = how.workspace.scratch("bench-more")?;
-    let program = |name: &str| how.workspace.program("release", name);
+    let program = |name: &str| how.workspace.program(how.profile, name);
     let config = config(how.origin, &program("sallyport-bench-stdio"));
     let gateway = Gateway::start(&program("sallyport"), &folder, &config, true)?;
     let token = |slug: &str| -> anyhow::Result<PathBuf> {

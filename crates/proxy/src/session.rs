@@ -35,7 +35,7 @@ const MAX_ENDED: usize = 65_536;
 /// One legacy session.
 pub(crate) struct Session {
     /// The sealed id, as the client sends it.
-    pub(crate) id: Box<str>,
+    pub(crate) id: Arc<str>,
     /// What servers may know of the client.
     pub(crate) view: ClientView,
     /// What it hears outside of requests, what it has been asked, what the client can do.
@@ -127,9 +127,12 @@ impl Session {
     }
 }
 
+/// The sessions of one principal, by id.
+type Own = HashMap<Arc<str>, Arc<Session>>;
+
 /// All sessions in memory.
 pub(crate) struct Sessions {
-    shards: [Mutex<HashMap<PrincipalKey, Vec<Arc<Session>>>>; SHARDS],
+    shards: [Mutex<HashMap<PrincipalKey, Own>>; SHARDS],
     hasher: RandomState,
     ended: Mutex<Ended>,
     gone: mpsc::UnboundedSender<ClientView>,
@@ -230,11 +233,10 @@ impl Sessions {
         limits: &ProxyLimits,
     ) -> Option<Arc<Session>> {
         let now = self.books.clock.now();
-        let is_it = |s: &&Arc<Session>| &*s.id == id && s.endpoint == *endpoint;
         let known = lock(self.shard(owner))
             .get(owner)
-            .and_then(|own| own.iter().find(is_it).cloned());
-        let session = match known {
+            .and_then(|own| own.get(id).cloned());
+        let session = match known.filter(|session| session.endpoint == *endpoint) {
             Some(session) => session,
             None => self.reopen(owner, endpoint, id, limits)?,
         };
@@ -303,16 +305,16 @@ impl Sessions {
         {
             let mut shard = lock(self.shard(owner));
             let own = shard.entry(owner.clone()).or_default();
-            if let Some(twin) = own.iter().find(|s| s.id == session.id) {
+            if let Some(twin) = own.get(&session.id) {
                 return Ok(Arc::clone(twin));
             }
             while own.len() >= limits.sessions_per_principal.max(1) {
-                let idle = own.iter().enumerate().filter(|(_, s)| s.is_idle());
-                let oldest = idle.min_by_key(|(_, s)| s.seen.load(Ordering::Relaxed));
-                let (place, _) = oldest.ok_or(TooManySessions)?;
-                evicted.push(own.swap_remove(place));
+                let idle = own.values().filter(|session| session.is_idle());
+                let oldest = idle.min_by_key(|session| session.seen.load(Ordering::Relaxed));
+                let oldest = Arc::clone(&oldest.ok_or(TooManySessions)?.id);
+                evicted.extend(own.remove(&oldest));
             }
-            own.push(Arc::clone(&session));
+            own.insert(Arc::clone(&session.id), Arc::clone(&session));
         }
         self.books.metrics.gauge(&Gauge::Sessions, 1);
         self.let_go(&evicted);
@@ -331,8 +333,8 @@ impl Sessions {
         let removed = {
             let mut shard = lock(self.shard(owner));
             let own = shard.entry(owner.clone()).or_default();
-            let place = own.iter().position(|s| Arc::ptr_eq(s, session));
-            let removed = place.map(|place| own.swap_remove(place));
+            let is_it = own.get(&session.id).is_some_and(|it| Arc::ptr_eq(it, session));
+            let removed = is_it.then(|| own.remove(&session.id)).flatten();
             if own.is_empty() {
                 shard.remove(owner);
             }
@@ -350,7 +352,7 @@ impl Sessions {
         let mut idle = Vec::new();
         for shard in &self.shards {
             lock(shard).retain(|_, own| {
-                own.retain(|session| {
+                own.retain(|_, session| {
                     session.journal.tidy(now, &limits.replay);
                     let seen = Timestamp::from_millis(session.seen.load(Ordering::Relaxed));
                     let keep = !session.is_idle() || now.since(seen) <= limits.session_idle;
@@ -368,7 +370,7 @@ impl Sessions {
     /// Visits every session in memory.
     pub(crate) fn each(&self, mut visit: impl FnMut(&Arc<Session>)) {
         for shard in &self.shards {
-            lock(shard).values().flatten().for_each(&mut visit);
+            lock(shard).values().flat_map(Own::values).for_each(&mut visit);
         }
     }
 
@@ -381,7 +383,7 @@ impl Sessions {
         }
     }
 
-    fn shard(&self, owner: &PrincipalKey) -> &Mutex<HashMap<PrincipalKey, Vec<Arc<Session>>>> {
+    fn shard(&self, owner: &PrincipalKey) -> &Mutex<HashMap<PrincipalKey, Own>> {
         let place = usize::try_from(self.hasher.hash_one(owner) % SHARDS as u64).unwrap_or(0);
         self.shards.get(place).unwrap_or(&self.shards[0])
     }

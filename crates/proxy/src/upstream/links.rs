@@ -16,7 +16,7 @@ use crate::spec::{Processes, ServerSpec, Transport};
 
 /// What tells the links of one principal apart: legacy sessions are never mixed, and neither are capabilities, which a
 /// legacy server is told once for all (P-101).
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Part {
     /// A legacy client's session.
     Session(Arc<str>),
@@ -29,14 +29,6 @@ impl Part {
         match &view.session {
             Some(session) => Self::Session(Arc::clone(session)),
             None => Self::Capabilities(view.capabilities.clone()),
-        }
-    }
-
-    fn is_of(&self, view: &ClientView) -> bool {
-        match (self, &view.session) {
-            (Self::Session(own), Some(session)) => own == session,
-            (Self::Capabilities(own), None) => *own == view.capabilities,
-            _ => false,
         }
     }
 }
@@ -68,13 +60,13 @@ impl Bounds {
     };
 }
 
-/// A link and what tells it apart from the principal's others.
-type Known = (Part, Arc<Link>);
+/// The links of one principal.
+type Own = HashMap<Part, Arc<Link>>;
 
 /// All links of one server.
 pub(super) struct Links {
     bounds: Bounds,
-    links: RwLock<HashMap<PrincipalKey, Vec<Known>>>,
+    links: RwLock<HashMap<PrincipalKey, Own>>,
 }
 
 impl Links {
@@ -95,11 +87,8 @@ impl Links {
     /// The client's link, if it speaks `era`.
     pub(super) fn get(&self, view: &ClientView, era: Era) -> Option<Arc<Link>> {
         let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
-        let (_, link) = links
-            .get(&view.principal)?
-            .iter()
-            .find(|(part, link)| part.is_of(view) && link.era() == era)?;
-        Some(Arc::clone(link))
+        let link = links.get(&view.principal)?.get(&Part::of(view))?;
+        (link.era() == era).then(|| Arc::clone(link))
     }
 
     /// Keeps a new link; if another one was made meanwhile, that one stays. Where there are too many, the one that has
@@ -110,27 +99,24 @@ impl Links {
     pub(super) fn insert(&self, view: &ClientView, link: &Arc<Link>) -> Result<Arc<Link>, Fault> {
         let mut evicted = Vec::new();
         let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
-        let total: usize = links.values().map(Vec::len).sum();
+        let part = Part::of(view);
+        let total: usize = links.values().map(Own::len).sum();
         let own = links.entry(view.principal.clone()).or_default();
-        let same_era = own
-            .iter()
-            .find(|(part, other)| part.is_of(view) && other.era() == link.era());
-        if let Some((_, present)) = same_era {
-            return Ok(Arc::clone(present));
+        match own.get(&part) {
+            Some(present) if present.era() == link.era() => return Ok(Arc::clone(present)),
+            Some(_) => evicted.extend(own.remove(&part)),
+            None if own.len() >= self.bounds.per_principal => {
+                evicted.push(take_idlest(own).ok_or_else(full)?);
+            }
+            None if total >= self.bounds.in_all => {
+                let mut everyone: Vec<_> = links.values_mut().filter(|own| !own.is_empty()).collect();
+                everyone.sort_by_key(|own| own.values().map(|link| link.activity().idle()).max());
+                evicted.push(everyone.pop().and_then(take_idlest).ok_or_else(full)?);
+            }
+            None => {}
         }
-        if let Some(at) = own.iter().position(|(part, _)| part.is_of(view)) {
-            evicted.push(own.swap_remove(at));
-        } else if own.len() >= self.bounds.per_principal {
-            evicted.push(take_idlest(own).ok_or_else(full)?);
-        } else if total >= self.bounds.in_all {
-            let mut everyone: Vec<_> = links.values_mut().filter(|list| !list.is_empty()).collect();
-            everyone.sort_by_key(|list| list.iter().map(|(_, link)| link.activity().idle()).max());
-            evicted.push(everyone.pop().and_then(take_idlest).ok_or_else(full)?);
-        }
-        links
-            .entry(view.principal.clone())
-            .or_default()
-            .push((Part::of(view), Arc::clone(link)));
+        let own = links.entry(view.principal.clone()).or_default();
+        own.insert(part, Arc::clone(link));
         drop(links);
         // Sessions and processes close out here, without the lock.
         drop(evicted);
@@ -141,8 +127,7 @@ impl Links {
     pub(super) fn remove(&self, principal: &PrincipalKey, part: &Part) -> Option<Arc<Link>> {
         let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
         let own = links.get_mut(principal)?;
-        let at = own.iter().position(|(other, _)| other == part)?;
-        let (_, link) = own.swap_remove(at);
+        let link = own.remove(part)?;
         if own.is_empty() {
             links.remove(principal);
         }
@@ -159,7 +144,7 @@ impl Links {
         let mut idle = Vec::new();
         let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
         links.retain(|_, own| {
-            idle.extend(own.extract_if(.., |(_, link)| link.activity().idle() >= self.bounds.idle));
+            idle.extend(own.extract_if(|_, link| link.activity().idle() >= self.bounds.idle));
             !own.is_empty()
         });
         drop(links);
@@ -169,7 +154,7 @@ impl Links {
     /// Lets go of all, once no call uses them, at the latest after `grace`.
     pub(super) async fn drain(&self, grace: Duration) {
         let all = std::mem::take(&mut *self.links.write().unwrap_or_else(PoisonError::into_inner));
-        let links: Vec<_> = all.into_values().flatten().map(|(_, link)| link).collect();
+        let links: Vec<_> = all.into_values().flat_map(Own::into_values).collect();
         let until = Instant::now() + grace;
         while Instant::now() < until && links.iter().any(|link| link.activity().is_busy()) {
             sleep(Duration::from_millis(50)).await;
@@ -177,14 +162,14 @@ impl Links {
     }
 }
 
-/// The link that has been idle longest, if any is.
-fn take_idlest(own: &mut Vec<Known>) -> Option<Known> {
-    let idle = own
-        .iter()
-        .enumerate()
-        .map(|(at, (_, link))| (link.activity().idle(), at));
-    let (_, at) = idle.filter(|(idle, _)| !idle.is_zero()).max()?;
-    Some(own.swap_remove(at))
+/// Takes out the link that has been idle longest, if any is.
+fn take_idlest(own: &mut Own) -> Option<Arc<Link>> {
+    let idle = own.iter().map(|(part, link)| (link.activity().idle(), part));
+    let (_, part) = idle
+        .filter(|(idle, _)| !idle.is_zero())
+        .max_by_key(|(idle, _)| *idle)?;
+    let part = part.clone();
+    own.remove(&part)
 }
 
 fn full() -> Fault {

@@ -1,15 +1,10 @@
 //! What a request of 2026-07-28 must look like at the front door, and what an answer looks like.
 
-use std::time::Duration;
-
 use sallyport_testkit::everything::Era;
 use sallyport_testkit::http::{Answer, Head, Request};
 use serde_json::{Value, json};
 
-use crate::support::{Scene, within};
-
-/// How long a test waits for what must happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{PATIENCE, Scene, within};
 
 /// A call of `tool`, with the headers that belong to it unless they are changed.
 struct Call {

@@ -1,15 +1,10 @@
 //! Messages that are none.
 
-use std::time::Duration;
-
 use sallyport_testkit::everything::Era;
 use sallyport_testkit::http::{Answer, Request};
 use serde_json::json;
 
-use crate::support::{Scene, within};
-
-/// How long a test waits for what must happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{PATIENCE, Scene, within};
 
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
 

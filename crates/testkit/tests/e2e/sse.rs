@@ -3,9 +3,9 @@
 use sallyport_testkit::everything::Era;
 use sallyport_testkit::http::Request;
 use sallyport_testkit::mcp::{Conversation, Endpoint, Talk};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{Scene, names};
+use crate::support::{Scene, counted, names};
 
 fn endpoint(scene: &Scene, path: &str) -> Endpoint {
     Endpoint {
@@ -57,17 +57,12 @@ async fn p_82_the_whole_protocol_over_a_stream_and_posts() {
             .begin("tools/call", json!({ "name": "wait", "arguments": {} }))
             .await
             .unwrap();
+        counted(&mut client, "wait").await.unwrap();
         client
             .notify("notifications/cancelled", json!({ "requestId": waiting }))
             .await
             .unwrap();
-        loop {
-            let counters = client.call("counters", json!({})).await.unwrap();
-            let counters: Value = serde_json::from_str(counters.text().unwrap()).unwrap();
-            if counters["cancelled"] == 1 {
-                break;
-            }
-        }
+        counted(&mut client, "cancelled").await.unwrap();
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::support::{Scene, names, stdio};
+use crate::support::{Scene, counted, names, stdio};
 
 /// Longer than a start and a stop take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -114,26 +114,10 @@ async fn everything(client: &mut Conversation, is_modern: bool, server: &str) {
         .begin("tools/call", json!({ "name": "wait", "arguments": {} }))
         .await
         .unwrap();
-    counted(client, "wait").await;
+    counted(client, "wait").await.unwrap();
     let cancelled = json!({ "requestId": waiting });
     client.notify("notifications/cancelled", cancelled).await.unwrap();
-    counted(client, "cancelled").await;
-}
-
-/// Waits until the server has counted one of these.
-async fn counted(client: &mut Conversation, what: &str) {
-    let counting = async {
-        loop {
-            let counters = client.call("counters", json!({})).await.unwrap();
-            let counters: Value = serde_json::from_str(counters.text().unwrap()).unwrap();
-            if counters[what] == 1 {
-                break;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, counting)
-        .await
-        .expect("it is counted");
+    counted(client, "cancelled").await.unwrap();
 }
 
 #[tokio::test]

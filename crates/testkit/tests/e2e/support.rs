@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use sallyport_testkit::everything::{Era, Options, serve::HttpServer};
-use sallyport_testkit::mcp::{Legacy, Modern};
+use sallyport_testkit::mcp::{Conversation, Legacy, Modern};
 use sallyport_testkit::process::{GatewayProcess, program};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A gateway, what is behind it, and somebody's token for its default profile.
 pub(crate) struct Scene {
@@ -113,6 +113,9 @@ pub(crate) fn names(result: &Value) -> Vec<&str> {
         .collect()
 }
 
+/// How long a test waits for what must happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
 /// How often something is asked for that does not tell by itself.
 const ASK: Duration = Duration::from_millis(5);
 
@@ -140,4 +143,18 @@ pub(crate) async fn within(
     let begin = Instant::now();
     until(begin + within, done).await?;
     Ok(begin.elapsed())
+}
+
+/// Waits until the server has counted one of these.
+///
+/// # Errors
+/// When it does not in time.
+pub(crate) async fn counted(client: &mut Conversation, what: &str) -> anyhow::Result<()> {
+    within(PATIENCE, async || {
+        let counters = client.call("counters", json!({})).await?;
+        let counters: Value = serde_json::from_str(counters.text()?)?;
+        Ok(counters.get(what) == Some(&json!(1)))
+    })
+    .await?;
+    Ok(())
 }

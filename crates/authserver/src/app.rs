@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use sallyport_core::audit::{Audit, AuditUnavailable, Event};
-use sallyport_core::capability::{DeriveKeyed, Passwords, RevokeTokens, SealState, SignToken};
+use sallyport_core::capability::{DeriveKeyed, Passwords, RevokeTokens, SealState, SignToken, VerifyToken};
 use sallyport_core::{Clock, Random, Timestamp};
 use sallyport_store::Store;
 
@@ -30,6 +30,8 @@ pub struct Parts {
     pub derive: Arc<dyn DeriveKeyed>,
     /// Hashes and checks passwords.
     pub passwords: Arc<dyn Passwords>,
+    /// Knows access tokens that are shown to be revoked or introspected.
+    pub verify: Arc<dyn VerifyToken>,
     /// Ends access tokens at once.
     pub revoke: Arc<dyn RevokeTokens>,
     /// The audit trail.

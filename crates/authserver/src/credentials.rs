@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     ClientSecret,
     Code,
     Refresh,
+    /// The `jti` of a statement that a client has signed: no secret, but a stranger's text.
+    Assertion,
 }
 
 impl Kind {
@@ -27,6 +29,7 @@ impl Kind {
             Self::ClientSecret => "client-secret",
             Self::Code => "authorization-code",
             Self::Refresh => "refresh-token",
+            Self::Assertion => "client-assertion",
         }
     }
 }

@@ -10,7 +10,7 @@ use sallyport_net::layers::secure;
 
 use crate::app::{App, Parts};
 use crate::problem::Problem;
-use crate::{assets, authorize, consent, home, login, register, setup, token, wellknown};
+use crate::{assets, authorize, consent, home, introspect, login, register, revoke, setup, token, wellknown};
 
 /// The router of every OAuth endpoint, well-known document and page. Request extensions have to carry
 /// `sallyport_net::Peer` and should carry `sallyport_core::RequestId`; hosts and origins are checked before it.
@@ -44,6 +44,8 @@ pub fn router(parts: Parts) -> Router {
         .route("/register", post(register::post))
         .route("/authorize", get(authorize::get).post(authorize::post))
         .route("/token", post(token::post))
+        .route("/revoke", post(revoke::post))
+        .route("/introspect", post(introspect::post))
         .route("/login", get(login::get).post(login::post))
         .route("/consent", get(consent::get).post(consent::post))
         .route("/setup", get(setup::get).post(setup::post))

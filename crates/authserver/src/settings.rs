@@ -126,6 +126,11 @@ impl Settings {
         )
     }
 
+    /// Every resource that tokens are for.
+    pub(crate) fn audiences(&self) -> Vec<Resource> {
+        self.resources.iter().map(|info| info.resource.clone()).collect()
+    }
+
     pub(crate) fn server<'a>(&'a self, scopes: &'a ScopeSet) -> Server<'a> {
         Server {
             issuer: &self.issuer,

@@ -94,6 +94,9 @@ pub trait VerifyToken: Send + Sync {
 pub trait RevokeTokens: Send + Sync {
     /// From now on no access token of the grant is accepted.
     fn revoke_grant(&self, grant: &GrantId);
+
+    /// From now on this one access token is not accepted; at `until` it ends by itself.
+    fn revoke_token(&self, token: &TokenId, until: Timestamp);
 }
 
 /// What a sealed value is for. A value sealed for one purpose does not open for another.

@@ -1,11 +1,13 @@
-//! Who sends a token request (RFC 6749 §2.3): `Authorization: Basic`, `client_secret` in the form, or a public client.
+//! Who sends a token request (RFC 6749 §2.3): `Authorization: Basic`, `client_secret` in the form, a signed statement
+//! (RFC 7523), or a public client.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sallyport_core::{ClientId, Secret};
-use subtle::ConstantTimeEq as _;
+use subtle::{Choice, ConstantTimeEq as _};
 use thiserror::Error;
 
+use crate::assertion::{self, Assertion, AssertionError};
 use crate::model::{AuthMethod, Client, Digest};
 use crate::params::{Params, Repeated};
 
@@ -15,7 +17,25 @@ pub struct Presented {
     pub client: ClientId,
     /// Whether it used the `Authorization` header: a refusal then has to answer with a challenge (RFC 6749 §5.2).
     pub by_header: bool,
-    secret: Option<Secret<String>>,
+    proof: Proof,
+}
+
+enum Proof {
+    None,
+    /// A secret, in each way that it can be read.
+    Secret(Vec<Secret<String>>),
+    Assertion(Box<Assertion>),
+}
+
+impl Presented {
+    /// The signed statement, where that is the proof.
+    #[must_use]
+    pub fn assertion(&self) -> Option<&Assertion> {
+        match &self.proof {
+            Proof::Assertion(assertion) => Some(assertion),
+            Proof::None | Proof::Secret(_) => None,
+        }
+    }
 }
 
 /// Why a request has no sender.
@@ -36,13 +56,20 @@ pub enum ClientAuthError {
     /// Unknown client, wrong secret, a secret missing, or one where none belongs. All look alike.
     #[error("client authentication failed")]
     Refused,
+    /// The signed statement proves nothing.
+    #[error(transparent)]
+    Assertion(#[from] AssertionError),
 }
 
-/// A client that has proved who it is, or is public. Only [`verify`] makes one.
+/// A client that has proved who it is, or is public. Only [`verify`] and [`Assertion::verify`] make one.
 #[derive(Clone, Copy, Debug)]
 pub struct AuthenticatedClient<'a>(&'a Client);
 
 impl<'a> AuthenticatedClient<'a> {
+    pub(crate) fn new(client: &'a Client) -> Self {
+        Self(client)
+    }
+
     /// The registration.
     #[must_use]
     pub fn client(self) -> &'a Client {
@@ -59,22 +86,43 @@ impl<'a> AuthenticatedClient<'a> {
 pub fn read(authorization: Option<&str>, params: &Params) -> Result<Presented, ClientAuthError> {
     let form_id = params.one("client_id")?;
     let form_secret = params.one("client_secret")?;
-    let Some(header) = authorization else {
-        let client = ClientId::new(form_id.ok_or(ClientAuthError::Missing)?);
+    let statement = params.one("client_assertion")?;
+    let is_conflict = authorization.is_some() || form_secret.is_some();
+    if let Some(statement) = statement {
+        if is_conflict {
+            return Err(ClientAuthError::Conflict);
+        }
+        if params.one("client_assertion_type")? != Some(assertion::TYPE) {
+            return Err(AssertionError::Type.into());
+        }
+        let statement = Assertion::read(statement)?;
+        let client = statement.client();
+        if form_id.is_some_and(|form_id| form_id != client.as_str()) {
+            return Err(ClientAuthError::Conflict);
+        }
         return Ok(Presented {
             client,
             by_header: false,
-            secret: form_secret.map(Secret::from),
+            proof: Proof::Assertion(Box::new(statement)),
+        });
+    }
+    let Some(header) = authorization else {
+        let client = ClientId::new(form_id.ok_or(ClientAuthError::Missing)?);
+        let secret = form_secret.map(|secret| Proof::Secret(vec![Secret::from(secret)]));
+        return Ok(Presented {
+            client,
+            by_header: false,
+            proof: secret.unwrap_or(Proof::None),
         });
     };
-    let (id, secret) = basic(header).ok_or(ClientAuthError::Header)?;
+    let (id, secrets) = basic(header).ok_or(ClientAuthError::Header)?;
     if form_secret.is_some() || form_id.is_some_and(|form_id| form_id != id) {
         return Err(ClientAuthError::Conflict);
     }
     Ok(Presented {
         client: ClientId::new(id),
         by_header: true,
-        secret: Some(secret),
+        proof: Proof::Secret(secrets),
     })
 }
 
@@ -93,10 +141,11 @@ pub fn verify<'a>(
     let client = client
         .filter(|c| c.id == presented.client)
         .ok_or(ClientAuthError::Refused)?;
-    let good = match (client.auth_method, &client.secret, &presented.secret) {
-        (AuthMethod::None, _, None) => true,
-        (AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost, Some(kept), Some(shown)) => {
-            hash(shown.expose().as_bytes()).ct_eq(kept).into()
+    let good = match (client.auth_method, &client.secret, &presented.proof) {
+        (AuthMethod::None, _, Proof::None) => true,
+        (AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost, Some(kept), Proof::Secret(shown)) => {
+            let equal = shown.iter().map(|one| hash(one.expose().as_bytes()).ct_eq(kept));
+            equal.fold(Choice::from(0), |any, one| any | one).into()
         }
         _ => false,
     };
@@ -104,7 +153,7 @@ pub fn verify<'a>(
         .ok_or(ClientAuthError::Refused)
 }
 
-fn basic(header: &str) -> Option<(String, Secret<String>)> {
+fn basic(header: &str) -> Option<(String, Vec<Secret<String>>)> {
     let (scheme, encoded) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
@@ -112,10 +161,15 @@ fn basic(header: &str) -> Option<(String, Secret<String>)> {
     let plain = Secret::new(STANDARD.decode(encoded.trim()).ok()?);
     let colon = plain.expose().iter().position(|&b| b == b':')?;
     let (id, secret) = plain.expose().split_at_checked(colon)?;
-    // Both halves are form-encoded first (RFC 6749 §2.3.1).
+    let secret = secret.get(1..)?;
+    // Both halves are form-encoded first (RFC 6749 §2.3.1). Many libraries leave that out, so the secret counts as it
+    // stands too.
     let id = crate::params::decode(id).ok()?;
-    let secret = crate::params::decode(secret.get(1..)?).ok()?;
-    (!id.is_empty()).then(|| (id, Secret::new(secret)))
+    let decoded = crate::params::decode(secret).ok();
+    let raw = std::str::from_utf8(secret).ok().map(ToOwned::to_owned);
+    let raw = raw.filter(|raw| decoded.as_ref() != Some(raw));
+    let secrets: Vec<_> = decoded.into_iter().chain(raw).map(Secret::new).collect();
+    (!id.is_empty() && !secrets.is_empty()).then_some((id, secrets))
 }
 
 #[cfg(test)]
@@ -161,7 +215,9 @@ mod tests {
         let form = "client_id=c+1&client_secret=s:3%25cret";
         assert_eq!(try_it(Public, None, "client_id=c+1"), Ok(()));
         assert_eq!(try_it(Public, None, "client_id=c+1&client_secret="), Ok(()));
+        let raw = header("c+1:s:3%cret");
         for method in [ClientSecretBasic, ClientSecretPost] {
+            assert_eq!(try_it(method, Some(&raw), ""), Ok(()));
             assert_eq!(try_it(method, Some(&basic), ""), Ok(()));
             assert_eq!(try_it(method, Some(&basic), "client_id=c+1"), Ok(()));
             assert_eq!(try_it(method, None, form), Ok(()));
@@ -197,6 +253,16 @@ mod tests {
             (Public, Some("Bearer x".to_owned()), "client_id=c+1", Header),
             (Public, Some("Basic %%%".to_owned()), "", Header),
             (Public, Some(header("nocolon")), "", Header),
+            (ClientSecretBasic, Some(header("c+1:s%3A3%cret")), "", Refused),
+            (Public, None, "client_assertion=x", AssertionError::Type.into()),
+            (Public, None, "client_assertion=x&client_secret=x", Conflict),
+            (Public, Some(header("c+1:x")), "client_assertion=x", Conflict),
+            (
+                Public,
+                None,
+                "client_assertion=x&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+                AssertionError::Form.into(),
+            ),
             (Public, Some(header("c%ff:x")), "", Header),
         ];
         for (method, authorization, form, error) in cases {

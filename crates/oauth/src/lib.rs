@@ -6,11 +6,13 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod assertion;
 pub mod authorize;
 pub mod client_auth;
 pub mod consent;
 pub mod display;
 pub mod error;
+pub mod jws;
 pub mod metadata;
 pub mod model;
 pub mod params;

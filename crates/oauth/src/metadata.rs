@@ -6,7 +6,16 @@
 use sallyport_core::{Resource, ScopeSet};
 use serde_json::{Value, json};
 
+use crate::jws::ALGORITHMS;
 use crate::pkce;
+
+/// How clients authenticate; the first is for public clients.
+const METHODS: [&str; 4] = [
+    "none",
+    "client_secret_basic",
+    "client_secret_post",
+    "private_key_jwt",
+];
 
 /// What the authorization server's metadata depends on.
 #[derive(Clone, Copy)]
@@ -27,12 +36,19 @@ pub fn authorization_server(server: Server<'_>) -> Value {
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/authorize"),
         "token_endpoint": format!("{issuer}/token"),
+        "revocation_endpoint": format!("{issuer}/revoke"),
+        "revocation_endpoint_auth_methods_supported": METHODS,
+        "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+        "introspection_endpoint": format!("{issuer}/introspect"),
+        "introspection_endpoint_auth_methods_supported": METHODS.get(1..),
+        "introspection_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
         "scopes_supported": scopes(server.scopes),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
-        "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+        "token_endpoint_auth_methods_supported": METHODS,
+        "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "code_challenge_methods_supported": [pkce::METHOD],
         "authorization_response_iss_parameter_supported": true,
     });
@@ -94,13 +110,9 @@ mod tests {
             json!(true)
         );
         assert_eq!(document["registration_endpoint"], json!("http://h:1/register"));
-        for absent in [
-            "revocation_endpoint",
-            "introspection_endpoint",
-            "device_authorization_endpoint",
-        ] {
-            assert!(document.get(absent).is_none(), "{absent}");
-        }
+        assert!(document.get("device_authorization_endpoint").is_none());
+        let introspecting = &document["introspection_endpoint_auth_methods_supported"];
+        assert!(!introspecting.as_array().unwrap().contains(&json!("none")));
         let closed = authorization_server(Server {
             registration: false,
             ..server

@@ -18,6 +18,16 @@ pub enum AuthMethod {
     ClientSecretBasic,
     /// `client_secret` in the form.
     ClientSecretPost,
+    /// A statement signed with a key of the registration (RFC 7523).
+    PrivateKeyJwt,
+}
+
+impl AuthMethod {
+    /// Whether the client has a secret.
+    #[must_use]
+    pub fn has_secret(self) -> bool {
+        matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
+    }
 }
 
 /// A registered client (RFC 7591 §2).

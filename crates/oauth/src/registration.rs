@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::error::ErrorCode;
+use crate::jws::Keys;
 use crate::model::{AuthMethod, Client, Digest};
 use crate::redirect::{self, RedirectError, RedirectKind};
 
@@ -22,6 +23,12 @@ const OURS: &[&str] = &[
     "registration_access_token",
     "registration_client_uri",
 ];
+
+/// What begins like this is the operator's to say.
+const OPERATORS: &str = "sallyport_";
+
+/// The paths of the resources whose tokens the client may introspect, in a client that the operator has made.
+pub const INTROSPECTS: &str = "sallyport_introspects";
 
 /// What the operator allows.
 #[derive(Clone, Copy)]
@@ -93,9 +100,7 @@ impl Registration {
     pub fn read(body: &[u8], policy: Policy<'_>) -> Result<Self, RegistrationError> {
         let mut metadata: Map<String, Value> =
             serde_json::from_slice(body).map_err(|_| RegistrationError::Form)?;
-        for member in OURS {
-            metadata.remove(*member);
-        }
+        metadata.retain(|member, _| !OURS.contains(&member.as_str()) && !member.starts_with(OPERATORS));
         if metadata.remove("software_statement").is_some() {
             return Err(RegistrationError::SoftwareStatement);
         }
@@ -106,6 +111,7 @@ impl Registration {
             });
         }
         let auth_method = auth_method(&metadata)?;
+        check_keys(&metadata, auth_method)?;
         let redirect_uris = redirect_uris(&metadata, auth_method, policy.private_schemes)?;
         let scopes = scopes(&metadata, policy.scopes)?;
         let grant_types = grant_types(&metadata)?;
@@ -127,7 +133,7 @@ impl Registration {
     /// Whether the client needs a secret.
     #[must_use]
     pub fn needs_secret(&self) -> bool {
-        self.auth_method != AuthMethod::None
+        self.auth_method.has_secret()
     }
 
     /// The client under its new identifier; `secret` is the hash of the secret that it is given.
@@ -167,6 +173,19 @@ pub fn allows_grant(client: &Client, grant_type: &str) -> bool {
     listed.is_some_and(|types| types.iter().any(|t| t == grant_type))
 }
 
+/// Whether the operator lets the client see every token for the resource at this path (RFC 7662 §4).
+#[must_use]
+pub fn may_introspect(client: &Client, path: &str) -> bool {
+    let listed = client.metadata.get(INTROSPECTS).and_then(Value::as_array);
+    listed.is_some_and(|paths| paths.iter().any(|one| one == path))
+}
+
+/// The keys with which the client signs.
+#[must_use]
+pub fn keys(client: &Client) -> Option<Keys> {
+    Keys::parse(client.metadata.get("jwks")?).ok()
+}
+
 fn text<'a>(metadata: &'a Map<String, Value>, member: &str) -> Result<Option<&'a str>, ()> {
     match metadata.get(member) {
         None | Some(Value::Null) => Ok(None),
@@ -194,10 +213,31 @@ fn auth_method(metadata: &Map<String, Value>) -> Result<AuthMethod, Registration
         Ok(None | Some("none")) => Ok(AuthMethod::None),
         Ok(Some("client_secret_basic")) => Ok(AuthMethod::ClientSecretBasic),
         Ok(Some("client_secret_post")) => Ok(AuthMethod::ClientSecretPost),
+        Ok(Some("private_key_jwt")) => Ok(AuthMethod::PrivateKeyJwt),
         Ok(Some(_)) | Err(()) => Err(RegistrationError::Member {
             member: "token_endpoint_auth_method",
-            wrong: "must be none, client_secret_basic or client_secret_post",
+            wrong: "must be none, client_secret_basic, client_secret_post or private_key_jwt",
         }),
+    }
+}
+
+/// The keys of a client that signs stand in its registration.
+fn check_keys(metadata: &Map<String, Value>, auth_method: AuthMethod) -> Result<(), RegistrationError> {
+    let wrong = |wrong| RegistrationError::Member {
+        member: "jwks",
+        wrong,
+    };
+    if auth_method != AuthMethod::PrivateKeyJwt {
+        return Ok(());
+    }
+    match metadata.get("jwks") {
+        Some(_) if metadata.contains_key("jwks_uri") => {
+            Err(wrong("and `jwks_uri` exclude each other (RFC 7591 §2)"))
+        }
+        Some(keys) => Keys::parse(keys).map(|_| ()).map_err(wrong),
+        None => Err(wrong(
+            "is missing: private_key_jwt needs the client's public keys",
+        )),
     }
 }
 

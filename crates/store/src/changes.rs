@@ -1,4 +1,4 @@
-//! How a running gateway learns that another process has changed users, servers, keys or grants.
+//! How a running gateway learns that another process has changed users, servers, keys, grants or tokens.
 
 use std::time::Duration;
 

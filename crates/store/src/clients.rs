@@ -103,6 +103,7 @@ fn method_text(method: AuthMethod) -> &'static str {
         AuthMethod::None => "none",
         AuthMethod::ClientSecretBasic => "client_secret_basic",
         AuthMethod::ClientSecretPost => "client_secret_post",
+        AuthMethod::PrivateKeyJwt => "private_key_jwt",
     }
 }
 
@@ -111,6 +112,7 @@ fn read(row: &SqliteRow) -> Result<Client, StoreError> {
         "none" => AuthMethod::None,
         "client_secret_basic" => AuthMethod::ClientSecretBasic,
         "client_secret_post" => AuthMethod::ClientSecretPost,
+        "private_key_jwt" => AuthMethod::PrivateKeyJwt,
         _ => return Err(StoreError::Corrupt { what: "auth_method" }),
     };
     Ok(Client {

@@ -17,6 +17,7 @@ mod error;
 mod grants;
 mod keys;
 mod migrate;
+mod once;
 mod refresh;
 mod servers;
 mod setup;

@@ -8,6 +8,7 @@ use crate::StoreError;
 const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../migrations/0001_start.sql")),
     (2, include_str!("../migrations/0002_audit_rows.sql")),
+    (3, include_str!("../migrations/0003_once.sql")),
 ];
 
 /// Marks the file as ours (`PRAGMA application_id`): "SLLY".

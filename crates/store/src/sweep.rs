@@ -14,7 +14,7 @@ const GRANTS: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// In the order of what refers to what. Each takes the time before which a row has ended, and a bound on how much one
 /// pass may do while others wait for the write lock.
-const STATEMENTS: [(&str, Duration); 4] = [
+const STATEMENTS: [(&str, Duration); 6] = [
     (
         "DELETE FROM browser_sessions WHERE digest IN \
          (SELECT digest FROM browser_sessions WHERE expires <= ? LIMIT 1000)",
@@ -30,13 +30,23 @@ const STATEMENTS: [(&str, Duration); 4] = [
         REPLAYS,
     ),
     (
+        "DELETE FROM revoked_tokens WHERE jti IN \
+         (SELECT jti FROM revoked_tokens WHERE expires <= ? LIMIT 1000)",
+        Duration::ZERO,
+    ),
+    (
+        "DELETE FROM assertions WHERE (client, digest) IN \
+         (SELECT client, digest FROM assertions WHERE expires <= ? LIMIT 1000)",
+        Duration::ZERO,
+    ),
+    (
         "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE expires <= ? LIMIT 100)",
         GRANTS,
     ),
 ];
 
 impl Store {
-    /// Removes ended browser sessions, codes, refresh tokens and grants, some thousand at a time; says how many. To be
+    /// Removes what has ended of sessions, codes, tokens, statements and grants, some thousand at a time; says how many. To be
     /// called every few minutes, and again at once while it says more than nothing.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_core::{ClientId, GrantId};
-use sallyport_oauth::client_auth::{self, AuthenticatedClient, ClientAuthError, Presented};
+use sallyport_oauth::client_auth::AuthenticatedClient;
 use sallyport_oauth::token_request::TokenRequest;
 use sallyport_oauth::{ErrorCode, Params};
 
@@ -19,7 +19,7 @@ pub(crate) use answer::{ApiError, internal, json};
 use crate::app::{App, Shared};
 use crate::body;
 use crate::context::Context;
-use crate::credentials::Kind;
+use crate::sender::{self, Sender};
 
 /// `POST /token`. Parameters in the query are not looked at.
 pub(crate) async fn post(
@@ -35,59 +35,17 @@ pub(crate) async fn post(
         .await
         .map_err(|error| ApiError::invalid_request(error.to_string()))?;
     let answer = exchange(&app, &context, &params).await;
-    if answer.as_ref().is_err_and(ApiError::is_guess) {
-        app.limits.token_failed(context.peer, context.now);
-    }
-    answer
+    sender::counted(&app, &context, answer)
 }
 
 async fn exchange(app: &App, context: &Context, params: &Params) -> Result<Response, ApiError> {
     let request = TokenRequest::read(params)
         .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error.code(), error.to_string()))?;
-    let authorization = context
-        .authorization()
-        .map_err(|()| client_error(ClientAuthError::Header, true))?;
-    let presented = client_auth::read(authorization, params)
-        .map_err(|error| client_error(error, authorization.is_some()))?;
-    let client = app
-        .parts
-        .store
-        .client(&presented.client)
-        .await
-        .map_err(internal("find the client"))?;
-    let hash = |secret: &[u8]| app.parts.digest(Kind::ClientSecret, secret);
-    match client_auth::verify(&presented, client.as_ref(), hash) {
-        Ok(client) => match request {
-            TokenRequest::Code(request) => code::exchange(app, context, client, (&request, params)).await,
-            TokenRequest::Refresh(request) => {
-                refresh::exchange(app, context, client, (&request, params)).await
-            }
-        },
-        Err(error) => Err(refuse_client(app, context, &presented, error)),
-    }
-}
-
-fn refuse_client(app: &App, context: &Context, presented: &Presented, error: ClientAuthError) -> ApiError {
-    tracing::info!(reason = %error, "token request refused");
-    app.count("invalid_client");
-    let event = context
-        .event(Action::Denied, Outcome::Denied)
-        .because("client authentication failed");
-    match app.note(event) {
-        Ok(()) => client_error(error, presented.by_header),
-        Err(unavailable) => unavailable.into(),
-    }
-}
-
-/// RFC 6749 §5.2: 401 for a client that could not be authenticated, with a challenge if it used the header.
-fn client_error(error: ClientAuthError, by_header: bool) -> ApiError {
-    match error {
-        ClientAuthError::Repeated(_) | ClientAuthError::Missing | ClientAuthError::Conflict => {
-            ApiError::invalid_request(error.to_string())
-        }
-        ClientAuthError::Header | ClientAuthError::Refused => {
-            ApiError::invalid_client(error.to_string(), by_header)
-        }
+    let sender = Sender::read(app, context, params).await?;
+    let client = sender.prove(app, context).await?;
+    match request {
+        TokenRequest::Code(request) => code::exchange(app, context, client, (&request, params)).await,
+        TokenRequest::Refresh(request) => refresh::exchange(app, context, client, (&request, params)).await,
     }
 }
 

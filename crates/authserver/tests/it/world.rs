@@ -159,6 +159,7 @@ impl World {
             sealer: vault.clone(),
             derive: vault,
             passwords: passwords(),
+            verify: verifier.clone(),
             revoke: verifier.clone(),
             audit: audit.clone(),
             clock: clock.clone(),

@@ -306,6 +306,7 @@ fn authserver(live: &Arc<Live>) -> Result<(Parts, Option<axum::Router>), StartEr
         sealer: live.base.vault.clone(),
         derive: live.base.vault.clone(),
         passwords: Arc::new(passwords),
+        verify: live.verifier.clone(),
         revoke: live.verifier.clone(),
         audit: live.trail.clone(),
         clock: Arc::clone(&live.base.clock),

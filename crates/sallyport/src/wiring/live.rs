@@ -115,11 +115,14 @@ impl Live {
         }
     }
 
-    /// The grants that were revoked, by whatever process.
+    /// The grants and tokens that were revoked, by whatever process.
     pub(super) async fn refresh_revoked(&self) -> Result<(), StartError> {
-        let since = self.base.clock.now().minus(LONGEST_TOKEN);
+        let now = self.base.clock.now();
+        let since = now.minus(LONGEST_TOKEN);
         self.verifier
             .load_revoked(self.base.store.revoked_since(since).await?);
+        self.verifier
+            .load_revoked_tokens(self.base.store.revoked_tokens(now).await?);
         Ok(())
     }
 
@@ -232,6 +235,7 @@ impl Live {
     pub(super) async fn sweep(&self) {
         let now = self.base.clock.now();
         self.verifier.forget_revoked(now.minus(LONGEST_TOKEN));
+        self.verifier.forget_ended(now);
         if let Err(error) = self.base.store.sweep(now).await {
             tracing::warn!(%error, "what has ended could not be removed from the store");
         }

@@ -1,5 +1,6 @@
 //! Codes, refresh tokens, revocation and sweeping.
 
+use sallyport_core::{ClientId, TokenId};
 use sallyport_oauth::model::{AuthorizationCode, RefreshToken, TakenCode};
 use tokio::task::JoinSet;
 
@@ -234,4 +235,33 @@ async fn sweeping_takes_what_has_ended_and_nothing_else() {
         "the grant, after a month"
     );
     assert_eq!(store.grant(&grant("1", "ann").id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn jw_17_revoked_tokens_are_known_to_whoever_opens_the_store_until_they_end() {
+    let (root, store) = store().await;
+    let (one, two) = (TokenId::new("one"), TokenId::new("two"));
+    for _ in 0..2 {
+        store.revoke_token(&one, at(100)).await.unwrap();
+    }
+    store.revoke_token(&two, at(200)).await.unwrap();
+    let other = open(&root).await;
+    let known = other.revoked_tokens(at(99)).await.unwrap();
+    assert_eq!(known, [(one, at(100)), (two.clone(), at(200))]);
+    assert_eq!(other.revoked_tokens(at(100)).await.unwrap(), [(two, at(200))]);
+    assert_eq!(store.sweep(at(100)).await.unwrap(), 1);
+    assert_eq!(store.sweep(at(199)).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_statement_counts_once_for_its_client_whoever_asks() {
+    let (root, store) = store().await;
+    let other = open(&root).await;
+    let (a, b) = (ClientId::new("a"), ClientId::new("b"));
+    assert!(store.use_assertion(&a, &[1; 32], at(100)).await.unwrap());
+    assert!(!other.use_assertion(&a, &[1; 32], at(100)).await.unwrap());
+    assert!(other.use_assertion(&b, &[1; 32], at(100)).await.unwrap());
+    assert!(store.use_assertion(&a, &[2; 32], at(200)).await.unwrap());
+    assert_eq!(store.sweep(at(100)).await.unwrap(), 2);
+    assert!(!other.use_assertion(&a, &[2; 32], at(200)).await.unwrap());
 }

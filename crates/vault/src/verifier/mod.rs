@@ -19,7 +19,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::DecodingKey;
 use sallyport_core::capability::{RevokeTokens, TokenError, VerifyToken};
-use sallyport_core::{GrantId, Principal, Resource, Timestamp};
+use sallyport_core::{GrantId, Principal, Resource, Timestamp, TokenId};
 
 use crate::KeyError;
 use crate::signing::{Alg, PublicKey};
@@ -81,6 +81,16 @@ impl Verifier {
         self.revoked.extend(grants);
     }
 
+    /// The same for tokens that were revoked one by one, each with the time at which it ends by itself.
+    pub fn load_revoked_tokens(&self, tokens: impl IntoIterator<Item = (TokenId, Timestamp)>) {
+        self.revoked.insert_tokens(tokens);
+    }
+
+    /// Forgets revoked tokens that have ended at `now`.
+    pub fn forget_ended(&self, now: Timestamp) {
+        self.revoked.forget_ended(now);
+    }
+
     /// Forgets grants that were revoked before `time`: the longest life of an access token ago, when none of theirs can
     /// be alive. Grants that were revoked by [`RevokeTokens::revoke_grant`] alone, without the time from the store, stay.
     pub fn forget_revoked(&self, time: Timestamp) {
@@ -110,7 +120,7 @@ impl Verifier {
         // The epoch is read before the set: a revocation in between is seen by the next hit.
         let epoch = self.revoked.epoch();
         if entry.checked.load(Ordering::Acquire) != epoch {
-            if self.revoked.contains(&principal.grant) {
+            if self.revoked.contains(principal) {
                 return Err(TokenError::Revoked);
             }
             entry.checked.store(epoch, Ordering::Release);
@@ -171,6 +181,10 @@ impl VerifyToken for Verifier {
 impl RevokeTokens for Verifier {
     fn revoke_grant(&self, grant: &GrantId) {
         self.revoked.insert(grant.clone());
+    }
+
+    fn revoke_token(&self, token: &TokenId, until: Timestamp) {
+        self.revoked.insert_tokens([(token.clone(), until)]);
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sallyport_testkit::forge::Forger;
+use sallyport_testkit::front::PASSWORD;
+use sallyport_testkit::http::Request;
 use sallyport_testkit::process::GatewayProcess;
 use serde_json::{Value, json};
 
@@ -292,6 +294,30 @@ async fn jw_17_what_is_revoked_stays_so_after_a_crash() {
     };
     assert_eq!(status(&scene.gateway).await.unwrap(), 200);
     scene.gateway.run(&["user", "remove", "eve"], "").await.unwrap();
+    scene.gateway.kill().await.unwrap();
+    scene.gateway.serve().await.unwrap();
+    assert_eq!(status(&scene.gateway).await.unwrap(), 401);
+}
+
+#[tokio::test]
+async fn jw_17_a_single_revoked_token_stays_so_after_a_crash() {
+    let mut scene = Scene::demo().await.unwrap();
+    let client = scene.gateway.client().await.unwrap();
+    let mut browser = scene.gateway.browser().unwrap();
+    let resource = scene.gateway.resource("default");
+    let tokens = client
+        .log_in(&mut browser, &resource, ("ada", PASSWORD))
+        .await
+        .unwrap();
+    let status = async |gateway: &GatewayProcess| {
+        let request = list("/mcp").bearer(&tokens.access);
+        Ok::<_, anyhow::Error>(gateway.connect().await?.ask(&request).await?.status())
+    };
+    assert_eq!(status(&scene.gateway).await.unwrap(), 200);
+    let form = Request::post("/revoke").form(&[("token", &tokens.access), ("client_id", &client.id)]);
+    let revoked = scene.gateway.connect().await.unwrap().ask(&form).await.unwrap();
+    assert_eq!(revoked.status(), 200);
+    assert_eq!(status(&scene.gateway).await.unwrap(), 401);
     scene.gateway.kill().await.unwrap();
     scene.gateway.serve().await.unwrap();
     assert_eq!(status(&scene.gateway).await.unwrap(), 401);

@@ -6,6 +6,7 @@ mod consent;
 mod jwt;
 mod pkce;
 mod redirects;
+mod revocation;
 mod token;
 mod upstream;
 

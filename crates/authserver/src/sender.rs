@@ -1,0 +1,122 @@
+//! Who sends a request to an endpoint that programs call: read, looked up and proved in one place.
+
+use axum::response::Response;
+use sallyport_core::audit::{Action, Outcome};
+use sallyport_oauth::Params;
+use sallyport_oauth::assertion::Assertion;
+use sallyport_oauth::client_auth::{self, AuthenticatedClient, ClientAuthError, Presented};
+use sallyport_oauth::model::Client;
+use sallyport_oauth::registration;
+
+use crate::app::App;
+use crate::context::Context;
+use crate::credentials::Kind;
+use crate::token::{ApiError, internal};
+
+/// Whom a request names, and the registration that there is under that name.
+pub(crate) struct Sender {
+    presented: Presented,
+    client: Option<Client>,
+}
+
+impl Sender {
+    /// Whether a request names nobody at all.
+    pub(crate) fn is_nobody(context: &Context, params: &Params) -> bool {
+        let named = ["client_id", "client_assertion"];
+        context.authorization() == Ok(None) && !named.iter().any(|name| params.all(name).next().is_some())
+    }
+
+    /// Reads whom a request names.
+    pub(crate) async fn read(app: &App, context: &Context, params: &Params) -> Result<Self, ApiError> {
+        let authorization = context
+            .authorization()
+            .map_err(|()| client_error(ClientAuthError::Header, true))?;
+        let presented = client_auth::read(authorization, params)
+            .map_err(|error| client_error(error, authorization.is_some()))?;
+        let client = app
+            .parts
+            .store
+            .client(&presented.client)
+            .await
+            .map_err(internal("find the client"))?;
+        Ok(Self { presented, client })
+    }
+
+    /// The client, if it is the one that it claims to be, or a public one.
+    pub(crate) async fn prove(
+        &self,
+        app: &App,
+        context: &Context,
+    ) -> Result<AuthenticatedClient<'_>, ApiError> {
+        let hash = |secret: &[u8]| app.parts.digest(Kind::ClientSecret, secret);
+        let client = self.client.as_ref();
+        let proved = match self.presented.assertion() {
+            None => client_auth::verify(&self.presented, client, hash),
+            Some(assertion) => self.judge(app, context, assertion).await?,
+        };
+        proved.map_err(|error| self.refuse(app, context, error))
+    }
+
+    /// A signed statement counts once, in whatever process it is shown.
+    async fn judge(
+        &self,
+        app: &App,
+        context: &Context,
+        assertion: &Assertion,
+    ) -> Result<Result<AuthenticatedClient<'_>, ClientAuthError>, ApiError> {
+        let client = self.client.as_ref();
+        let Some(keys) = client.and_then(registration::keys) else {
+            return Ok(Err(ClientAuthError::Refused));
+        };
+        let issuer = context.settings.issuer.as_str();
+        let endpoint = format!("{issuer}/token");
+        let single = match assertion.verify(client, &keys, [issuer, &endpoint], context.now) {
+            Ok(single) => single,
+            Err(error) => return Ok(Err(error)),
+        };
+        let digest = app.parts.digest(Kind::Assertion, single.id.as_bytes());
+        let first = app
+            .parts
+            .store
+            .use_assertion(&self.presented.client, &digest, single.until)
+            .await
+            .map_err(internal("remember the client's statement"))?;
+        Ok(single.counted(first))
+    }
+
+    fn refuse(&self, app: &App, context: &Context, error: ClientAuthError) -> ApiError {
+        tracing::info!(reason = %error, "a client was refused");
+        app.count("invalid_client");
+        let event = context
+            .event(Action::Denied, Outcome::Denied)
+            .because("client authentication failed");
+        match app.note(event) {
+            Ok(()) => client_error(error, self.presented.by_header),
+            Err(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+/// Counts an answer that may have been to somebody who guesses.
+pub(crate) fn counted(
+    app: &App,
+    context: &Context,
+    answer: Result<Response, ApiError>,
+) -> Result<Response, ApiError> {
+    if answer.as_ref().is_err_and(ApiError::is_guess) {
+        app.limits.token_failed(context.peer, context.now);
+    }
+    answer
+}
+
+/// RFC 6749 §5.2: 401 for a client that could not be authenticated, with a challenge if it used the header.
+fn client_error(error: ClientAuthError, by_header: bool) -> ApiError {
+    match error {
+        ClientAuthError::Repeated(_) | ClientAuthError::Missing | ClientAuthError::Conflict => {
+            ApiError::invalid_request(error.to_string())
+        }
+        ClientAuthError::Header | ClientAuthError::Refused | ClientAuthError::Assertion(_) => {
+            ApiError::invalid_client(error.to_string(), by_header)
+        }
+    }
+}

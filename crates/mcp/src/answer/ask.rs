@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use memchr::memmem::Finder;
+use memchr::memmem::{self, Finder};
 use thiserror::Error;
 
 use crate::capabilities::Members;
@@ -62,10 +62,21 @@ impl From<JsonError> for InvalidAsk {
 pub fn is_input_required(message: &[u8]) -> bool {
     // Prepared once: for a short message the preparation costs more than the search.
     static NEEDLE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"input_required"));
-    NEEDLE.find(message).is_some()
+    !says_complete(message)
+        && NEEDLE.find(message).is_some()
         && crate::json::find(message, "result")
             .and_then(|result| crate::json::find(result, "resultType"))
             .is_some_and(|kind| kind == b"\"input_required\"")
+}
+
+/// Whether a long message says at its very end, or where its result begins, that it is complete: then it need not be
+/// searched.
+fn says_complete(message: &[u8]) -> bool {
+    const LONG: usize = 4 << 10;
+    let head = message.get(..256).unwrap_or_default();
+    message.len() > LONG
+        && (message.ends_with(br#","resultType":"complete"}}"#)
+            || memmem::find(head, br#","result":{"resultType":"complete","#).is_some())
 }
 
 impl<'a> InputRequired<'a> {

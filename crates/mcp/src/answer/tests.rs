@@ -246,6 +246,40 @@ fn asking_back_is_told_quickly_and_surely() {
     ] {
         assert_eq!(is_input_required(message.as_bytes()), asks, "{message}");
     }
+    let long = "input_required ".repeat(1000);
+    let text = format!(r#""content":[{{"type":"text","text":"{long}"}}]"#);
+    for (message, asks) in [
+        (
+            format!(r#"{{"id":1,"result":{{{text},"resultType":"complete"}}}}"#),
+            false,
+        ),
+        (
+            format!(r#"{{"id":1,"result":{{"resultType":"complete",{text}}}}}"#),
+            false,
+        ),
+        (
+            format!(r#"{{"id":1,"result":{{{text},"resultType":"input_required"}}}}"#),
+            true,
+        ),
+        (
+            format!(r#"{{"id":1,"result":{{"resultType":"input_required",{text}}}}}"#),
+            true,
+        ),
+        (
+            format!(
+                r#"{{"id":1,"result":{{"resultType":"input_required",{text},"x":{{"a":1,"resultType":"complete"}}}}}}"#
+            ),
+            true,
+        ),
+        (format!(r#"{{"id":1,"result":{{{text}}}}}"#), false),
+    ] {
+        assert_eq!(
+            is_input_required(message.as_bytes()),
+            asks,
+            "{}",
+            &message[message.len() - 60..]
+        );
+    }
 }
 
 #[test]

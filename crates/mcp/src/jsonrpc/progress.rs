@@ -28,10 +28,58 @@ pub fn plain_progress(message: &[u8]) -> Option<&[u8]> {
     }
     let mut forms = FORMS.iter();
     let raw = forms.find_map(|(head, tail)| message.strip_prefix(*head)?.strip_suffix(*tail))?;
+    if let Some(token) = plainest(raw) {
+        return Some(token);
+    }
     let mut scanner = Scanner::new(raw, MAX_DEPTH - 1).ok()?;
     let token = params(&mut scanner, raw)?;
     scanner.end().ok()?;
     Some(token)
+}
+
+/// The token of parameters without white space, of plain numbers and of strings without anything special. `None` says
+/// nothing about them.
+fn plainest(raw: &[u8]) -> Option<&[u8]> {
+    const KEYS: [(&[u8], u8); 4] = [
+        (br#""progressToken":"#, 1),
+        (br#""progress":"#, 2),
+        (br#""total":"#, 4),
+        (br#""message":"#, 8),
+    ];
+    let (mut seen, mut token) = (0_u8, None);
+    let mut rest = raw.strip_prefix(b"{")?;
+    loop {
+        let mut keys = KEYS.iter();
+        let (value, bit) = keys.find_map(|(key, bit)| Some((rest.strip_prefix(*key)?, *bit)))?;
+        let (value, after) = value.split_at_checked(plainest_value(value)?)?;
+        if seen & bit != 0 {
+            return None;
+        }
+        seen |= bit;
+        if bit == 1 {
+            token = Some(value);
+        }
+        match after {
+            [b',', more @ ..] => rest = more,
+            [b'}'] => return token,
+            _ => return None,
+        }
+    }
+}
+
+/// The length of a whole number without a sign, or of a string of plain ASCII. What follows has to be looked at.
+fn plainest_value(bytes: &[u8]) -> Option<usize> {
+    match bytes.first()? {
+        b'"' => {
+            let text = bytes.get(1..)?;
+            let is_plain = |b: &&u8| matches!(**b, b' '..=b'~') && !matches!(**b, b'"' | b'\\');
+            let length = text.iter().take_while(is_plain).count();
+            (text.get(length) == Some(&b'"')).then_some(length + 2)
+        }
+        b'0' => Some(1),
+        b'1'..=b'9' => Some(bytes.iter().take_while(|b| b.is_ascii_digit()).count()),
+        _ => None,
+    }
 }
 
 /// Moves over the parameters. `None` when a member comes twice, or one that is not expected.
@@ -151,6 +199,25 @@ mod tests {
             let message = format!("{head}{params}{more}{tail}");
             if let Some(token) = plain_progress(message.as_bytes()) {
                 prop_assert_eq!(scanned(message.as_bytes()), Some(token));
+            }
+        }
+
+        #[test]
+        fn the_plainest_is_read_as_the_scan_reads_it(
+            members in proptest::collection::vec((0..5_usize, 0..12_usize), 0..5), tail in 0..4_usize,
+        ) {
+            const KEYS: [&str; 5] = ["progressToken", "progress", "total", "message", "other"];
+            const VALUES: [&str; 12] = [
+                "7", "0", "01", "0.5", "-1", "1e3", "12345678901234567890", r#""""#, r#""a b~""#, r#""a\"b""#, "\"\u{e9}\"", "\"\u{1}\"",
+            ];
+            let members: Vec<_> = members.iter().map(|(key, value)| format!("\"{}\":{}", KEYS[*key], VALUES[*value])).collect();
+            let tail = ["}", "} ", "},", "}}"][tail];
+            let params = format!("{{{}{tail}", members.join(","));
+            let message = format!(r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{params}}}"#);
+            if let Some(token) = plain_progress(message.as_bytes()) {
+                prop_assert_eq!(scanned(message.as_bytes()), Some(token));
+            } else {
+                prop_assert_eq!(plainest(params.as_bytes()), None);
             }
         }
 

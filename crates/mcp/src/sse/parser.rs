@@ -112,6 +112,9 @@ impl Parser {
     }
 
     fn read(&mut self) -> Result<Option<Event>, SseError> {
+        if let Some(event) = self.plain() {
+            return Ok(Some(event));
+        }
         let mut piece = std::mem::take(&mut self.piece);
         let mut at = 0;
         while let Some(line) = self.line(&piece, &mut at)? {
@@ -130,6 +133,33 @@ impl Parser {
         }
         self.begun.extend_from_slice(piece.get(at..).unwrap_or_default());
         Ok(None)
+    }
+
+    /// The next event, if it is all there and written as nearly every server writes a message: the name, one line of
+    /// data, and nothing else.
+    fn plain(&mut self) -> Option<Event> {
+        const NAME: &[u8] = b"event: message\n";
+        const DATA: &[u8] = b"data: ";
+        let is_amid =
+            self.after_cr || self.has_data || !self.begun.is_empty() || self.event != Event::default();
+        if is_amid {
+            return None;
+        }
+        let named = self.piece.strip_prefix(NAME).unwrap_or(&self.piece);
+        let line = named.strip_prefix(DATA)?;
+        let length = memchr::memchr2(b'\n', b'\r', line)?;
+        let is_end = line.get(length..length + 2) == Some(b"\n\n");
+        if !is_end || length > self.limits.event_bytes {
+            return None;
+        }
+        let start = self.piece.len() - line.len();
+        let data = self.piece.slice(start..start + length);
+        self.piece.advance(start + length + 2);
+        self.started = true;
+        Some(Event {
+            data,
+            ..Event::default()
+        })
     }
 
     /// Where the next complete line of the piece is, without its end.

@@ -114,43 +114,42 @@ impl AnswerBody {
     /// # Errors
     /// [`Trouble::TooLarge`] before anything is read when the server told a length above `limit`, else after at most
     /// one read more than `limit` bytes; and what reading runs into.
-    pub async fn whole(mut self, limit: usize) -> Result<Bytes, Fault> {
+    pub async fn whole(self, limit: usize) -> Result<Bytes, Fault> {
+        Ok(self.whole_mut(limit).await?.freeze())
+    }
+
+    /// As [`Self::whole`], for those who change something in it.
+    ///
+    /// # Errors
+    /// As [`Self::whole`].
+    pub async fn whole_mut(mut self, limit: usize) -> Result<BytesMut, Fault> {
         let announced = self.remaining().unwrap_or(0);
         if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
             return Err(Trouble::TooLarge(limit).sent(READING));
         }
         self.gather = true;
-        let mut first = Bytes::new();
         let mut gathered = BytesMut::new();
-        while let Some(piece) = self.next().await {
+        while let Some(piece) = poll_fn(|cx| self.poll_piece(cx)).await {
             let piece = piece?;
-            if first.len() + gathered.len() + piece.len() > limit {
+            if gathered.len() + piece.len() > limit {
                 return Err(Trouble::TooLarge(limit).sent(READING));
             }
-            if gathered.is_empty() && first.is_empty() {
-                first = piece;
-                continue;
-            }
             if gathered.is_empty() {
-                gathered.reserve(
-                    usize::try_from(announced)
-                        .unwrap_or(0)
-                        .max(first.len() + piece.len()),
-                );
-                gathered.extend_from_slice(&first);
-                first = Bytes::new();
+                gathered = piece;
+            } else {
+                gathered.extend_from_slice(&piece);
             }
-            gathered.extend_from_slice(&piece);
         }
-        Ok(if gathered.is_empty() {
-            first
-        } else {
-            gathered.freeze()
-        })
+        Ok(gathered)
     }
 
     /// As [`Self::next`], for those who poll.
     pub fn poll_next_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        self.poll_piece(cx)
+            .map(|piece| piece.map(|piece| piece.map(BytesMut::freeze)))
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<BytesMut, Fault>>> {
         loop {
             let Some(connection) = &mut self.connection else {
                 return Poll::Ready(None);
@@ -208,7 +207,7 @@ impl AnswerBody {
         }
     }
 
-    fn fail(&mut self, trouble: Trouble) -> Poll<Option<Result<Bytes, Fault>>> {
+    fn fail<T>(&mut self, trouble: Trouble) -> Poll<Option<Result<T, Fault>>> {
         self.connection = None;
         self.home = None;
         Poll::Ready(Some(Err(trouble.sent(READING))))
@@ -225,12 +224,12 @@ impl Stream for AnswerBody {
 
 impl Framing {
     /// Takes what is there of the body off the buffer; with `whole`, a body of known length only when it is all there.
-    fn take(&mut self, buffer: &mut BytesMut, whole: bool) -> Result<Bytes, &'static str> {
+    fn take(&mut self, buffer: &mut BytesMut, whole: bool) -> Result<BytesMut, &'static str> {
         match self {
             Self::Known(left) => {
                 let missing = usize::try_from(*left).unwrap_or(usize::MAX);
                 if whole && buffer.len() < missing {
-                    return Ok(Bytes::new());
+                    return Ok(BytesMut::new());
                 }
                 let there = missing.min(buffer.len());
                 *left -= u64::try_from(there).unwrap_or(*left);
@@ -256,12 +255,12 @@ impl Framing {
     }
 }
 
-/// Small pieces are copied, so that the connection keeps its buffer; large ones are cut out of it.
-fn cut(buffer: &mut BytesMut, length: usize) -> Bytes {
+/// Small pieces are copied, so that they hold no more memory than they need; large ones are cut out of the buffer.
+fn cut(buffer: &mut BytesMut, length: usize) -> BytesMut {
     if length >= SHARE_FROM {
-        return buffer.split_to(length).freeze();
+        return buffer.split_to(length);
     }
-    let piece = Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default());
+    let piece = BytesMut::from(buffer.get(..length).unwrap_or_default());
     buffer.advance(length.min(buffer.len()));
     piece
 }

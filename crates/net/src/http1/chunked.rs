@@ -1,6 +1,6 @@
 //! Chunked bodies (RFC 9112 §7.1), read strictly and in any split.
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BytesMut};
 
 /// The longest line of a chunk's head or trailer, in bytes.
 const MAX_LINE: usize = 4 * 1024;
@@ -8,8 +8,8 @@ const MAX_LINE: usize = 4 * 1024;
 /// The most bytes of chunk extensions and trailers in one body.
 const MAX_OVERHEAD: usize = 64 * 1024;
 
-/// Pieces from this size on are cut out of the buffer instead of copied.
-pub(super) const SHARE_FROM: usize = 4 * 1024;
+/// Pieces from this size on are cut out of the buffer instead of copied: they hold all of its memory.
+pub(super) const SHARE_FROM: usize = 16 * 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -44,12 +44,14 @@ impl Chunked {
     }
 
     /// Takes what is there of the body off the buffer. Nothing, unless done, means that more bytes are needed.
-    pub(super) fn take(&mut self, buffer: &mut BytesMut) -> Result<Bytes, &'static str> {
+    pub(super) fn take(&mut self, buffer: &mut BytesMut) -> Result<BytesMut, &'static str> {
         let mut out = BytesMut::new();
+        let mut at = 0;
         loop {
+            let rest = buffer.get(at..).unwrap_or_default();
             match self.state {
                 State::Data(left) => {
-                    let there = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+                    let there = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
                     if there == 0 {
                         break;
                     }
@@ -60,23 +62,29 @@ impl Chunked {
                         State::Data(after)
                     };
                     if out.is_empty() && there >= SHARE_FROM {
-                        return Ok(buffer.split_to(there).freeze());
+                        buffer.advance(at);
+                        return Ok(buffer.split_to(there));
                     }
                     if out.is_empty() {
-                        out.reserve(buffer.len());
+                        out.reserve(rest.len());
                     }
-                    out.extend_from_slice(buffer.get(..there).unwrap_or_default());
-                    buffer.advance(there);
+                    out.extend_from_slice(rest.get(..there).unwrap_or_default());
+                    at += there;
+                }
+                State::DataEnd if rest.starts_with(b"\r\n") => {
+                    self.state = State::Size;
+                    at += 2;
                 }
                 State::Done => break,
                 State::Size | State::DataEnd | State::Trailers => {
-                    let Some(end) = line_end(buffer)? else { break };
-                    self.line(buffer.get(..end.saturating_sub(2)).unwrap_or_default())?;
-                    buffer.advance(end);
+                    let Some(end) = line_end(rest)? else { break };
+                    self.line(rest.get(..end.saturating_sub(2)).unwrap_or_default())?;
+                    at += end;
                 }
             }
         }
-        Ok(out.freeze())
+        buffer.advance(at);
+        Ok(out)
     }
 
     fn line(&mut self, line: &[u8]) -> Result<(), &'static str> {
@@ -103,7 +111,12 @@ impl Chunked {
 
     /// `1*HEXDIG [ chunk-ext ]`
     fn size(&mut self, line: &[u8]) -> Result<u64, &'static str> {
-        let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+        let mut value = 0;
+        let digits = line
+            .iter()
+            .map_while(|b| char::from(*b).to_digit(16))
+            .inspect(|digit| value = (value << 4) | u64::from(*digit))
+            .count();
         let (size, rest) = line.split_at_checked(digits).ok_or("a chunk has no size")?;
         if size.is_empty() || size.len() > 16 {
             return Err("a chunk has no usable size");
@@ -113,8 +126,7 @@ impl Chunked {
             return Err("a chunk has no usable size");
         }
         self.spend(rest.len())?;
-        let digit = |b: &u8| char::from(*b).to_digit(16).unwrap_or(0);
-        Ok(size.iter().fold(0, |size, b| (size << 4) | u64::from(digit(b))))
+        Ok(value)
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), &'static str> {
@@ -128,7 +140,14 @@ impl Chunked {
 }
 
 /// The end of the line at the start of the buffer, CRLF included.
-fn line_end(buffer: &BytesMut) -> Result<Option<usize>, &'static str> {
+fn line_end(buffer: &[u8]) -> Result<Option<usize>, &'static str> {
+    // Nearly every line is the size of a chunk, of a few digits.
+    if let Some(short) = buffer.first_chunk::<8>()
+        && let Some(digits) = short.iter().position(|b| !b.is_ascii_hexdigit())
+        && short.get(digits..digits + 2) == Some(b"\r\n")
+    {
+        return Ok(Some(digits + 2));
+    }
     let window = buffer.get(..MAX_LINE.min(buffer.len())).unwrap_or_default();
     let Some(at) = memchr::memchr(b'\n', window) else {
         return if window.len() == MAX_LINE {

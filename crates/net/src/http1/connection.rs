@@ -10,20 +10,22 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, ReadBuf};
 use tokio::time::Instant;
 
+use super::spare;
 use crate::egress::Transport;
 use crate::timer::Timer;
 
-/// How much is read at once.
+/// How much is read at once where something waits already.
 pub(super) const READ: usize = 16 * 1024;
 
-/// How much is read at once of a body that is known to be large.
+/// How much is read at once into an empty buffer, and of a body that is known to be large.
 pub(super) const READ_LARGE: usize = 128 * 1024;
 
-/// A buffer that grew beyond this is not kept with an idle connection.
+/// A request that took more memory than this leaves none of it with an idle connection.
 const KEEP: usize = 64 * 1024;
 
 pub(super) struct Connection {
     pub(super) transport: Transport,
+    /// What was read and not yet taken. Without any memory while that is nothing and the server is silent.
     pub(super) buffer: BytesMut,
     /// The request's bytes, kept for the next one.
     pub(super) out: Vec<u8>,
@@ -42,8 +44,24 @@ impl Connection {
 
     /// Reads what is there, at least one byte; 0 is the end of the stream.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<io::Result<usize>> {
-        self.buffer.reserve(want);
-        pin!(self.transport.read_buf(&mut self.buffer)).poll(cx)
+        if self.buffer.is_empty() {
+            self.release();
+            self.buffer = spare::take(want.max(READ_LARGE));
+        } else {
+            self.buffer.reserve(want);
+        }
+        let read = pin!(self.transport.read_buf(&mut self.buffer)).poll(cx);
+        if self.buffer.is_empty() {
+            self.release();
+        }
+        read
+    }
+
+    /// Gives an empty buffer back.
+    fn release(&mut self) {
+        if self.buffer.capacity() > 0 {
+            spare::give(std::mem::take(&mut self.buffer));
+        }
     }
 
     /// Whether the silence since `start` has lasted for `limit`; the task is woken when it has.
@@ -70,8 +88,8 @@ impl Connection {
 
     /// Gives back memory that an idle connection does not need.
     pub(super) fn trim(&mut self) {
-        if self.buffer.capacity() > KEEP {
-            self.buffer = BytesMut::new();
+        if self.buffer.is_empty() {
+            self.release();
         }
         if self.out.capacity() > KEEP {
             self.out = Vec::new();

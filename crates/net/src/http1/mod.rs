@@ -11,6 +11,7 @@ mod head;
 mod parse;
 mod pool;
 mod send;
+mod spare;
 mod trouble;
 
 pub use answer::{Answer, AnswerBody};

@@ -1,6 +1,6 @@
 //! What an answer is, judged by its status and content type alone (SS-02).
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use sallyport_core::fault::{Blame, Fault, Retry};
 use sallyport_mcp::json;
 use sallyport_mcp::jsonrpc::{Limits, scan};
@@ -17,7 +17,7 @@ const REFUSAL: usize = 64 << 10;
 /// A usable answer.
 pub(crate) enum Got {
     /// One JSON text.
-    Json(Bytes),
+    Json(BytesMut),
     /// A stream of events.
     Events(Box<Events>),
     /// Taken note of, with nothing to say.
@@ -111,7 +111,7 @@ pub(super) async fn judge(answer: Answer, message_bytes: usize) -> Result<Got, H
         return Err(Fault::upstream(OPERATION, "the answer is compressed, which was not asked for").into());
     }
     match media_type(&answer.headers) {
-        Media::Json => Ok(Got::Json(answer.body.whole(message_bytes).await?)),
+        Media::Json => Ok(Got::Json(answer.body.whole_mut(message_bytes).await?)),
         Media::Events => Ok(Got::Events(Box::new(Events::new(answer.body, message_bytes)))),
         Media::Other => {
             Err(Fault::upstream(OPERATION, "the answer is neither JSON nor an event stream").into())

@@ -6,9 +6,10 @@ use std::iter;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::stream;
 use sallyport_core::fault::Fault;
+use sallyport_mcp::json::Span;
 use sallyport_mcp::jsonrpc::{Envelope, Key, Kind, Limits, is_batch, plain_progress, scan, split_batch};
 use sallyport_mcp::method::Method;
 use sallyport_mcp::sse::Event;
@@ -98,9 +99,9 @@ impl Call {
     /// A fault when the answer is none to this call.
     pub(super) async fn reply<K: Send + 'static>(mut self, got: Got, kept: K) -> Result<Reply, Fault> {
         match got {
-            Got::Json(bytes) => {
+            Got::Json(body) => {
                 self.settle();
-                self.whole(bytes).map(Reply::Whole)
+                self.whole(body).map(Reply::Whole)
             }
             Got::Events(events) => Box::pin(self.stream(events, kept)).await,
             Got::Accepted => {
@@ -113,8 +114,20 @@ impl Call {
         }
     }
 
-    /// The response in a JSON body.
-    fn whole(&self, bytes: Bytes) -> Result<Bytes, Fault> {
+    /// The response in a JSON body. Nearly every one is the response alone.
+    fn whole(&self, body: BytesMut) -> Result<Bytes, Fault> {
+        let envelope = scan(&body, &Limits::SERVER);
+        let answered = envelope.ok().filter(|envelope| envelope.kind == Kind::Response);
+        if let Some(span) = answered.and_then(|envelope| envelope.id)
+            && span.of(&body) == *self.sent_id()
+        {
+            return Ok(if self.claimed.is_own() {
+                body.freeze()
+            } else {
+                replaced_within(body, span, &self.id)
+            });
+        }
+        let bytes = body.freeze();
         let mut messages = self.messages(&bytes);
         let terminal = messages.find_map(|message| match message {
             Message::Terminal(bytes) => Some(bytes),
@@ -343,6 +356,51 @@ impl Relay {
             match next {
                 Some(event) => data = event.data,
                 None => return together,
+            }
+        }
+    }
+}
+
+/// As [`replaced`], in the message's own memory: whichever is shorter, what stands before the place or what stands behind
+/// it, moves.
+fn replaced_within(mut bytes: BytesMut, span: Span, with: &[u8]) -> Bytes {
+    let Some(spare) = span.len().checked_sub(with.len()) else {
+        return replaced(&bytes, span, with);
+    };
+    let (start, end) = (span.start(), span.end());
+    let is_early = start < bytes.len().saturating_sub(end);
+    let at = if is_early { start + spare } else { start };
+    if let Some(place) = bytes.get_mut(at..at + with.len()) {
+        place.copy_from_slice(with);
+    }
+    if is_early {
+        bytes.copy_within(..start, spare);
+        bytes.advance(spare);
+    } else {
+        bytes.copy_within(end.., start + with.len());
+        bytes.truncate(bytes.len() - spare);
+    }
+    bytes.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p_03_an_id_goes_back_without_a_copy_where_it_fits() {
+        let long = "x".repeat(50);
+        for message in [
+            format!(r#"{{"id":"sallyport-7","result":"{long}"}}"#),
+            format!(r#"{{"result":"{long}","id":"sallyport-7"}}"#),
+            format!(r#"{{"id":"sallyport-7","result":"{long}","id2":"sallyport-7"}}"#),
+        ] {
+            let start = message.find("\"sally").unwrap_or_default();
+            let span = Span::new(start, start + r#""sallyport-7""#.len());
+            for id in ["1", r#""thirteen--!""#, r#""longer than the one of ours""#] {
+                let body = BytesMut::from(message.as_bytes());
+                let expected = message.replacen(r#""sallyport-7""#, id, 1);
+                assert_eq!(replaced_within(body, span, id.as_bytes()), expected);
             }
         }
     }

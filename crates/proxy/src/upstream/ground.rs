@@ -27,7 +27,7 @@ pub(crate) struct Ground {
     pub(crate) spec: ServerSpec,
     pub(crate) deps: UpstreamDeps,
     pub(crate) counters: Arc<Counters>,
-    /// Its tasks, all on the control runtime.
+    /// Its tasks, on the control runtime but for those that serve the calls of another.
     pub(crate) tasks: Tasks,
     /// The connections of those tasks.
     pub(crate) worker: Arc<Worker>,
@@ -216,6 +216,14 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         self.tracker.spawn_on(task, &self.handle)
+    }
+
+    /// Runs a task on another runtime.
+    pub(crate) fn spawn_on<F>(&self, runtime: &tokio::runtime::Handle, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tracker.spawn_on(task, runtime);
     }
 
     /// Waits until all tasks have ended.

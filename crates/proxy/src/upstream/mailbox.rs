@@ -1,11 +1,13 @@
 //! What a process tells one running call, until the client's side takes it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use sallyport_core::fault::Fault;
-use tokio::sync::mpsc;
 
+use super::conversation::Porter;
 use super::pace::Questions;
 use crate::exchange::Message;
 
@@ -14,17 +16,28 @@ const WAITING: usize = 256 << 10;
 
 /// The sending end: the reader of a pipe never waits for one client.
 #[derive(Clone, Debug)]
-pub(crate) struct Mailbox {
-    sender: mpsc::UnboundedSender<Result<Message, Fault>>,
-    waiting: Arc<AtomicUsize>,
-    questions: Questions,
-}
+pub(crate) struct Mailbox(Arc<Shared>);
 
 /// The receiving end.
 #[derive(Debug)]
-pub(crate) struct Letters {
-    receiver: mpsc::UnboundedReceiver<Result<Message, Fault>>,
-    waiting: Arc<AtomicUsize>,
+pub(crate) struct Letters(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Who wakes the call.
+    porter: Arc<Porter>,
+    questions: Questions,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Result<Message, Fault>>,
+    /// The bytes in the queue that count toward the bound.
+    waiting: usize,
+    reader: Option<Waker>,
+    /// Nobody waits any more.
+    gone: bool,
 }
 
 /// What became of a message.
@@ -38,58 +51,95 @@ pub(crate) enum Delivery {
     Overfull,
 }
 
-/// A mailbox and its letters.
-pub(crate) fn mailbox(questions: Questions) -> (Mailbox, Letters) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let waiting = Arc::new(AtomicUsize::new(0));
-    let letters = Letters {
-        receiver,
-        waiting: Arc::clone(&waiting),
-    };
-    (
-        Mailbox {
-            sender,
-            waiting,
-            questions,
-        },
-        letters,
-    )
+/// A mailbox and its letters, for a call that waits where `porter` is.
+pub(crate) fn mailbox(porter: Arc<Porter>, questions: Questions) -> (Mailbox, Letters) {
+    let shared = Arc::new(Shared {
+        state: Mutex::default(),
+        porter,
+        questions,
+    });
+    (Mailbox(Arc::clone(&shared)), Letters(shared))
 }
 
 impl Mailbox {
-    /// Puts a message in.
+    /// Puts a message in. Progress joins that which waits already. Whoever waits is woken by the call's porter, when that
+    /// is next told to.
     pub(crate) fn deliver(&self, message: Message) -> Delivery {
         let size = size(&message);
-        let before = self.waiting.fetch_add(size, Ordering::AcqRel);
-        if size > 0 && before > 0 && before + size > WAITING {
+        let mut state = self.0.state();
+        if state.gone {
+            return Delivery::Gone;
+        }
+        if size > 0 && state.waiting > 0 && state.waiting + size > WAITING {
             return Delivery::Overfull;
         }
-        match self.sender.send(Ok(message)) {
-            Ok(()) => Delivery::Taken,
-            Err(_) => Delivery::Gone,
+        state.waiting += size;
+        match (state.queue.back_mut(), message) {
+            (Some(Ok(Message::Progress(together))), Message::Progress(more)) => together.extend(more),
+            (_, message) => state.queue.push_back(Ok(message)),
         }
+        if let Some(reader) = state.reader.take() {
+            drop(state);
+            self.0.porter.leave(reader);
+        }
+        Delivery::Taken
     }
 
-    /// Ends the call with a failure.
+    /// Ends the call with a failure, now.
     pub(crate) fn fail(&self, fault: Fault) {
-        // Nobody waits: then nobody needs to know.
-        let _gone = self.sender.send(Err(fault));
+        let mut state = self.0.state();
+        state.queue.push_back(Err(fault));
+        if let Some(reader) = state.reader.take() {
+            drop(state);
+            reader.wake();
+        }
     }
 
     /// The call's open questions.
     pub(crate) fn questions(&self) -> &Questions {
-        &self.questions
+        &self.0.questions
     }
 }
 
 impl Letters {
-    /// The next message; `None` when the sending end is gone.
-    pub(crate) async fn next(&mut self) -> Option<Result<Message, Fault>> {
-        let next = self.receiver.recv().await;
-        if let Some(Ok(message)) = &next {
-            self.waiting.fetch_sub(size(message), Ordering::AcqRel);
+    /// The next message. May be dropped and called again without loss.
+    ///
+    /// # Errors
+    /// The fault that has ended the call.
+    pub(crate) async fn next(&mut self) -> Result<Message, Fault> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Fault>> {
+        let mut state = self.0.state();
+        if let Some(next) = state.queue.pop_front() {
+            if let Ok(message) = &next {
+                state.waiting = state.waiting.saturating_sub(size(message));
+            }
+            return Poll::Ready(next);
         }
-        next
+        match &mut state.reader {
+            Some(reader) => reader.clone_from(cx.waker()),
+            reader => *reader = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Letters {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.gone = true;
+        // What was not read goes without the lock: a question that is dropped answers its server.
+        let unread = std::mem::take(&mut state.queue);
+        drop(state);
+        drop(unread);
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,13 +161,13 @@ mod tests {
 
     #[tokio::test]
     async fn ss_06_a_slow_reader_is_cut_at_the_bound() {
-        let (mailbox, mut letters) = mailbox(Questions::default());
+        let (mailbox, mut letters) = mailbox(Porter::alone(), Questions::default());
         let half = Bytes::from(vec![b' '; WAITING / 2]);
         let note = |bytes: &Bytes| Message::Notification(bytes.clone());
         assert_eq!(mailbox.deliver(note(&half)), Delivery::Taken);
         assert_eq!(mailbox.deliver(note(&half)), Delivery::Taken, "at the bound");
         assert_eq!(mailbox.deliver(Message::Terminal(half.clone())), Delivery::Taken);
-        assert!(letters.next().await.is_some());
+        assert!(letters.next().await.is_ok());
         assert_eq!(mailbox.deliver(note(&half)), Delivery::Taken, "room again");
         assert_eq!(
             mailbox.deliver(note(&Bytes::from_static(b"x"))),
@@ -125,5 +175,28 @@ mod tests {
         );
         drop(letters);
         assert_eq!(mailbox.deliver(Message::Terminal(half)), Delivery::Gone);
+    }
+
+    #[tokio::test]
+    async fn progress_that_nobody_has_read_yet_is_read_together() {
+        let (mailbox, mut letters) = mailbox(Porter::alone(), Questions::default());
+        let progress = |text: &'static str| Message::Progress(vec![text.into()]);
+        mailbox.deliver(progress("1"));
+        mailbox.deliver(progress("2"));
+        mailbox.deliver(Message::Notification("log".into()));
+        mailbox.deliver(progress("3"));
+        mailbox.deliver(Message::Terminal("end".into()));
+        let mut read = Vec::new();
+        while !matches!(read.last(), Some(Message::Terminal(_))) {
+            read.push(letters.next().await.expect("a message"));
+        }
+        let lengths: Vec<_> = read
+            .iter()
+            .map(|message| match message {
+                Message::Progress(together) => together.len(),
+                _ => 0,
+            })
+            .collect();
+        assert_eq!(lengths, [2, 0, 1, 0], "what stands between keeps its place");
     }
 }

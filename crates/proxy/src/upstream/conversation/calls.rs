@@ -1,7 +1,7 @@
 //! The calls that run in one conversation. The server sees integers of ours, each used once, so that what two clients
 //! chose never meets and a late answer finds nobody.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub(crate) struct Calls(Mutex<Table>);
 #[derive(Debug)]
 struct Table {
     last: u64,
-    running: HashMap<u64, Running>,
+    running: BTreeMap<u64, Running>,
     /// When the last call ended.
     idle_since: Instant,
     ended: bool,
@@ -44,7 +44,7 @@ impl Default for Table {
     fn default() -> Self {
         Self {
             last: 0,
-            running: HashMap::new(),
+            running: BTreeMap::new(),
             idle_since: Instant::now(),
             ended: false,
         }
@@ -122,6 +122,7 @@ pub(crate) fn number(raw: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::conversation::Porter;
     use crate::upstream::mailbox::mailbox;
     use crate::upstream::pace::Questions;
 
@@ -131,7 +132,7 @@ mod tests {
             token: None,
             logs: Logs::None,
             may_cancel: true,
-            mailbox: mailbox(Questions::default()).0,
+            mailbox: mailbox(Porter::alone(), Questions::default()).0,
         }
     }
 

@@ -8,7 +8,8 @@ use sallyport_mcp::jsonrpc::{Envelope, Key, Kind, Limits, MetaKey, is_batch, sca
 use sallyport_mcp::method::Method;
 
 use super::calls::{Running, number};
-use super::talk::{Conversation, Use};
+use super::reading::Use;
+use super::talk::{Asker, Conversation};
 use crate::exchange::Message;
 use crate::upstream::inbox::{Respond, is_of_task, level_of};
 use crate::upstream::mailbox::Delivery;
@@ -63,13 +64,13 @@ impl Conversation {
         Use::Call
     }
 
-    fn notification(&self, envelope: &Envelope<'_>, bytes: &Bytes) -> Use {
+    fn notification(self: &Arc<Self>, envelope: &Envelope<'_>, bytes: &Bytes) -> Use {
         let subscription = envelope
             .meta()
             .and_then(|meta| meta.get(MetaKey::SubscriptionId))
             .and_then(number);
         if let Some(id) = subscription {
-            return self.deliver(id, bytes.clone());
+            return self.deliver(id, Message::Notification(bytes.clone()));
         }
         match envelope.called() {
             Method::Progress => self.progress(envelope, bytes),
@@ -82,7 +83,7 @@ impl Conversation {
         }
     }
 
-    fn progress(&self, envelope: &Envelope<'_>, bytes: &Bytes) -> Use {
+    fn progress(self: &Arc<Self>, envelope: &Envelope<'_>, bytes: &Bytes) -> Use {
         let found = envelope.params.as_ref().and_then(|params| {
             let span = params.span_of(Key::ProgressToken)?;
             let id = number(span.of(envelope.bytes))?;
@@ -90,7 +91,7 @@ impl Conversation {
             Some((id, replaced(envelope.bytes, span, &token)))
         });
         match found {
-            Some((id, bytes)) => self.deliver(id, bytes),
+            Some((id, bytes)) => self.deliver(id, Message::Progress(vec![bytes])),
             None if self.era() == Era::Legacy && is_of_task(envelope) => {
                 self.inbox.notification(envelope, bytes);
                 Use::Other
@@ -100,9 +101,11 @@ impl Conversation {
     }
 
     /// A log message names no request: it is about the one that runs, if it is one, else about the session.
-    fn log_message(&self, envelope: &Envelope<'_>, bytes: &Bytes) -> Use {
+    fn log_message(self: &Arc<Self>, envelope: &Envelope<'_>, bytes: &Bytes) -> Use {
         match self.calls.sole() {
-            Some((id, call)) if call.logs.take(level_of(envelope)) => self.deliver(id, bytes.clone()),
+            Some((id, call)) if call.logs.take(level_of(envelope)) => {
+                self.deliver(id, Message::Notification(bytes.clone()))
+            }
             Some(_) => Use::Other,
             None if self.era() == Era::Legacy => {
                 self.inbox.notification(envelope, bytes);
@@ -112,18 +115,18 @@ impl Conversation {
         }
     }
 
-    fn deliver(&self, id: u64, bytes: Bytes) -> Use {
+    fn deliver(self: &Arc<Self>, id: u64, message: Message) -> Use {
         let Some(call) = self.calls.get(id) else {
             self.ground.counters.late_answers.add();
             return Use::Other;
         };
-        if call.mailbox.deliver(Message::Notification(bytes)) == Delivery::Overfull {
+        if call.mailbox.deliver(message) == Delivery::Overfull {
             self.cut(id, &call);
         }
         Use::Call
     }
 
-    fn cut(&self, id: u64, call: &Running) {
+    fn cut(self: &Arc<Self>, id: u64, call: &Running) {
         self.ground.counters.slow_readers.add();
         call.mailbox.fail(sallyport_core::fault::Fault::new(
             sallyport_core::fault::Blame::Client,
@@ -140,7 +143,7 @@ impl Conversation {
             return self.foreign();
         }
         let sole = self.calls.sole().map(|(_, call)| call.mailbox);
-        let to: Arc<dyn Respond> = Arc::clone(self) as Arc<dyn Respond>;
+        let to: Arc<dyn Respond> = Arc::new(Asker(Arc::clone(self)));
         self.inbox.request(envelope, sole.as_ref(), &to);
         if sole.is_some() { Use::Call } else { Use::Other }
     }

@@ -8,12 +8,16 @@ mod dispatch;
 mod handshake;
 mod open;
 mod outbox;
+mod porter;
+mod reading;
 mod reply;
 mod talk;
 
 pub(crate) use handshake::introduce;
 pub(crate) use open::open;
-pub(crate) use outbox::WriteError;
-pub(crate) use talk::{Carrier, Conversation, Messages, Unusable};
+pub(crate) use outbox::{Outbox, WriteError};
+pub(crate) use porter::Porter;
+pub(crate) use reading::{Messages, Read, Reading, Unusable};
+pub(crate) use talk::{Carrier, Conversation};
 
 pub(crate) use calls::number;

@@ -1,6 +1,7 @@
 //! What waits to be written to a server: one buffer, one writer, as few writes as the carrier takes.
 
-use std::sync::{Mutex, PoisonError};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -8,7 +9,7 @@ use futures_util::SinkExt as _;
 use sallyport_core::fault::Fault;
 use sallyport_net::duplex::Outgoing;
 use thiserror::Error;
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::net::unix::pipe;
 use tokio::sync::Notify;
 
 /// Why something could not be queued.
@@ -27,7 +28,7 @@ pub(crate) enum WriteError {
     #[error("the server did not read for {0:?}")]
     Stalled(Duration),
     #[error("the pipe broke: {0}")]
-    Broken(#[from] std::io::Error),
+    Broken(#[from] io::Error),
     #[error("{0}")]
     Carrier(#[from] Fault),
 }
@@ -39,6 +40,7 @@ pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Outbox {
     waiting: Mutex<Waiting>,
+    /// For whoever sends what waits and can wait for the carrier.
     wake: Notify,
     limit: usize,
 }
@@ -47,6 +49,21 @@ pub(crate) struct Outbox {
 struct Waiting {
     bytes: BytesMut,
     closed: bool,
+    turn: Turn,
+    /// The pipe that is written to, where it is one.
+    pipe: Option<Arc<pipe::Sender>>,
+}
+
+/// Whose turn it is to write to a pipe.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Turn {
+    /// Nobody's: nothing waits.
+    #[default]
+    Nobody,
+    /// That of somebody who has been told to.
+    Told,
+    /// Somebody writes, and looks for more when that is done.
+    Writing,
 }
 
 impl Outbox {
@@ -59,14 +76,22 @@ impl Outbox {
         }
     }
 
+    /// The same for a pipe, to which whoever has something to say writes as long as it takes it.
+    pub(crate) fn of_pipe(limit: usize, pipe: pipe::Sender) -> Self {
+        let outbox = Self::new(limit);
+        outbox.waiting().pipe = Some(Arc::new(pipe));
+        outbox
+    }
+
     /// Queues one line, given in pieces. Line breaks in it, which valid JSON has only between its tokens, become
-    /// blanks, so that one message stays one line.
+    /// blanks, so that one message stays one line. True: it is the caller's turn to see to it that [`Self::write`] is
+    /// called.
     ///
     /// # Errors
     /// [`QueueError`]; nothing was queued then.
-    pub(crate) fn push(&self, pieces: &[&[u8]]) -> Result<(), QueueError> {
+    pub(crate) fn push(&self, pieces: &[&[u8]]) -> Result<bool, QueueError> {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting();
         if waiting.closed {
             return Err(QueueError::Closed);
         }
@@ -82,16 +107,68 @@ impl Outbox {
             blank_line_breaks(line);
         }
         waiting.bytes.extend_from_slice(b"\n");
+        if waiting.pipe.is_some() {
+            let is_turn = waiting.turn == Turn::Nobody;
+            if is_turn {
+                waiting.turn = Turn::Told;
+            }
+            return Ok(is_turn);
+        }
         drop(waiting);
         if before == 0 {
             self.wake.notify_one();
         }
-        Ok(())
+        Ok(false)
+    }
+
+    /// Writes what waits to the pipe, as far as that takes it at once; [`Self::drain`] goes on from there. May be called
+    /// by anyone.
+    pub(crate) fn write(&self) {
+        while let Some((mut bytes, pipe)) = self.take_turn() {
+            match pipe.try_write(&bytes) {
+                Ok(written) if written == bytes.len() => self.wrote(BytesMut::new()),
+                other => {
+                    bytes.advance(other.unwrap_or_default());
+                    self.wrote(bytes);
+                    return self.tell_writer();
+                }
+            }
+        }
+    }
+
+    /// All that waits, for whoever has the turn from now on; nobody, if nothing waits.
+    fn take_turn(&self) -> Option<(BytesMut, Arc<pipe::Sender>)> {
+        let mut waiting = self.waiting();
+        if waiting.turn == Turn::Writing {
+            return None;
+        }
+        if waiting.bytes.is_empty() {
+            waiting.turn = Turn::Nobody;
+            return None;
+        }
+        let pipe = waiting.pipe.clone()?;
+        waiting.turn = Turn::Writing;
+        Some((waiting.bytes.split(), pipe))
+    }
+
+    /// The turn is over, and this was not written.
+    fn wrote(&self, mut rest: BytesMut) {
+        let mut waiting = self.waiting();
+        waiting.turn = Turn::Told;
+        if !rest.is_empty() {
+            rest.extend_from_slice(&waiting.bytes);
+            waiting.bytes = rest;
+        }
+    }
+
+    /// Leaves what waits to [`Self::drain`].
+    pub(crate) fn tell_writer(&self) {
+        self.wake.notify_one();
     }
 
     /// Nothing more is taken; the carrier is closed once everything that waits is written.
     pub(crate) fn close(&self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.waiting().closed = true;
         self.wake.notify_one();
     }
 
@@ -99,7 +176,7 @@ impl Outbox {
     async fn batch(&self) -> Option<BytesMut> {
         loop {
             let (bytes, closed) = {
-                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut waiting = self.waiting();
                 (waiting.bytes.split(), waiting.closed)
             };
             if !bytes.is_empty() {
@@ -117,25 +194,39 @@ impl Outbox {
         Some(lines(self.batch().await?.freeze()))
     }
 
-    /// Writes lines until closed.
+    /// Writes what the pipe did not take at once, until closed; then closes the pipe.
     ///
     /// # Errors
     /// [`WriteError`] when the pipe breaks, or takes nothing for `stall`.
-    pub(crate) async fn drain(
-        &self,
-        mut pipe: impl AsyncWrite + Unpin,
-        stall: Duration,
-    ) -> Result<(), WriteError> {
-        while let Some(mut bytes) = self.batch().await {
-            while bytes.has_remaining() {
-                let written = within(stall, pipe.write(&bytes)).await??;
-                if written == 0 {
-                    return Err(WriteError::Broken(std::io::ErrorKind::WriteZero.into()));
+    pub(crate) async fn drain(&self, stall: Duration) -> Result<(), WriteError> {
+        loop {
+            while let Some((mut bytes, pipe)) = self.take_turn() {
+                while bytes.has_remaining() {
+                    within(stall, pipe.writable()).await??;
+                    match pipe.try_write(&bytes) {
+                        Ok(0) => return Err(WriteError::Broken(io::ErrorKind::WriteZero.into())),
+                        Ok(written) => bytes.advance(written),
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        Err(error) => return Err(error.into()),
+                    }
                 }
-                bytes.advance(written);
+                self.wrote(bytes);
             }
+            if self.close_pipe() {
+                return Ok(());
+            }
+            self.wake.notified().await;
         }
-        Ok(())
+    }
+
+    /// Closes the pipe if nothing more comes.
+    fn close_pipe(&self) -> bool {
+        let mut waiting = self.waiting();
+        let over = waiting.closed && waiting.bytes.is_empty() && waiting.turn != Turn::Writing;
+        if over {
+            waiting.pipe = None;
+        }
+        over
     }
 
     /// Sends messages until closed, then closes the carrier in good order.
@@ -150,6 +241,10 @@ impl Outbox {
             within(stall, carrier.flush()).await??;
         }
         within(FAREWELL, carrier.close()).await?.map_err(WriteError::from)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -183,21 +278,48 @@ fn blank_line_breaks(line: &mut [u8]) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt as _;
+
     use super::*;
 
     #[tokio::test]
     async fn p_09_one_message_stays_one_line() {
-        let outbox = Outbox::new(1 << 10);
-        outbox.push(&[b"{\"a\":\r\n", b"1}"]).expect("fits");
-        outbox.push(&[b"{}"]).expect("fits");
+        let (sender, mut receiver) = pipe::pipe().expect("a pipe");
+        let outbox = Outbox::of_pipe(1 << 10, sender);
+        assert_eq!(outbox.push(&[b"{\"a\":\r\n", b"1}"]), Ok(true));
+        assert_eq!(outbox.push(&[b"{}"]), Ok(false), "somebody has been told already");
+        outbox.write();
         outbox.close();
+        outbox.drain(Duration::from_secs(1)).await.expect("written");
         let mut written = Vec::new();
-        outbox
-            .drain(&mut written, Duration::from_secs(1))
-            .await
-            .expect("written");
+        receiver.read_to_end(&mut written).await.expect("all of it");
         assert_eq!(written, b"{\"a\":  1}\n{}\n");
         assert_eq!(outbox.push(&[b"x"]), Err(QueueError::Closed));
+    }
+
+    #[tokio::test]
+    async fn what_a_pipe_does_not_take_at_once_is_written_in_order() {
+        let (sender, mut receiver) = pipe::pipe().expect("a pipe");
+        let outbox = Outbox::of_pipe(1 << 30, sender);
+        let line = |number: u32| format!("{number}{}", "x".repeat(10_000));
+        let speaking = async {
+            for number in 0..100 {
+                if outbox.push(&[line(number).as_bytes()]).expect("room") {
+                    outbox.write();
+                }
+                tokio::task::yield_now().await;
+            }
+            outbox.close();
+        };
+        let mut read = String::new();
+        let (_, written, length) = tokio::join!(
+            speaking,
+            outbox.drain(Duration::from_secs(60)),
+            receiver.read_to_string(&mut read)
+        );
+        written.expect("written");
+        length.expect("read");
+        assert!(read.lines().eq((0..100).map(line)));
     }
 
     #[tokio::test]
@@ -222,10 +344,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn st_09_a_reader_that_never_reads_is_noticed() {
-        let outbox = Outbox::new(1 << 20);
-        outbox.push(&[&[b'x'; 1 << 10]]).expect("fits");
-        let (pipe, _never_read) = tokio::io::duplex(16);
-        let ended = outbox.drain(pipe, Duration::from_secs(60)).await;
+        let (sender, _never_read) = pipe::pipe().expect("a pipe");
+        let outbox = Outbox::of_pipe(4 << 20, sender);
+        outbox.push(&[&[b'x'; 2 << 20]]).expect("fits");
+        outbox.write();
+        let ended = outbox.drain(Duration::from_secs(60)).await;
         assert!(matches!(ended, Err(WriteError::Stalled(_))));
     }
 }

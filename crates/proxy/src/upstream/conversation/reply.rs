@@ -42,9 +42,7 @@ impl InFlight {
     /// A fault ends the call.
     pub(crate) async fn next(&mut self) -> Result<Message, Fault> {
         let received = self.pace.wait(self.letters.next()).await;
-        let message = received.and_then(|letter| {
-            letter.unwrap_or_else(|| Err(Fault::upstream("wait for the answer", "the connection ended")))
-        });
+        let message = received.flatten();
         self.done = matches!(message, Ok(Message::Terminal(_)));
         message
     }

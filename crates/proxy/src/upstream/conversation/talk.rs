@@ -6,32 +6,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
+use futures_util::StreamExt as _;
 use sallyport_core::fault::Fault;
 use sallyport_mcp::Era;
 use sallyport_mcp::error;
 use sallyport_net::Duplex;
-use sallyport_net::duplex::Incoming;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::calls::{Calls, Running};
-use super::outbox::{FAREWELL, Outbox, WriteError};
+use super::outbox::{FAREWELL, Outbox, QueueError, WriteError};
+use super::porter::{Porter, Porters};
+use super::reading::{Messages, Reading};
 use super::reply::InFlight;
 use crate::upstream::ground::Ground;
 use crate::upstream::inbox::{Inbox, Respond};
 use crate::upstream::mailbox::mailbox;
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::pace::Pace;
-
-/// Messages in a row that are none before the server is given up (ST-08).
-const GARBAGE: usize = 100;
-
-/// Messages in a row that belong to no call before the reader pauses (ST-07).
-const UNASKED: usize = 1000;
-
-/// How long it pauses.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// What carries a conversation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,30 +44,6 @@ impl Carrier {
     }
 }
 
-/// Messages of a server as they come.
-pub(crate) trait Messages: Send {
-    /// The next message; `None` when the server has said its last word.
-    ///
-    /// # Errors
-    /// [`Unusable`]: nothing more can be read.
-    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, Unusable>> + Send;
-}
-
-impl Messages for Incoming {
-    async fn next(&mut self) -> Result<Option<Bytes>, Unusable> {
-        Ok(self.try_next().await?)
-    }
-}
-
-/// Why what a server says cannot be used any more.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Unusable {
-    #[error("{0}")]
-    Carrier(#[from] Fault),
-    #[error("{GARBAGE} messages in a row are none")]
-    Garbage,
-}
-
 /// An open conversation with a server.
 pub(crate) struct Conversation {
     pub(crate) ground: Arc<Ground>,
@@ -83,6 +52,7 @@ pub(crate) struct Conversation {
     pub(super) calls: Calls,
     pub(crate) inbox: Arc<Inbox>,
     pub(super) outbox: Outbox,
+    pub(super) porters: Porters,
     /// It is to end.
     stop: CancellationToken,
     /// It has ended, and so has what carried it.
@@ -91,16 +61,23 @@ pub(crate) struct Conversation {
 }
 
 impl Conversation {
-    /// A conversation in `era`. Whoever has the carrier writes what waits ([`Self::write`], [`Self::run`]), reads
-    /// ([`Self::read`]), and says when the carrier has ended ([`Self::finish`]).
-    pub(crate) fn new(ground: &Arc<Ground>, carrier: Carrier, era: Era, inbox: Arc<Inbox>) -> Arc<Self> {
+    /// A conversation in `era`, in which what is said waits in `outbox`. Whoever has the carrier writes that, reads
+    /// ([`Reading`]), and says when the carrier has ended ([`Self::finish`]).
+    pub(crate) fn new(
+        ground: &Arc<Ground>,
+        carrier: Carrier,
+        era: Era,
+        inbox: Arc<Inbox>,
+        outbox: Outbox,
+    ) -> Arc<Self> {
         Arc::new(Self {
             ground: Arc::clone(ground),
             carrier,
             legacy: AtomicBool::new(era == Era::Legacy),
             calls: Calls::default(),
             inbox,
-            outbox: Outbox::new(ground.spec.limits.message_bytes),
+            outbox,
+            porters: Porters::default(),
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
             told_to_end: AtomicBool::new(false),
@@ -128,7 +105,11 @@ impl Conversation {
     pub(crate) fn call(self: &Arc<Self>, outgoing: &Outgoing<'_>) -> Result<InFlight, Fault> {
         let span = outgoing.token_span()?;
         let pace = Pace::start(&self.ground.spec.limits);
-        let (sender, letters) = mailbox(pace.questions().clone());
+        let porter = self.porter();
+        let (sender, letters) = mailbox(
+            porter.clone().unwrap_or_else(Porter::alone),
+            pace.questions().clone(),
+        );
         let entered = self.calls.enter(Running {
             id: outgoing.id.clone(),
             token: outgoing.token.clone(),
@@ -138,7 +119,8 @@ impl Conversation {
             mailbox: sender,
         });
         let id = entered.ok_or_else(|| Fault::unreached("send the request", self.carrier.ended()))?;
-        let number = id.to_string();
+        let mut digits = itoa::Buffer::new();
+        let number = digits.format(id);
         let params: &[u8] = &outgoing.params;
         let (before, token, after) = match span {
             Some(span) => (
@@ -148,17 +130,20 @@ impl Conversation {
             ),
             None => (params, &[][..], &[][..]),
         };
-        let queued = self.outbox.push(&[
-            b"{\"jsonrpc\":\"2.0\",\"id\":",
-            number.as_bytes(),
-            b",\"method\":\"",
-            outgoing.method.as_bytes(),
-            b"\",\"params\":",
-            before,
-            token,
-            after,
-            b"}",
-        ]);
+        let queued = self.push(
+            porter.as_deref(),
+            &[
+                b"{\"jsonrpc\":\"2.0\",\"id\":",
+                number.as_bytes(),
+                b",\"method\":\"",
+                outgoing.method.as_bytes(),
+                b"\",\"params\":",
+                before,
+                token,
+                after,
+                b"}",
+            ],
+        );
         if let Err(error) = queued {
             self.calls.take(id);
             return Err(Fault::unreached("send the request", error));
@@ -170,14 +155,34 @@ impl Conversation {
     ///
     /// # Errors
     /// A fault when it cannot be queued.
-    pub(crate) fn send(&self, message: &[u8]) -> Result<(), Fault> {
-        self.outbox
-            .push(&[message])
+    pub(crate) fn send(self: &Arc<Self>, message: &[u8]) -> Result<(), Fault> {
+        self.push(self.porter().as_deref(), &[message])
             .map_err(|error| Fault::unreached("send a message", error))
     }
 
+    /// Queues a message; it is written with whatever else comes up meanwhile where the porter is.
+    fn push(&self, porter: Option<&Porter>, pieces: &[&[u8]]) -> Result<(), QueueError> {
+        if self.outbox.push(pieces)? {
+            match porter {
+                Some(porter) => porter.write(),
+                None => self.outbox.tell_writer(),
+            }
+        }
+        Ok(())
+    }
+
+    /// The porter of the runtime that this is called in.
+    fn porter(self: &Arc<Self>) -> Option<Arc<Porter>> {
+        self.porters.here(|runtime, at_work| {
+            let desk = Desk(Arc::clone(self));
+            self.ground.tasks.spawn_on(runtime, async move {
+                at_work.serve(|| desk.0.outbox.write()).await;
+            });
+        })
+    }
+
     /// Gives a call up: late messages about it find nobody, and the server is told to stop.
-    pub(crate) fn abandon(&self, id: u64, reason: &str) {
+    pub(crate) fn abandon(self: &Arc<Self>, id: u64, reason: &str) {
         if !self.calls.take(id).is_some_and(|call| call.may_cancel) {
             return;
         }
@@ -235,6 +240,11 @@ impl Conversation {
         self.calls.idle().filter(|_| self.inbox.uris().is_empty())
     }
 
+    /// The runtime on which the server is read from now on, if another than before.
+    pub(crate) fn move_reader(&self) -> Option<Handle> {
+        self.porters.move_reader()
+    }
+
     /// What waits to be sent.
     pub(crate) fn outbox(&self) -> &Outbox {
         &self.outbox
@@ -250,52 +260,13 @@ impl Conversation {
         }
     }
 
-    /// Takes messages until the server has no more, then ends the conversation.
-    pub(crate) async fn read(self: &Arc<Self>, mut messages: impl Messages) {
-        if let Err(reason) = self.take_all(&mut messages).await
-            && self.is_alive()
-        {
-            tracing::warn!(server = %self.ground.spec.name, %reason, "a server's output is unusable; it is stopped");
-        }
-        self.give_up();
-    }
-
-    async fn take_all(self: &Arc<Self>, messages: &mut impl Messages) -> Result<(), Unusable> {
-        let (mut garbage, mut unasked) = (0, 0);
-        while let Some(message) = messages.next().await? {
-            match self.dispatch(message) {
-                Use::Blank => {}
-                Use::Call => (garbage, unasked) = (0, 0),
-                Use::Other => {
-                    garbage = 0;
-                    unasked += 1;
-                }
-                Use::Garbage => {
-                    garbage += 1;
-                    unasked += 1;
-                    self.ground.counters.garbage.add();
-                    if garbage == 1 {
-                        tracing::info!(server = %self.ground.spec.name, "something that a server said is no message");
-                    }
-                    if garbage > GARBAGE {
-                        return Err(Unusable::Garbage);
-                    }
-                }
-            }
-            if unasked >= UNASKED {
-                unasked = 0;
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-        Ok(())
-    }
-
     /// A conversation in `era` over a connection that carries whole messages both ways.
     pub(crate) fn over(ground: &Arc<Ground>, era: Era, inbox: Arc<Inbox>, duplex: Duplex) -> Arc<Self> {
-        let conversation = Self::new(ground, Carrier::Connection, era, inbox);
+        let outbox = Outbox::new(ground.spec.limits.message_bytes);
+        let conversation = Self::new(ground, Carrier::Connection, era, inbox, outbox);
         let (writer, stall) = (Arc::clone(&conversation), ground.spec.limits.idle);
         let Duplex { incoming, outgoing } = duplex;
-        conversation.run(incoming, async move {
+        conversation.run(incoming.fuse(), async move {
             writer.outbox.drain_into(outgoing, stall).await
         });
         conversation
@@ -314,8 +285,9 @@ impl Conversation {
         });
         let writer = AbortOnDropHandle::new(writer);
         self.ground.tasks.spawn(async move {
+            let mut reading = Reading::of(messages);
             tokio::select! {
-                () = conversation.read(messages) => {}
+                _all = reading.here(&conversation) => {}
                 () = conversation.stopping() => {}
             }
             conversation.outbox.close();
@@ -330,6 +302,7 @@ impl Conversation {
         self.give_up();
         self.outbox.close();
         self.calls.end(self.carrier.ended());
+        self.porters.end();
         self.inbox.forget_questions();
         if !self.was_told_to_end() {
             match self.carrier {
@@ -342,22 +315,21 @@ impl Conversation {
     }
 }
 
-impl Respond for Conversation {
-    fn respond(&self, message: Bytes) {
-        // A server that has gone waits for no answer.
-        let _unread = self.send(&message);
+/// Where a porter writes. What it leaves unwritten, because its runtime has ended, others write.
+struct Desk(Arc<Conversation>);
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.0.outbox.tell_writer();
     }
 }
 
-/// What a message was; of a batch, its most useful one counts.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Use {
-    /// Nothing.
-    Blank,
-    /// No message.
-    Garbage,
-    /// A message about something else.
-    Other,
-    /// About a running call.
-    Call,
+/// How a server that asked gets its answer.
+pub(super) struct Asker(pub(super) Arc<Conversation>);
+
+impl Respond for Asker {
+    fn respond(&self, message: Bytes) {
+        // A server that has gone waits for no answer.
+        let _unread = self.0.send(&message);
+    }
 }

@@ -13,7 +13,7 @@ use url::Url;
 use super::answer::{HttpError, judge_stream, judge_taken};
 use super::endpoint::Endpoint;
 use super::events::Events;
-use crate::upstream::conversation::{Carrier, Conversation, Messages, Unusable, WriteError, number};
+use crate::upstream::conversation::{Carrier, Conversation, Messages, Outbox, Unusable, WriteError, number};
 use crate::upstream::ground::Ground;
 use crate::upstream::inbox::{Inbox, QUESTIONS};
 use crate::upstream::pace::Pace;
@@ -39,7 +39,8 @@ pub(crate) async fn open(ground: &Arc<Ground>, inbox: Arc<Inbox>) -> Result<Arc<
     let opened = tokio::time::timeout(ground.spec.limits.handshake, opening).await;
     let late = || Fault::unreached(OPERATION, "the server did not say where to post in time");
     let (events, posts) = opened.map_err(|_| late())??;
-    let conversation = Conversation::new(ground, Carrier::Connection, Era::Legacy, inbox);
+    let outbox = Outbox::new(ground.spec.limits.message_bytes);
+    let conversation = Conversation::new(ground, Carrier::Connection, Era::Legacy, inbox, outbox);
     let posting = Posting::new(&conversation, posts);
     let stream = Stream {
         events,
@@ -97,6 +98,15 @@ impl Messages for Stream {
                 None => return Ok(None),
             }
         }
+    }
+
+    fn ready(&mut self) -> Result<Option<Bytes>, Unusable> {
+        while let Some(event) = self.events.ready()? {
+            if event.is_message() {
+                return Ok(Some(event.data));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -1,8 +1,11 @@
 //! Lines of a pipe, each at most so long, without copying them.
 
+use std::io;
+
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::net::unix::pipe::Receiver;
 
 /// Why there is no next line.
 #[derive(Debug, Error)]
@@ -11,7 +14,7 @@ pub(crate) enum LineError {
     #[error("a line is longer than {0} bytes")]
     TooLong(usize),
     #[error("the pipe broke: {0}")]
-    Broken(#[from] std::io::Error),
+    Broken(#[from] io::Error),
 }
 
 /// Reads lines.
@@ -44,7 +47,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// [`LineError`]: nothing more can be read.
     pub(crate) async fn next_line(&mut self) -> Result<Option<Bytes>, LineError> {
         loop {
-            if let Some(line) = self.take()? {
+            if let Some(line) = self.ready()? {
                 return Ok(Some(line));
             }
             self.buffer.reserve(PIECE);
@@ -56,7 +59,11 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    fn take(&mut self) -> Result<Option<Bytes>, LineError> {
+    /// The next line without its end, if it has been read already.
+    ///
+    /// # Errors
+    /// [`LineError`]: nothing more can be read.
+    pub(crate) fn ready(&mut self) -> Result<Option<Bytes>, LineError> {
         let unseen = self.buffer.get(self.searched..).unwrap_or_default();
         let Some(found) = memchr::memchr(b'\n', unseen) else {
             self.searched = self.buffer.len();
@@ -76,6 +83,17 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             line.truncate(end.saturating_sub(1));
         }
         Ok(Some(line.freeze()))
+    }
+}
+
+impl Lines<Receiver> {
+    /// The same lines, read on the runtime that this is called in.
+    ///
+    /// # Errors
+    /// When the pipe cannot be watched there.
+    pub(super) fn moved(self) -> io::Result<Self> {
+        let pipe = Receiver::from_owned_fd_unchecked(self.pipe.into_nonblocking_fd()?)?;
+        Ok(Self { pipe, ..self })
     }
 }
 

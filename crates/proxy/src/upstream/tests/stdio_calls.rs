@@ -1,5 +1,7 @@
 //! Calls to child processes.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::support::{
@@ -186,5 +188,37 @@ done"#;
     call.params = r#"{"name":"t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}"#.into();
     let reply = link.call(&house.worker, call).await.expect("an answer");
     assert!(last(reply).await.expect("whole").contains("complete"));
+    house.upstreams.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_process_is_read_by_the_thread_that_calls_most_and_answers_all() {
+    let house = House::new();
+    let upstream = house.with(script("", "text $id")).await;
+    let link = house.link(&upstream, &modern("{}")).await;
+    assert!(house.call(&link, "0", "{}").await.is_ok());
+    let (busy, worker) = (Arc::clone(&link), Arc::clone(&house.worker));
+    let there = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            for id in 1..=600 {
+                let reply = busy.call(&worker, tool_call(&id.to_string(), "{}")).await;
+                let answer = last(reply.expect("a reply")).await.expect("an answer");
+                assert!(answer.contains(&format!("\"id\":{id},")), "{answer}");
+            }
+        });
+    });
+    // Others are answered meanwhile, and after that thread has taken its reader with it.
+    let joined = tokio::task::spawn_blocking(|| there.join());
+    assert!(house.call(&link, "\"meanwhile\"", "{}").await.is_ok());
+    joined.await.expect("joined").expect("no panic");
+    eventually("a process without a reader ends", || {
+        upstream.counters().spawns.get() > 0
+    })
+    .await;
+    for id in ["\"a\"", "\"b\""] {
+        assert!(house.call(&link, id, "{}").await.is_ok());
+    }
+    assert_eq!(upstream.counters().crashes.get(), 0, "its end was no crash");
     house.upstreams.shutdown().await;
 }

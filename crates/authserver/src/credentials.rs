@@ -3,11 +3,15 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sallyport_core::capability::DeriveKeyed;
 use sallyport_core::random::token;
-use sallyport_core::{GrantId, Secret};
+use sallyport_core::{GrantId, Random, Secret};
+use sallyport_oauth::management::PREFIX;
 use sallyport_oauth::model::Digest;
+use sallyport_store::RegistrationToken;
 
 use crate::app::Parts;
+use crate::context::Context;
 
 /// A kind of bearer secret.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +23,7 @@ pub(crate) enum Kind {
     Refresh,
     /// The `jti` of a statement that a client has signed: no secret, but a stranger's text.
     Assertion,
+    Registration,
 }
 
 impl Kind {
@@ -30,8 +35,25 @@ impl Kind {
             Self::Code => "authorization-code",
             Self::Refresh => "refresh-token",
             Self::Assertion => "client-assertion",
+            Self::Registration => "registration-token",
         }
     }
+}
+
+/// A new secret for a client that the operator registers, and the hash that is kept of it.
+#[must_use]
+pub fn client_secret(derive: &dyn DeriveKeyed, random: &dyn Random) -> (Secret<String>, Digest) {
+    let secret = Secret::new(token::<32>(random));
+    let digest = derive.derive(Kind::ClientSecret.label(), secret.expose().as_bytes());
+    (secret, digest)
+}
+
+/// A new token for a client's registration, and the hash that is kept of it (RFC 7592).
+#[must_use]
+pub fn registration_token(derive: &dyn DeriveKeyed, random: &dyn Random) -> (Secret<String>, Digest) {
+    let secret = Secret::new(format!("{PREFIX}{}", token::<32>(random)));
+    let digest = derive.derive(Kind::Registration.label(), secret.expose().as_bytes());
+    (secret, digest)
 }
 
 impl Parts {
@@ -40,6 +62,14 @@ impl Parts {
         let secret = Secret::new(token::<32>(self.random.as_ref()));
         let digest = self.digest(kind, secret.expose().as_bytes());
         (secret, digest)
+    }
+
+    /// A new token for a client's registration, and what is kept of it.
+    pub(crate) fn registration_token(&self, context: &Context) -> (Secret<String>, RegistrationToken) {
+        let (token, digest) = registration_token(self.derive.as_ref(), self.random.as_ref());
+        let lifetime = context.settings.client_lifetime;
+        let expires = lifetime.map(|lifetime| context.now.plus(lifetime));
+        (token, RegistrationToken { digest, expires })
     }
 
     /// The hash that a secret is kept under.

@@ -6,10 +6,11 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use sallyport_core::ClientId;
 use sallyport_core::audit::{Action, Event, Outcome};
+use sallyport_core::{ClientId, ScopeSet};
 use sallyport_oauth::registration::{self, MAX_BYTES, Policy, Registration};
 use sallyport_oauth::{ErrorCode, display};
+use sallyport_store::{Maker, Reaping};
 
 use crate::app::{App, Shared};
 use crate::body;
@@ -37,16 +38,9 @@ pub(crate) async fn post(
         app.count("registration_throttled");
         return Err(ApiError::too_many(wait));
     }
-    let bytes = body::bytes(request, MAX_BYTES).await.ok_or_else(|| {
-        let text = "the registration is longer than 32 KiB";
-        ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidClientMetadata, text)
-    })?;
+    let bytes = body::bytes(request, MAX_BYTES).await.ok_or_else(too_long)?;
     let scopes = Settings::scopes();
-    let policy = Policy {
-        private_schemes: &settings.private_schemes,
-        scopes: &scopes,
-    };
-    let accepted = Registration::read(&bytes, policy).map_err(|error| {
+    let accepted = Registration::read(&bytes, policy(&context, &scopes)).map_err(|error| {
         tracing::info!(error = error.code().as_str(), "registration refused");
         ApiError::new(
             StatusCode::BAD_REQUEST,
@@ -66,19 +60,41 @@ pub(crate) async fn post(
     };
     app.record(event.on(&display::client_name(&client).unwrap_or_default()))
         .await?;
+    let (token, kept) = app.parts.registration_token(&context);
     app.parts
         .store
-        .insert_client(&client)
+        .register_client(&client, Maker::Client, Some(&kept))
         .await
         .map_err(internal("keep the client"))?;
-    let answer = registration::answer(&client, secret.as_ref().map(|(secret, _)| secret));
+    let uri = registration_uri(&context, &client.id);
+    let secret = secret.as_ref().map(|(secret, _)| secret);
+    let answer = registration::answer(&client, secret, Some((&uri, &token)));
     Ok(json(
         StatusCode::CREATED,
         serde_json::Value::Object(answer).to_string(),
     ))
 }
 
-/// Forgets clients that never got a token, now and then and when there are too many; what is left is bounded (DC-01).
+/// What the operator allows.
+pub(crate) fn policy<'a>(context: &'a Context, scopes: &'a ScopeSet) -> Policy<'a> {
+    Policy {
+        private_schemes: &context.settings.private_schemes,
+        scopes,
+        is_operator: false,
+    }
+}
+
+/// Where a client manages its registration (RFC 7592 §3).
+pub(crate) fn registration_uri(context: &Context, id: &ClientId) -> String {
+    format!("{}/register/{id}", context.settings.issuer)
+}
+
+pub(crate) fn too_long() -> ApiError {
+    let text = "the registration is longer than 32 KiB";
+    ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidClientMetadata, text)
+}
+
+/// Forgets clients that are of no use, now and then and when there are too many; what is left is bounded (DC-01).
 async fn make_room(app: &App, context: &Context) -> Result<(), ApiError> {
     let settings = &context.settings;
     let count = app
@@ -95,7 +111,14 @@ async fn make_room(app: &App, context: &Context) -> Result<(), ApiError> {
         } else {
             settings.unused_client_ttl
         };
-        let gone = app.parts.store.reap_clients(context.now.minus(age)).await;
+        let now = context.now;
+        let limits = Reaping {
+            now,
+            unused: now.minus(age),
+            alike: now.minus(settings.unused_client_ttl / 24),
+            idle: settings.client_lifetime.map(|lifetime| now.minus(lifetime)),
+        };
+        let gone = app.parts.store.reap_clients(limits).await;
         let gone = gone.map_err(internal("forget unused clients"))?;
         if full && gone == 0 {
             tracing::warn!(count, "registration refused: there are too many clients");

@@ -10,7 +10,9 @@ use sallyport_net::layers::secure;
 
 use crate::app::{App, Parts};
 use crate::problem::Problem;
-use crate::{assets, authorize, consent, home, introspect, login, register, revoke, setup, token, wellknown};
+use crate::{
+    assets, authorize, consent, home, introspect, login, manage, register, revoke, setup, token, wellknown,
+};
 
 /// The router of every OAuth endpoint, well-known document and page. Request extensions have to carry
 /// `sallyport_net::Peer` and should carry `sallyport_core::RequestId`; hosts and origins are checked before it.
@@ -42,6 +44,10 @@ pub fn router(parts: Parts) -> Router {
         .route("/.well-known/security.txt", get(wellknown::security_txt))
         .route("/.well-known/{*path}", any(wellknown::unknown))
         .route("/register", post(register::post))
+        .route(
+            "/register/{client_id}",
+            get(manage::get).put(manage::put).delete(manage::delete),
+        )
         .route("/authorize", get(authorize::get).post(authorize::post))
         .route("/token", post(token::post))
         .route("/revoke", post(revoke::post))

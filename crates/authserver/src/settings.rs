@@ -41,6 +41,9 @@ pub struct Settings {
     pub max_clients: u64,
     /// After what time a client that never got a token is forgotten; default 24 hours.
     pub unused_client_ttl: Duration,
+    /// How long a client that registered itself is kept after it was used last, and how long the token of its registration
+    /// is good; default 90 days, `None` is for ever.
+    pub client_lifetime: Option<Duration>,
     /// Whom to tell about a security problem: a `mailto:` or `https:` URI (RFC 9116 §2.5.3); the front page otherwise.
     pub security_contact: Option<String>,
     /// How often things may be tried. Read once, at start.
@@ -108,6 +111,7 @@ impl Settings {
             dynamic_registration: true,
             max_clients: 10_000,
             unused_client_ttl: DAY,
+            client_lifetime: Some(DAY * 90),
             security_contact: None,
             throttle: Throttle::default(),
         }

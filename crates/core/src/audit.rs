@@ -32,6 +32,10 @@ pub enum Action {
     UserRemove,
     /// A client was registered (RFC 7591).
     ClientRegister,
+    /// A client's registration was changed, or given another token (RFC 7592).
+    ClientUpdate,
+    /// A client was ended, and every grant to it.
+    ClientDelete,
     /// A person answered the consent page.
     Consent,
     /// A token pair was issued for a code.

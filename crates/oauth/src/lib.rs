@@ -13,6 +13,7 @@ pub mod consent;
 pub mod display;
 pub mod error;
 pub mod jws;
+pub mod management;
 pub mod metadata;
 pub mod model;
 pub mod params;

@@ -37,6 +37,9 @@ pub struct Policy<'a> {
     pub private_schemes: &'a [String],
     /// Every scope that there is.
     pub scopes: &'a ScopeSet,
+    /// Whether the operator registers the client. Then it may be without redirect URIs, for a client that sends nobody
+    /// to log in, and what only the operator may say counts.
+    pub is_operator: bool,
 }
 
 /// Why a registration is refused.
@@ -98,9 +101,18 @@ impl Registration {
     /// # Errors
     /// [`RegistrationError`] names the member, and of the redirect URIs the one that is wrong.
     pub fn read(body: &[u8], policy: Policy<'_>) -> Result<Self, RegistrationError> {
-        let mut metadata: Map<String, Value> =
-            serde_json::from_slice(body).map_err(|_| RegistrationError::Form)?;
-        metadata.retain(|member, _| !OURS.contains(&member.as_str()) && !member.starts_with(OPERATORS));
+        Self::judge(members(body)?, policy)
+    }
+
+    /// Judges the members of a registration.
+    ///
+    /// # Errors
+    /// As [`Registration::read`].
+    pub fn judge(mut metadata: Map<String, Value>, policy: Policy<'_>) -> Result<Self, RegistrationError> {
+        let is_operator = policy.is_operator;
+        metadata.retain(|member, _| {
+            !OURS.contains(&member.as_str()) && (is_operator || !member.starts_with(OPERATORS))
+        });
         if metadata.remove("software_statement").is_some() {
             return Err(RegistrationError::SoftwareStatement);
         }
@@ -112,12 +124,16 @@ impl Registration {
         }
         let auth_method = auth_method(&metadata)?;
         check_keys(&metadata, auth_method)?;
-        let redirect_uris = redirect_uris(&metadata, auth_method, policy.private_schemes)?;
+        let redirect_uris = redirect_uris(&metadata, auth_method, policy)?;
         let scopes = scopes(&metadata, policy.scopes)?;
-        let grant_types = grant_types(&metadata)?;
-        check_response_types(&metadata)?;
+        let (grant_types, response_types) = if redirect_uris.is_empty() {
+            (Vec::new(), Vec::new())
+        } else {
+            check_response_types(&metadata)?;
+            (grant_types(&metadata)?, vec!["code"])
+        };
         metadata.insert("grant_types".into(), grant_types.into());
-        metadata.insert("response_types".into(), vec!["code"].into());
+        metadata.insert("response_types".into(), response_types.into());
         metadata.insert("scope".into(), scopes.to_string().into());
         metadata.insert("redirect_uris".into(), redirect_uris.clone().into());
         let method = serde_json::to_value(auth_method).unwrap_or_default();
@@ -136,6 +152,17 @@ impl Registration {
         self.auth_method.has_secret()
     }
 
+    /// The client with this registration instead of its own. A secret that it has stays, as long as it needs one; `new`
+    /// is the hash of one that it is given.
+    #[must_use]
+    pub fn replacing(self, client: &Client, new: Option<Digest>) -> Client {
+        let kept = client.secret.filter(|_| self.needs_secret());
+        Client {
+            last_used: client.last_used,
+            ..self.into_client(client.id.clone(), new.or(kept), client.registered)
+        }
+    }
+
     /// The client under its new identifier; `secret` is the hash of the secret that it is given.
     #[must_use]
     pub fn into_client(self, id: ClientId, secret: Option<Digest>, now: Timestamp) -> Client {
@@ -152,16 +179,32 @@ impl Registration {
     }
 }
 
+/// The members of a registration request.
+///
+/// # Errors
+/// [`RegistrationError::Form`] for anything but a JSON object.
+pub fn members(body: &[u8]) -> Result<Map<String, Value>, RegistrationError> {
+    serde_json::from_slice(body).map_err(|_| RegistrationError::Form)
+}
+
 /// The answer to a registration (RFC 7591 §3.2.1): everything that is registered, unknown members too, and the
-/// credentials.
+/// credentials; with the address and the token of its management (RFC 7592 §3).
 #[must_use]
-pub fn answer(client: &Client, secret: Option<&Secret<String>>) -> Map<String, Value> {
+pub fn answer(
+    client: &Client,
+    secret: Option<&Secret<String>>,
+    management: Option<(&str, &Secret<String>)>,
+) -> Map<String, Value> {
     let mut answer = client.metadata.clone();
     answer.insert("client_id".into(), client.id.as_str().into());
     answer.insert("client_id_issued_at".into(), client.registered.as_secs().into());
     if let Some(secret) = secret {
         answer.insert("client_secret".into(), secret.expose().as_str().into());
         answer.insert("client_secret_expires_at".into(), 0.into());
+    }
+    if let Some((uri, token)) = management {
+        answer.insert("registration_client_uri".into(), uri.into());
+        answer.insert("registration_access_token".into(), token.expose().as_str().into());
     }
     answer
 }
@@ -244,14 +287,14 @@ fn check_keys(metadata: &Map<String, Value>, auth_method: AuthMethod) -> Result<
 fn redirect_uris(
     metadata: &Map<String, Value>,
     auth_method: AuthMethod,
-    private_schemes: &[String],
+    policy: Policy<'_>,
 ) -> Result<Vec<String>, RegistrationError> {
     let uris = list(metadata, "redirect_uris").ok().flatten().unwrap_or_default();
-    if uris.is_empty() || uris.len() > MAX_REDIRECTS {
+    if (uris.is_empty() && !policy.is_operator) || uris.len() > MAX_REDIRECTS {
         return Err(RegistrationError::Redirects);
     }
     for (place, uri) in uris.iter().enumerate() {
-        let judged = match redirect::classify(uri, private_schemes) {
+        let judged = match redirect::classify(uri, policy.private_schemes) {
             Ok(RedirectKind::PrivateUse) if auth_method != AuthMethod::None => {
                 Err(RedirectError::Confidential)
             }

@@ -3,37 +3,31 @@
 use sallyport_core::{ClientId, Timestamp};
 use sallyport_oauth::model::{AuthMethod, Client};
 use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use crate::columns::Columns as _;
-use crate::{Store, StoreError};
+use crate::{Maker, Store, StoreError};
+
+/// When clients that have registered themselves are forgotten.
+#[derive(Clone, Copy, Debug)]
+pub struct Reaping {
+    /// The time.
+    pub now: Timestamp,
+    /// Registered before this and never used: of no use.
+    pub unused: Timestamp,
+    /// Registered before this, never used, and another registration that is alike is newer: of no use.
+    pub alike: Timestamp,
+    /// Last used before this and without a living grant: of no use. `None` keeps them for ever.
+    pub idle: Option<Timestamp>,
+}
 
 impl Store {
-    /// Keeps a new client.
+    /// Keeps a new client that has registered itself and cannot manage its registration.
     ///
     /// # Errors
     /// [`StoreError`] if the store failed, or the id exists.
     pub async fn insert_client(&self, client: &Client) -> Result<(), StoreError> {
-        let unwritable = |_| StoreError::Corrupt {
-            what: "client metadata",
-        };
-        let redirect_uris = serde_json::to_string(&client.redirect_uris).map_err(unwritable)?;
-        let metadata = serde_json::to_string(&client.metadata).map_err(unwritable)?;
-        let mut tx = self.begin().await?;
-        sqlx::query(
-            "INSERT INTO clients (id, auth_method, secret, redirect_uris, scopes, metadata, registered, last_used) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(client.id.as_str())
-        .bind(method_text(client.auth_method))
-        .bind(client.secret.as_ref().map(<[u8; 32]>::as_slice))
-        .bind(redirect_uris)
-        .bind(client.scopes.to_string())
-        .bind(metadata)
-        .bind(client.registered.as_millis())
-        .bind(client.last_used.map(Timestamp::as_millis))
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await
+        self.register_client(client, Maker::Client, None).await
     }
 
     /// The client with that id.
@@ -68,21 +62,39 @@ impl Store {
         tx.commit().await
     }
 
-    /// Removes clients that were registered before `registered_before` and never got a token or a grant; says how many.
+    /// Removes clients that have registered themselves and are of no use any more; says how many. Those that never got a
+    /// token or a grant go when they were registered before `limits.unused`; of several that are alike all but the newest
+    /// go when they were registered before `limits.alike`; and those that have been used go when that was before
+    /// `limits.idle` and none of their grants is alive.
     ///
     /// # Errors
     /// [`StoreError`] if the store failed.
-    pub async fn reap_clients(&self, registered_before: Timestamp) -> Result<u64, StoreError> {
+    pub async fn reap_clients(&self, limits: Reaping) -> Result<u64, StoreError> {
+        const UNUSED: &str = "maker = 'self' AND last_used IS NULL \
+             AND NOT EXISTS (SELECT 1 FROM grants WHERE grants.client = clients.id)";
         let mut tx = self.begin().await?;
-        let done = sqlx::query(
-            "DELETE FROM clients WHERE last_used IS NULL AND registered < ? \
-             AND NOT EXISTS (SELECT 1 FROM grants WHERE grants.client = clients.id)",
-        )
-        .bind(registered_before.as_millis())
-        .execute(&mut *tx)
-        .await?;
+        let unused = format!("DELETE FROM clients WHERE registered < ? AND {UNUSED}");
+        let unused = sqlx::query(AssertSqlSafe(unused)).bind(limits.unused.as_millis());
+        let mut gone = unused.execute(&mut *tx).await?.rows_affected();
+        let alike = format!(
+            "DELETE FROM clients WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER \
+             (PARTITION BY metadata ORDER BY registered DESC, id) AS place FROM clients \
+             WHERE registered < ? AND {UNUSED}) WHERE place > 1)"
+        );
+        let alike = sqlx::query(AssertSqlSafe(alike)).bind(limits.alike.as_millis());
+        gone += alike.execute(&mut *tx).await?.rows_affected();
+        if let Some(idle) = limits.idle {
+            let idle = sqlx::query(
+                "DELETE FROM clients WHERE maker = 'self' AND last_used < ?1 AND NOT EXISTS \
+                 (SELECT 1 FROM grants WHERE grants.client = clients.id AND grants.revoked IS NULL \
+                 AND grants.expires > ?2)",
+            )
+            .bind(idle.as_millis())
+            .bind(limits.now.as_millis());
+            gone += idle.execute(&mut *tx).await?.rows_affected();
+        }
         tx.commit().await?;
-        Ok(done.rows_affected())
+        Ok(gone)
     }
 
     /// How many clients are registered.
@@ -97,8 +109,46 @@ impl Store {
     }
 }
 
+/// The columns that hold JSON.
+pub(crate) fn written(client: &Client) -> Result<(String, String), StoreError> {
+    let unwritable = |_| StoreError::Corrupt {
+        what: "client metadata",
+    };
+    let redirect_uris = serde_json::to_string(&client.redirect_uris).map_err(unwritable)?;
+    let metadata = serde_json::to_string(&client.metadata).map_err(unwritable)?;
+    Ok((redirect_uris, metadata))
+}
+
+pub(crate) async fn insert(
+    tx: &mut SqliteConnection,
+    client: &Client,
+    maker: Maker,
+) -> Result<(), StoreError> {
+    let (redirect_uris, metadata) = written(client)?;
+    sqlx::query(
+        "INSERT INTO clients \
+         (id, auth_method, secret, redirect_uris, scopes, metadata, registered, last_used, maker) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(client.id.as_str())
+    .bind(method_text(client.auth_method))
+    .bind(client.secret.as_ref().map(<[u8; 32]>::as_slice))
+    .bind(redirect_uris)
+    .bind(client.scopes.to_string())
+    .bind(metadata)
+    .bind(client.registered.as_millis())
+    .bind(client.last_used.map(Timestamp::as_millis))
+    .bind(match maker {
+        Maker::Client => "self",
+        Maker::Operator => "operator",
+    })
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// The names of RFC 7591 §2.
-fn method_text(method: AuthMethod) -> &'static str {
+pub(crate) fn method_text(method: AuthMethod) -> &'static str {
     match method {
         AuthMethod::None => "none",
         AuthMethod::ClientSecretBasic => "client_secret_basic",
@@ -107,7 +157,7 @@ fn method_text(method: AuthMethod) -> &'static str {
     }
 }
 
-fn read(row: &SqliteRow) -> Result<Client, StoreError> {
+pub(crate) fn read(row: &SqliteRow) -> Result<Client, StoreError> {
     let auth_method = match row.text("auth_method")?.as_str() {
         "none" => AuthMethod::None,
         "client_secret_basic" => AuthMethod::ClientSecretBasic,

@@ -9,6 +9,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../migrations/0001_start.sql")),
     (2, include_str!("../migrations/0002_audit_rows.sql")),
     (3, include_str!("../migrations/0003_once.sql")),
+    (4, include_str!("../migrations/0004_registrations.sql")),
 ];
 
 /// Marks the file as ours (`PRAGMA application_id`): "SLLY".

@@ -14,6 +14,7 @@ mod consent;
 mod discovery;
 mod introspection;
 mod login;
+mod management;
 mod redirects;
 mod refresh;
 mod registration;

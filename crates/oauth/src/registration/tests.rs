@@ -11,6 +11,7 @@ fn read(body: &Value) -> Result<Registration, RegistrationError> {
         Policy {
             private_schemes: &schemes,
             scopes: &scopes,
+            is_operator: false,
         },
     )
 }
@@ -19,7 +20,7 @@ fn registered(body: &Value) -> Map<String, Value> {
     let client = read(body)
         .unwrap()
         .into_client(ClientId::new("id"), None, Timestamp::from_secs(7));
-    answer(&client, None)
+    answer(&client, None, None)
 }
 
 fn code(body: &Value) -> ErrorCode {
@@ -57,7 +58,7 @@ fn confidential_clients_get_their_method_and_secret() {
         let registration = read(&body).unwrap();
         assert!(registration.needs_secret());
         let client = registration.into_client(ClientId::new("id"), Some([7; 32]), Timestamp::EPOCH);
-        let echo = answer(&client, Some(&Secret::from("s3cret")));
+        let echo = answer(&client, Some(&Secret::from("s3cret")), None);
         assert_eq!(echo.get("client_secret"), Some(&json!("s3cret")));
         assert_eq!(echo.get("client_secret_expires_at"), Some(&json!(0)));
         assert_eq!(echo.get("token_endpoint_auth_method"), Some(&json!(method)));
@@ -152,6 +153,7 @@ fn wrong_types_are_named() {
         let policy = Policy {
             private_schemes: &schemes,
             scopes: &scopes,
+            is_operator: false,
         };
         assert!(
             matches!(
@@ -176,6 +178,32 @@ proptest! {
     #[test]
     fn any_bytes_are_judged_without_panic(body in "\\PC{0,200}") {
         let scopes = ScopeSet::parse("mcp");
-        let _ = Registration::read(body.as_bytes(), Policy { private_schemes: &[], scopes: &scopes });
+        let _ = Registration::read(body.as_bytes(), Policy { private_schemes: &[], scopes: &scopes, is_operator: false });
     }
+}
+
+#[test]
+fn the_operator_may_register_clients_that_nobody_logs_in_with() {
+    let scopes = ScopeSet::parse("mcp");
+    let read = |body: &Value, is_operator| {
+        let policy = Policy {
+            private_schemes: &[],
+            scopes: &scopes,
+            is_operator,
+        };
+        Registration::read(body.to_string().as_bytes(), policy)
+    };
+    let body =
+        json!({ "token_endpoint_auth_method": "client_secret_basic", "sallyport_introspects": ["/mcp"] });
+    assert_eq!(read(&body, false).map(|_| ()), Err(RegistrationError::Redirects));
+    let client = read(&body, true)
+        .unwrap()
+        .into_client(ClientId::new("id"), None, Timestamp::EPOCH);
+    assert!(may_introspect(&client, "/mcp") && !may_introspect(&client, "/mcp/team"));
+    assert!(!allows_grant(&client, "authorization_code"));
+    let body = json!({ "redirect_uris": ["https://c.test/cb"], "sallyport_introspects": ["/mcp"] });
+    let client = read(&body, false)
+        .unwrap()
+        .into_client(ClientId::new("id"), None, Timestamp::EPOCH);
+    assert!(!may_introspect(&client, "/mcp"));
 }

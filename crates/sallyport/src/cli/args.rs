@@ -91,6 +91,9 @@ pub enum Verb {
     /// Local users
     #[command(subcommand)]
     User(UserVerb),
+    /// OAuth clients
+    #[command(subcommand)]
+    Client(ClientVerb),
     /// Access tokens
     #[command(subcommand)]
     Token(TokenVerb),
@@ -188,6 +191,54 @@ pub enum UserVerb {
     },
 }
 
+/// `client`.
+#[derive(Subcommand, Debug)]
+pub enum ClientVerb {
+    /// List the clients
+    List,
+    /// Show one client as it is registered
+    Show {
+        /// The client's id
+        id: String,
+    },
+    /// Register a client; its secret is shown once
+    Create(NewClient),
+    /// Print another token for a client's registration (RFC 7592), and nothing else; the former one ends
+    Token {
+        /// The client's id
+        id: String,
+    },
+    /// Delete a client, with everything that was granted to it
+    Delete {
+        /// The client's id
+        id: String,
+    },
+}
+
+/// `client create`.
+#[derive(Args, Debug)]
+pub struct NewClient {
+    /// What people read
+    pub name: String,
+    /// Where answers may go; given once for each
+    #[arg(long, value_name = "URI")]
+    pub redirect_uri: Vec<String>,
+    /// How the client authenticates
+    #[arg(
+        long,
+        value_name = "METHOD",
+        default_value = "none",
+        value_parser = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
+    )]
+    pub auth: String,
+    /// The client's public keys, for private_key_jwt: a JWK Set
+    #[arg(long, value_name = "FILE")]
+    pub jwks: Option<PathBuf>,
+    /// A profile whose access tokens the client may introspect, whoever they were issued to
+    #[arg(long, value_name = "SLUG", value_parser = ProfileSlug::parse)]
+    pub introspect: Vec<ProfileSlug>,
+}
+
 /// `token`.
 #[derive(Subcommand, Debug)]
 pub enum TokenVerb {
@@ -280,6 +331,8 @@ mod tests {
             "tools call echo {}",
             "user add ada --admin --password-stdin",
             "token issue --user ada --profile default --scope mcp --ttl 1h",
+            "client create web --redirect-uri https://c/cb --auth client_secret_basic --introspect default",
+            "client token abc -o json",
             "audit tail -n 5 -f",
         ] {
             assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
@@ -295,6 +348,8 @@ mod tests {
             "add x --header A:B -- npx",
             "user add ada",
             "token issue",
+            "client create",
+            "client create web --auth password",
             "list -o yaml",
         ] {
             assert!(parse(line).is_err(), "{line}");

@@ -5,6 +5,7 @@
 
 mod args;
 mod audit;
+mod clients;
 mod configuration;
 mod failure;
 mod output;

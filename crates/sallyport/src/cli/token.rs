@@ -84,7 +84,7 @@ pub(super) async fn run(run: &Run, verb: &TokenVerb) -> Result<(), Failure> {
 }
 
 /// The issuer, as the gateway on the same configuration has it.
-fn origin(base: &Base) -> Result<String, Failure> {
+pub(super) fn origin(base: &Base) -> Result<String, Failure> {
     let listen: SocketAddr = base.config.root.listen.value.0;
     if base.config.root.public_url.is_none() && listen.port() == 0 {
         return Err(Failure::failed(
@@ -94,14 +94,21 @@ fn origin(base: &Base) -> Result<String, Failure> {
     Ok(base.public_origin(listen))
 }
 
-fn resource(base: &Base, origin: &str, profile: &ProfileSlug) -> Result<Resource, Failure> {
+/// Whether there is the profile.
+pub(super) fn check_profile(base: &Base, profile: &ProfileSlug) -> Result<(), Failure> {
     let profiles = &base.config.root.profiles;
     let is_default = profile.as_str() == "default";
     let exists = profiles.get(profile.as_str()).is_some() || (is_default && profiles.0.is_empty());
-    if !exists {
-        return Err(Failure::failed(format!("there is no profile `{profile}`")));
+    if exists {
+        Ok(())
+    } else {
+        Err(Failure::failed(format!("there is no profile `{profile}`")))
     }
-    let path = if is_default {
+}
+
+fn resource(base: &Base, origin: &str, profile: &ProfileSlug) -> Result<Resource, Failure> {
+    check_profile(base, profile)?;
+    let path = if profile.as_str() == "default" {
         "/mcp".to_owned()
     } else {
         format!("/mcp/{profile}")

@@ -13,6 +13,9 @@ section! {
         tokens: Tokens = Tokens::default();
         /// Whether clients may register themselves (RFC 7591).
         dynamic_registration: bool = true;
+        /// How long a client that registered itself is kept after it was used last, and how long the token of its
+        /// registration is good (RFC 7592); `0s` is for ever.
+        client_lifetime: Period = Period::secs(90 * 86_400), within Period::secs(0)..=Period::secs(3660 * 86_400);
         /// The private-use URI schemes that public clients may redirect to (RFC 8252 §7.1). Absent: the shipped list.
         private_schemes: Option<Vec<String>> = None;
     }

@@ -93,6 +93,7 @@ fn settings(sources: &Sources<'_>, endpoints: &[EndpointSpec]) -> Result<Setting
     settings.refresh_ttl = auth.tokens.refresh_ttl.0;
     settings.refresh_absolute = auth.tokens.refresh_absolute.0;
     settings.dynamic_registration = auth.dynamic_registration;
+    settings.client_lifetime = Some(auth.client_lifetime.0).filter(|lifetime| !lifetime.is_zero());
     if let Some(schemes) = &auth.private_schemes {
         settings.private_schemes = schemes.iter().map(|scheme| scheme.to_ascii_lowercase()).collect();
     }

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::testing::{at, grant, open, store, user};
-use crate::{CreateUserError, StoredKey};
+use crate::{CreateUserError, Maker, Reaping, RegistrationToken, StoredKey};
 
 fn client(id: &str, registered: i64) -> Client {
     Client {
@@ -154,6 +154,15 @@ async fn clients_come_back_as_they_were() {
     }
 }
 
+fn reaping(unused: i64) -> Reaping {
+    Reaping {
+        now: at(1000),
+        unused: at(unused),
+        alike: at(0),
+        idle: None,
+    }
+}
+
 #[tokio::test]
 async fn only_clients_that_were_never_used_are_reaped() {
     let (_root, store) = store().await;
@@ -163,7 +172,7 @@ async fn only_clients_that_were_never_used_are_reaped() {
     store.touch_client(&ClientId::new("used"), at(11)).await.unwrap();
     store.insert_grant(&grant("1", "ann")).await.unwrap();
     assert_eq!(store.count_clients().await.unwrap(), 4);
-    assert_eq!(store.reap_clients(at(20)).await.unwrap(), 1);
+    assert_eq!(store.reap_clients(reaping(20)).await.unwrap(), 1);
     assert_eq!(store.client(&ClientId::new("old")).await.unwrap(), None);
     assert_eq!(store.count_clients().await.unwrap(), 3);
 }
@@ -294,4 +303,78 @@ async fn another_processes_changes_are_seen_within_a_second() {
         .unwrap()
         .unwrap();
     assert_eq!(*changes.borrow(), 4, "server, user, revocation, server");
+}
+
+#[tokio::test]
+async fn dc_01_of_clients_that_are_alike_the_newest_stays_and_idle_ones_go() {
+    let (_root, store) = store().await;
+    for (id, registered) in [("a", 10), ("b", 20), ("c", 30), ("young", 50)] {
+        store.insert_client(&client(id, registered)).await.unwrap();
+    }
+    let mut other = client("other", 10);
+    other.metadata.insert("client_name".into(), "O".into());
+    store.insert_client(&other).await.unwrap();
+    store.touch_client(&ClientId::new("a"), at(40)).await.unwrap();
+    let operators = client("operators", 5);
+    store
+        .register_client(&operators, Maker::Operator, None)
+        .await
+        .unwrap();
+    let limits = Reaping {
+        alike: at(40),
+        ..reaping(0)
+    };
+    assert_eq!(store.reap_clients(limits).await.unwrap(), 1);
+    let ids = async || {
+        let clients = store.clients().await.unwrap();
+        clients.iter().map(|(c, _)| c.id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids().await, ["operators", "a", "other", "c", "young"]);
+    let idle = |at| Reaping {
+        idle: Some(at),
+        ..reaping(0)
+    };
+    assert_eq!(store.reap_clients(idle(at(40))).await.unwrap(), 0);
+    let mut alive = grant("1", "ann");
+    alive.client = ClientId::new("a");
+    store.insert_grant(&alive).await.unwrap();
+    assert_eq!(store.reap_clients(idle(at(41))).await.unwrap(), 0);
+    store.revoke_grant(&alive.id, at(42)).await.unwrap();
+    assert_eq!(store.reap_clients(idle(at(41))).await.unwrap(), 1);
+    assert_eq!(ids().await, ["operators", "other", "c", "young"]);
+}
+
+#[tokio::test]
+async fn dc_09_dc_10_a_registration_changes_with_its_token_and_ends_with_all_it_had() {
+    let (_root, store) = store().await;
+    let token = |byte: u8| RegistrationToken {
+        digest: [byte; 32],
+        expires: Some(at(99)),
+    };
+    let first = client("client", 10);
+    let id = first.id.clone();
+    store
+        .register_client(&first, Maker::Client, Some(&token(1)))
+        .await
+        .unwrap();
+    assert_eq!(store.registration_token(&id).await.unwrap(), Some(token(1)));
+    let mut changed = first.clone();
+    changed.redirect_uris = vec!["https://new.test/cb".into()];
+    let replace = async |old| store.replace_client(&changed, old, &token(2)).await.unwrap();
+    assert!(!replace(&[9; 32]).await);
+    assert_eq!(store.client(&id).await.unwrap(), Some(first));
+    assert!(replace(&[1; 32]).await);
+    assert!(!replace(&[1; 32]).await);
+    assert_eq!(store.client(&id).await.unwrap(), Some(changed));
+    assert!(store.put_registration_token(&id, &token(3)).await.unwrap());
+    assert_eq!(store.registration_token(&id).await.unwrap(), Some(token(3)));
+    let nobody = ClientId::new("nobody");
+    assert!(!store.put_registration_token(&nobody, &token(3)).await.unwrap());
+    store.insert_grant(&grant("1", "ann")).await.unwrap();
+    let ended = store.delete_client(&id, at(50)).await.unwrap().unwrap();
+    assert_eq!(ended, [grant("1", "ann").id]);
+    assert_eq!(store.registration_token(&id).await.unwrap(), None);
+    assert_eq!(store.client(&id).await.unwrap(), None);
+    assert_eq!(store.revoked_since(at(50)).await.unwrap().len(), 1);
+    assert_eq!(store.delete_client(&id, at(51)).await.unwrap(), None);
 }

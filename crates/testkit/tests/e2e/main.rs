@@ -9,6 +9,7 @@ mod carriers;
 mod census;
 mod challenge;
 mod checklist;
+mod clients;
 mod commands;
 mod crash;
 mod everything;

@@ -137,7 +137,7 @@ impl Stage {
 }
 
 /// `tools/list` of 2026-07-28, without a token.
-fn list(path: &str) -> Request {
+pub(crate) fn list(path: &str) -> Request {
     let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": { "_meta": {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},

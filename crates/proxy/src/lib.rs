@@ -19,6 +19,7 @@ mod linger;
 pub mod metrics;
 mod notice;
 mod park;
+mod progress;
 mod proxy;
 mod pulse;
 mod record;

@@ -16,6 +16,7 @@ use crate::ask::Asked;
 use crate::call::Call;
 use crate::caller::Client;
 use crate::exchange::{Message, Question, Reply};
+use crate::progress::Progress;
 use crate::refusal::Refusal;
 use crate::tasks::{self, Created};
 use crate::translate::{self, Terminal};
@@ -80,6 +81,8 @@ pub(crate) struct Relay {
     pub(crate) relabel: Option<Label>,
     /// URLs that the person visits for the call.
     pub(crate) visits: Visits,
+    /// What the client has been told of it.
+    progress: Progress,
 }
 
 /// What the client now waits for.
@@ -133,6 +136,7 @@ fn begin(call: Call, stage: Stage, era: Era, visits: Visits) -> impl Stream<Item
         rounds: 0,
         relabel: None,
         visits,
+        progress: Progress::default(),
     }))
 }
 
@@ -225,27 +229,23 @@ impl Relay {
         }
     }
 
-    fn notification(&self, message: Bytes) -> Option<Out> {
+    fn notification(&mut self, message: Bytes) -> Option<Out> {
         let message = translate::notification(message, self.call.client.era(), &self.call)?;
-        let Some(label) = &self.relabel else {
-            return Some(Out::Notification(message));
-        };
-        if !translate::is_progress(&message) {
-            return Some(Out::Notification(message));
+        if translate::is_progress(&message) {
+            return self.progress(vec![message]);
         }
-        let token = label.progress_token.as_ref()?;
-        Some(Out::Notification(notice::with_progress_token(&message, token)))
+        Some(Out::Notification(message))
     }
 
-    fn progress(&self, together: Vec<Bytes>) -> Option<Out> {
-        let Some(label) = &self.relabel else {
-            return Some(Out::Progress(together));
-        };
-        let token = label.progress_token.as_ref()?;
-        let relabelled = together
-            .iter()
-            .map(|message| notice::with_progress_token(message, token));
-        Some(Out::Progress(relabelled.collect()))
+    fn progress(&mut self, mut together: Vec<Bytes>) -> Option<Out> {
+        together.retain(|message| self.progress.is_further(message));
+        if let Some(label) = &self.relabel {
+            let token = label.progress_token.as_ref()?;
+            for message in &mut together {
+                *message = notice::with_progress_token(message, token);
+            }
+        }
+        (!together.is_empty()).then_some(Out::Progress(together))
     }
 
     /// A legacy server asks. Without a way to answer the question is dropped, which tells the server so.

@@ -1,12 +1,10 @@
 //! Event streams that outlive a request: the bounded queue of a modern one, and those of one legacy session.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
 
 use crate::replay::{Log, Reader};
 use crate::sync::lock;
@@ -20,75 +18,136 @@ const MAX_BACKLOG: usize = 64;
 /// How many streams one session may hold open; a further one ends the oldest.
 const MAX_STREAMS: usize = 4;
 
-/// The writing end of one stream. Dropping it ends the stream.
-#[derive(Clone, Debug)]
-pub(crate) struct Feed {
-    queue: mpsc::UnboundedSender<Bytes>,
-    queued: Arc<AtomicUsize>,
-    cut: CancellationToken,
-}
+/// The writing end of one stream. Dropping the last of its clones ends the stream.
+#[derive(Debug)]
+pub(crate) struct Feed(Arc<Queue>);
 
 /// The reading end of one stream.
 #[derive(Debug)]
-pub(crate) struct Events {
-    queue: mpsc::UnboundedReceiver<Bytes>,
-    queued: Arc<AtomicUsize>,
-    cut: CancellationToken,
+pub(crate) struct Events(Arc<Queue>);
+
+/// Knows when a reader is too slow.
+#[derive(Debug)]
+pub(crate) struct Cut(Arc<Queue>);
+
+/// What the two ends share. Most streams are silent most of the time, and there may be ten thousand: there is no room for
+/// messages before there are any.
+#[derive(Debug, Default)]
+struct Queue {
+    queued: Mutex<Queued>,
+    /// For the reader.
+    news: Notify,
+    /// For whoever waits for the reader to be too slow.
+    cut: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queued {
+    messages: VecDeque<Bytes>,
+    bytes: usize,
+    feeds: usize,
+    is_cut: bool,
+    is_left: bool,
 }
 
 /// A stream's two ends.
 pub(crate) fn channel() -> (Feed, Events) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let queued = Arc::new(AtomicUsize::new(0));
-    let cut = CancellationToken::new();
-    let feed = Feed {
-        queue: sender,
-        queued: Arc::clone(&queued),
-        cut: cut.clone(),
-    };
-    let events = Events {
-        queue: receiver,
-        queued,
-        cut,
-    };
-    (feed, events)
+    let queue = Arc::new(Queue::default());
+    lock(&queue.queued).feeds = 1;
+    (Feed(Arc::clone(&queue)), Events(queue))
 }
 
 impl Feed {
     /// Queues a message. False when the reader has gone or is too slow: then the stream is over.
     pub(crate) fn send(&self, message: Bytes) -> bool {
-        let length = message.len();
-        let before = self.queued.fetch_add(length, Ordering::AcqRel);
-        if before > 0 && before.saturating_add(length) > MAX_QUEUED {
-            self.cut.cancel();
+        let mut queued = lock(&self.0.queued);
+        if queued.is_left || queued.is_cut {
             return false;
         }
-        self.queue.send(message).is_ok()
+        let fits = queued.bytes == 0 || queued.bytes.saturating_add(message.len()) <= MAX_QUEUED;
+        if fits {
+            queued.bytes += message.len();
+            queued.messages.push_back(message);
+        } else {
+            queued.is_cut = true;
+            self.0.cut.notify_one();
+        }
+        drop(queued);
+        self.0.news.notify_one();
+        fits
+    }
+}
+
+impl Clone for Feed {
+    fn clone(&self) -> Self {
+        lock(&self.0.queued).feeds += 1;
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        lock(&self.0.queued).feeds -= 1;
+        self.0.news.notify_one();
     }
 }
 
 impl Events {
     /// The next message; `None` when the stream is over. May be dropped and called again without loss.
     pub(crate) async fn next(&mut self) -> Option<Bytes> {
-        let message = tokio::select! {
-            biased;
-            () = self.cut.cancelled() => None,
-            message = self.queue.recv() => message,
-        }?;
-        self.queued.fetch_sub(message.len(), Ordering::AcqRel);
-        Some(message)
+        loop {
+            if let Some(found) = self.found() {
+                return found;
+            }
+            self.0.news.notified().await;
+        }
     }
 
     /// A message that waits already.
     pub(crate) fn ready(&mut self) -> Option<Bytes> {
-        let message = self.queue.try_recv().ok()?;
-        self.queued.fetch_sub(message.len(), Ordering::AcqRel);
-        Some(message)
+        self.found().flatten()
     }
 
-    /// Cancelled when the reader is too slow.
-    pub(crate) fn cut(&self) -> &CancellationToken {
-        &self.cut
+    /// What is there to be read or, in place of it, the end.
+    fn found(&mut self) -> Option<Option<Bytes>> {
+        let mut queued = lock(&self.0.queued);
+        if queued.is_cut {
+            return Some(None);
+        }
+        if let Some(message) = queued.messages.pop_front() {
+            queued.bytes = queued.bytes.saturating_sub(message.len());
+            if queued.messages.is_empty() {
+                queued.messages = VecDeque::new();
+            }
+            return Some(Some(message));
+        }
+        (queued.feeds == 0).then_some(None)
+    }
+
+    /// Tells when the reader is too slow.
+    pub(crate) fn cut(&self) -> Cut {
+        Cut(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        let mut queued = lock(&self.0.queued);
+        queued.is_left = true;
+        queued.messages = VecDeque::new();
+    }
+}
+
+impl Cut {
+    /// Resolves when the reader is too slow.
+    pub(crate) async fn happens(self) {
+        while !self.has_happened() {
+            self.0.cut.notified().await;
+        }
+    }
+
+    fn has_happened(&self) -> bool {
+        lock(&self.0.queued).is_cut
     }
 }
 
@@ -194,13 +253,32 @@ mod tests {
         let (feed, mut events) = channel();
         assert!(feed.send(vec![0; MAX_QUEUED - 1].into()));
         assert!(feed.send(vec![0; 1].into()), "at the bound");
-        assert!(!events.cut().is_cancelled());
+        assert!(!events.cut().has_happened());
         assert!(!feed.send(vec![0; 1].into()), "past the bound");
-        assert!(events.cut().is_cancelled());
+        events.cut().happens().await;
         assert!(
             events.next().await.is_none(),
             "the stream is over, not full of holes"
         );
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_its_last_feed_and_a_feed_knows_that_nobody_reads() {
+        let (feed, mut events) = channel();
+        let other = feed.clone();
+        feed.send("a".into());
+        drop(feed);
+        assert_eq!(events.next().await, Some("a".into()));
+        assert!(events.ready().is_none());
+        let (next, ()) = tokio::join!(events.next(), async {
+            other.send("b".into());
+        });
+        assert_eq!(next, Some("b".into()));
+        let (end, ()) = tokio::join!(events.next(), async { drop(other) });
+        assert_eq!(end, None);
+        let (feed, events) = channel();
+        drop(events);
+        assert!(!feed.send("c".into()));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Streams that stay open: GET of a legacy session, which also takes up again what broke, and what every such stream looks at while it is silent.
 
+use std::future::pending;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -46,7 +47,7 @@ pub(crate) fn get(caller: &Arc<Caller>, parts: &Parts) -> Response {
 fn stream(caller: &Arc<Caller>, session: &Arc<Session>, parts: &Parts) -> Result<Body, Refusal> {
     let resumed = resumed(caller, session, &parts.headers)?;
     // The place comes first: whoever reads so far goes on when there is none.
-    let open = open(caller, parts, session.ended().clone())?;
+    let open = open(caller, parts, Some(session.ended().clone()))?;
     let outbox = &session.ears.outbox;
     let (reader, first) = match resumed {
         Some((log, after)) => {
@@ -119,7 +120,8 @@ impl Source {
 pub(crate) struct Open {
     caller: Arc<Caller>,
     pass: Pass,
-    ended: CancellationToken,
+    /// What it ends with, if it belongs to something.
+    ended: Option<CancellationToken>,
     _seat: Seat,
 }
 
@@ -149,11 +151,15 @@ impl Drop for Seat {
     }
 }
 
-/// Takes one of the principal's places for a stream.
+/// Takes one of the principal's places for a stream, which ends with `ended`.
 ///
 /// # Errors
 /// There is none left.
-pub(crate) fn open(caller: &Arc<Caller>, parts: &Parts, ended: CancellationToken) -> Result<Open, Refusal> {
+pub(crate) fn open(
+    caller: &Arc<Caller>,
+    parts: &Parts,
+    ended: Option<CancellationToken>,
+) -> Result<Open, Refusal> {
     let seat = Seat::take(&caller.proxy, &caller.key, &caller.limits)?;
     Ok(Open {
         caller: Arc::clone(caller),
@@ -207,10 +213,16 @@ async fn next<K>(mut live: Live<K>) -> Option<(Result<Bytes, Fault>, Live<K>)> {
     let source = &mut live.source;
     let beat = caller.proxy.pulse.next(caller.worker.index());
     let closing = &caller.proxy.closing;
+    let ended = async {
+        match ended {
+            Some(ended) => ended.cancelled().await,
+            None => pending().await,
+        }
+    };
     let frame = tokio::select! {
         biased;
         frame = source.next() => frame,
-        () = ended.cancelled() => None,
+        () = ended => None,
         () = closing.cancelled() => None,
         () = beat => may_stay(caller, pass).then(sse::comment),
     };

@@ -15,7 +15,6 @@ use sallyport_mcp::meta::ModernMeta;
 use sallyport_mcp::method::Method;
 use sallyport_mcp::sse;
 use sallyport_net::Response;
-use tokio_util::sync::CancellationToken;
 
 use super::{modern, refuse_to};
 use crate::caller::{Caller, Client};
@@ -52,7 +51,7 @@ pub(super) async fn listen(
     }
     let caller = caller.settled().await;
     let opening = wanted(&caller, envelope, meta).and_then(|wanted| {
-        let open = stream_get::open(&caller, parts, CancellationToken::new())?;
+        let open = stream_get::open(&caller, parts, None)?;
         Ok((wanted, open))
     });
     let (wanted, open) = match opening {

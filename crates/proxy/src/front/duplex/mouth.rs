@@ -84,10 +84,10 @@ impl Waiting {
 /// # Errors
 /// The client is too slow, or has left.
 pub(super) async fn write(outgoing: Outgoing, answers: Waiting, notices: Events) -> Result<(), Ended> {
-    let cut = notices.cut().clone();
+    let cut = notices.cut();
     tokio::select! {
         biased;
-        () = cut.cancelled() => Err(Ended::Slow),
+        () = cut.happens() => Err(Ended::Slow),
         written = write_all(outgoing, answers, notices) => written,
     }
 }

@@ -7,9 +7,11 @@ use arc_swap::ArcSwap;
 use sallyport_core::audit::{Audit, AuditUnavailable, Event};
 use sallyport_core::capability::{DeriveKeyed, Passwords, RevokeTokens, SealState, SignToken, VerifyToken};
 use sallyport_core::{Clock, Random, Timestamp};
+use sallyport_net::Egress;
 use sallyport_store::Store;
 
 use crate::answers::Answered;
+use crate::documents::Documents;
 use crate::hashing::Hashing;
 use crate::limits::Limits;
 use crate::settings::Settings;
@@ -42,6 +44,8 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// The settings in force.
     pub settings: Arc<ArcSwap<Settings>>,
+    /// How documents are fetched in which clients describe themselves.
+    pub egress: Arc<Egress>,
     /// Counts failures.
     pub metrics: MetricHook,
 }
@@ -54,19 +58,23 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) hashing: Hashing,
     pub(crate) answered: Answered,
+    pub(crate) documents: Documents,
     /// When unused clients were last looked for, in milliseconds since the epoch.
     reaped: AtomicI64,
 }
 
 impl App {
     pub(crate) fn new(parts: Parts) -> Self {
-        let limits = Limits::new(parts.settings.load().throttle);
+        let throttle = parts.settings.load().throttle;
+        let limits = Limits::new(throttle);
+        let documents = Documents::new(Arc::clone(&parts.egress), throttle);
         let hashing = Hashing::new(Arc::clone(&parts.passwords));
         Self {
             parts,
             limits,
             hashing,
             answered: Answered::default(),
+            documents,
             reaped: AtomicI64::new(0),
         }
     }

@@ -7,6 +7,7 @@ use axum::response::Response;
 use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_core::random::token;
 use sallyport_oauth::authorize::{AnchorError, AuthorizeError, ValidRequest};
+use sallyport_oauth::client_document::is_document;
 use sallyport_oauth::consent::{Transaction, can_be_remembered, remembered};
 use sallyport_oauth::model::Client;
 use sallyport_oauth::redirect::RedirectKind;
@@ -17,7 +18,7 @@ use crate::browser::{self, LoggedIn};
 use crate::context::Context;
 use crate::flow::{self, Checked};
 use crate::problem::{Problem, internal};
-use crate::{body, form, pages};
+use crate::{body, clients, form, pages};
 
 /// `GET /consent?AUTHORIZATION_REQUEST`. The request is checked as at `/authorize`, so that the page can be reloaded.
 pub(crate) async fn get(State(app): State<Shared>, context: Context) -> Result<Response, Problem> {
@@ -101,12 +102,7 @@ async fn decide(
     allowed: bool,
 ) -> Result<String, Problem> {
     let (request, user) = (&transaction.request, &person.user.id);
-    let client = app
-        .parts
-        .store
-        .client(&request.client)
-        .await
-        .map_err(internal("find the client"))?;
+    let client = clients::find(app, context, &request.client).await?;
     let Some(client) = client else {
         return Err(AnchorError::UnknownClient.into());
     };
@@ -175,8 +171,11 @@ fn show(
         opened: context.now,
     };
     let name = display::client_name(client);
+    let publisher = is_document(&client.id).then(|| redirect::destination(client.id.as_str()));
     let page = pages::Consent {
         client: name.as_deref(),
+        publisher: publisher.as_deref(),
+        is_publishers: kind == pages::Destination::Web && publisher.as_deref() == Some(destination.as_str()),
         user: &person.user.name,
         destination: &destination,
         kind,

@@ -12,6 +12,7 @@ use sallyport_oauth::model::Client;
 use sallyport_oauth::prompt::Prompt;
 
 use crate::app::App;
+use crate::clients;
 use crate::context::Context;
 use crate::pages;
 use crate::problem::{Problem, internal};
@@ -26,12 +27,7 @@ pub(crate) struct Checked {
 /// Finds the client and applies the rules.
 pub(crate) async fn check(app: &App, context: &Context, params: Params) -> Result<Checked, Problem> {
     let request = AuthorizeRequest::read(params)?;
-    let client = app
-        .parts
-        .store
-        .client(request.client_id())
-        .await
-        .map_err(internal("find the client"))?;
+    let client = clients::find(app, context, request.client_id()).await?;
     let settings = &context.settings;
     let anchored = request.anchor(client.as_ref(), &settings.private_schemes)?;
     let Some(client) = client else {

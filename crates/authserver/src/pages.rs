@@ -27,6 +27,10 @@ pub(crate) struct Login<'a> {
 #[template(path = "consent.html")]
 pub(crate) struct Consent<'a> {
     pub(crate) client: Option<&'a str>,
+    /// The host at which the client describes itself.
+    pub(crate) publisher: Option<&'a str>,
+    /// Whether the answer goes to that host.
+    pub(crate) is_publishers: bool,
     pub(crate) user: &'a str,
     pub(crate) destination: &'a str,
     pub(crate) kind: Destination,

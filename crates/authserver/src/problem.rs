@@ -137,6 +137,11 @@ fn anchor_words(error: AnchorError) -> (&'static str, String, &'static str) {
             "Remove the saved sign-in from the app (often called log out or clear authentication) and connect again: \
              the app then registers anew.",
         ),
+        AnchorError::Document => (
+            "This app could not be looked up",
+            "It names a page on the web that should describe it, and that page cannot be read or describes no app.".into(),
+            "Connect again from the app in a moment. If it happens every time, tell the maker of the app.",
+        ),
         AnchorError::UnknownRedirect => (
             "This app asked for an unknown return address",
             "It wants the answer sent to an address that it has not registered, so nothing was sent.".into(),

@@ -9,6 +9,7 @@ use sallyport_oauth::model::Client;
 use sallyport_oauth::registration;
 
 use crate::app::App;
+use crate::clients;
 use crate::context::Context;
 use crate::credentials::Kind;
 use crate::token::{ApiError, internal};
@@ -33,12 +34,7 @@ impl Sender {
             .map_err(|()| client_error(ClientAuthError::Header, true))?;
         let presented = client_auth::read(authorization, params)
             .map_err(|error| client_error(error, authorization.is_some()))?;
-        let client = app
-            .parts
-            .store
-            .client(&presented.client)
-            .await
-            .map_err(internal("find the client"))?;
+        let client = clients::find(app, context, &presented.client).await?;
         Ok(Self { presented, client })
     }
 

@@ -37,6 +37,10 @@ pub struct Settings {
     pub private_schemes: Vec<String>,
     /// Whether clients may register themselves (RFC 7591); default yes.
     pub dynamic_registration: bool,
+    /// Whether a `client_id` may be the URL of a document that describes the client; default yes.
+    pub client_documents: bool,
+    /// The hosts whose documents count, each with its port where that is not 443; default all.
+    pub document_hosts: Option<Vec<String>>,
     /// The most registered clients; default 10 000.
     pub max_clients: u64,
     /// After what time a client that never got a token is forgotten; default 24 hours.
@@ -66,6 +70,10 @@ pub struct ResourceInfo {
 pub struct Throttle {
     /// Registrations of one peer; default 10 a minute, 20 at once.
     pub registrations: Rate,
+    /// Documents of clients that are fetched for one peer; default 20 a minute, 20 at once.
+    pub documents_per_peer: Rate,
+    /// Documents that are fetched from one host, so that nobody makes us a burden for it; default 30 a minute, 30 at once.
+    pub documents_per_host: Rate,
     /// Log-ins of one person from one peer; default 4 a minute, 6 at once.
     pub logins_per_user_and_peer: Rate,
     /// Log-ins of one person from anywhere; default 10 a minute, 60 at once, so that many peers gain little and
@@ -81,6 +89,8 @@ impl Default for Throttle {
     fn default() -> Self {
         Self {
             registrations: Rate::per_minute(10, 20),
+            documents_per_peer: Rate::per_minute(20, 20),
+            documents_per_host: Rate::per_minute(30, 30),
             logins_per_user_and_peer: Rate::per_minute(4, 6),
             logins_per_user: Rate::per_minute(10, 60),
             logins_per_peer: Rate::per_minute(20, 40),
@@ -109,6 +119,8 @@ impl Settings {
             browser_absolute: DAY * 7,
             private_schemes: DEFAULT_PRIVATE_SCHEMES.iter().map(|s| (*s).to_owned()).collect(),
             dynamic_registration: true,
+            client_documents: true,
+            document_hosts: None,
             max_clients: 10_000,
             unused_client_ttl: DAY,
             client_lifetime: Some(DAY * 90),
@@ -140,6 +152,7 @@ impl Settings {
             issuer: &self.issuer,
             scopes,
             registration: self.dynamic_registration,
+            documents: self.client_documents,
         }
     }
 

@@ -9,6 +9,7 @@ pub mod account;
 pub mod assertion;
 pub mod authorize;
 pub mod client_auth;
+pub mod client_document;
 pub mod consent;
 pub mod display;
 pub mod error;

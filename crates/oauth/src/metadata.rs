@@ -26,6 +26,8 @@ pub struct Server<'a> {
     pub scopes: &'a ScopeSet,
     /// Whether clients can register themselves.
     pub registration: bool,
+    /// Whether a `client_id` may be the URL of a document that describes the client.
+    pub documents: bool,
 }
 
 /// The authorization server metadata (RFC 8414 §2).
@@ -52,6 +54,9 @@ pub fn authorization_server(server: Server<'_>) -> Value {
         "code_challenge_methods_supported": [pkce::METHOD],
         "authorization_response_iss_parameter_supported": true,
     });
+    if let (true, Some(members)) = (server.documents, document.as_object_mut()) {
+        members.insert("client_id_metadata_document_supported".into(), true.into());
+    }
     if let (true, Some(members)) = (server.registration, document.as_object_mut()) {
         members.insert(
             "registration_endpoint".into(),
@@ -101,6 +106,7 @@ mod tests {
             issuer: "http://h:1",
             scopes: &scopes,
             registration: true,
+            documents: true,
         };
         let document = authorization_server(server);
         assert_eq!(document["issuer"], json!("http://h:1"));
@@ -131,6 +137,7 @@ mod tests {
             issuer: "http://h:1",
             scopes: &scopes,
             registration: true,
+            documents: true,
         };
         let resource = Resource::parse("http://h:1/mcp/").unwrap();
         let document = protected_resource(&resource, "Sallyport", server);

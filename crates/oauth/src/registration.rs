@@ -1,6 +1,9 @@
 //! Dynamic client registration (RFC 7591): what is accepted, what is kept, what is answered.
 
+use std::fmt;
+
 use sallyport_core::{ClientId, ScopeSet, Secret, Timestamp};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -46,7 +49,7 @@ pub struct Policy<'a> {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum RegistrationError {
     /// Not a JSON object.
-    #[error("the body must be a JSON object (RFC 7591 §3.1)")]
+    #[error("the body must be a JSON object, each member once (RFC 7591 §3.1)")]
     Form,
     /// A member has the wrong type or a value that cannot be served.
     #[error("`{member}` {wrong}")]
@@ -182,9 +185,37 @@ impl Registration {
 /// The members of a registration request.
 ///
 /// # Errors
-/// [`RegistrationError::Form`] for anything but a JSON object.
+/// [`RegistrationError::Form`] for anything but a JSON object in which every member stands once (CM-07).
 pub fn members(body: &[u8]) -> Result<Map<String, Value>, RegistrationError> {
-    serde_json::from_slice(body).map_err(|_| RegistrationError::Form)
+    let Members(members) = serde_json::from_slice(body).map_err(|_| RegistrationError::Form)?;
+    Ok(members)
+}
+
+/// Of a member that stands twice two readers may take two different ones.
+struct Members(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Once;
+        impl<'de> Visitor<'de> for Once {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Members, A::Error> {
+                let mut members = Map::new();
+                while let Some((name, value)) = entries.next_entry::<String, Value>()? {
+                    if members.insert(name, value).is_some() {
+                        return Err(A::Error::custom("a member stands twice"));
+                    }
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Once)
+    }
 }
 
 /// The answer to a registration (RFC 7591 §3.2.1): everything that is registered, unknown members too, and the

@@ -14,6 +14,7 @@ use sallyport_core::audit::{Action, Audit, AuditUnavailable, Event, Outcome, Pen
 use sallyport_core::capability::{Passwords as _, TokenError, VerifyToken as _};
 use sallyport_core::{Clock, Random as _, Resource, Secret, Timestamp, UserId};
 use sallyport_net::Peer;
+use sallyport_net::egress::{Egress, EgressPolicy};
 use sallyport_oauth::model::User;
 use sallyport_store::{Store, StoreOptions};
 use sallyport_vault::password::Argon2id;
@@ -131,6 +132,11 @@ impl World {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::reaching(Egress::new(EgressPolicy::default()), change).await
+    }
+
+    /// A world with another way out.
+    pub(crate) async fn reaching(egress: Arc<Egress>, change: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("data"), StoreOptions::default())
             .await
@@ -165,6 +171,7 @@ impl World {
             clock: clock.clone(),
             random,
             settings: Arc::new(ArcSwap::from_pointee(settings)),
+            egress,
             metrics: Arc::new(|_| {}),
         };
         Self {

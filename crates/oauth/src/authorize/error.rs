@@ -23,6 +23,9 @@ pub enum AnchorError {
     /// No such client.
     #[error("the client is not registered here")]
     UnknownClient,
+    /// The client describes itself in a document, and that cannot be fetched or does not count.
+    #[error("the client's metadata document does not count")]
+    Document,
     /// The redirect URI is not one of the client's, or its scheme is not accepted any more.
     #[error("the redirect URI is not registered for this client")]
     UnknownRedirect,

@@ -1,6 +1,12 @@
 //! `auth`: who may log in, and what tokens are like.
 
-use super::read::{choice, section};
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+
+use super::read::{Context, Read, choice, section};
+use super::tree::Node;
 use super::value::{Located, Period};
 
 section! {
@@ -13,6 +19,11 @@ section! {
         tokens: Tokens = Tokens::default();
         /// Whether clients may register themselves (RFC 7591).
         dynamic_registration: bool = true;
+        /// Whether a `client_id` may be the URL of a document in which the client describes itself (Client ID Metadata
+        /// Documents). Such documents are fetched from public addresses only.
+        client_metadata_documents: bool = true;
+        /// The hosts whose documents count: `claude.ai`, or `app.example.com:8443` for another port. Absent: all.
+        client_metadata_hosts: Option<Vec<SiteHost>> = None;
         /// How long a client that registered itself is kept after it was used last, and how long the token of its
         /// registration is good (RFC 7592); `0s` is for ever.
         client_lifetime: Period = Period::secs(90 * 86_400), within Period::secs(0)..=Period::secs(3660 * 86_400);
@@ -50,5 +61,50 @@ choice! {
     Algorithm {
         /// ECDSA over P-256 with SHA-256.
         Es256 = "ES256",
+    }
+}
+
+/// The host of an https site, as its URLs spell it, with the port where that is not 443.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(transparent)]
+pub struct SiteHost(String);
+
+impl SiteHost {
+    /// The host as URLs spell it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Read for SiteHost {
+    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        const FORM: &str = "`claude.ai`, or `app.example.com:8443`";
+        let scalar = cx.scalar(node, FORM)?;
+        let written = format!("https://{}/", scalar.text);
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':');
+        match url::Url::parse(&written) {
+            Ok(url)
+                if url.as_str() == written && url.domain().is_some() && scalar.text.bytes().all(plain) =>
+            {
+                Some(Self(scalar.text.clone()))
+            }
+            _ => cx.refuse(
+                node,
+                format!("`{}` is not the host of a site; write {FORM}", scalar.shown()),
+            ),
+        }
+    }
+}
+
+impl JsonSchema for SiteHost {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "SiteHost".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
     }
 }

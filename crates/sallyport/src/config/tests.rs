@@ -213,6 +213,16 @@ const BAD: &[(&str, &str)] = &[
              f.yaml:2:24: `https://h/path` is not a web origin; write scheme, host and port only: `https://app.example.com`",
     ),
     (
+        "auth: { client_metadata_hosts: [claude.ai, \"h.test:8443\", https://h, \"h.test:443\", \"*\"] }",
+        "f.yaml:1:59: `https://h` is not the host of a site; write `claude.ai`, or `app.example.com:8443`\n\
+             f.yaml:1:70: `h.test:443` is not the host of a site; write `claude.ai`, or `app.example.com:8443`\n\
+             f.yaml:1:84: `*` is not the host of a site; write `claude.ai`, or `app.example.com:8443`",
+    ),
+    (
+        "auth: { client_lifetime: 3661d }",
+        "f.yaml:1:26: `client_lifetime` is 3661d; it must be between 0s and 3660d",
+    ),
+    (
         "servers",
         "f.yaml:1:1: found a single value; write a mapping with `public_url`, `listen`, `admin_listen`, \
             `tcp_listen`, `data_dir`, `store`, `trusted_proxies`, `allowed_origins`, `workers`, `servers`, `profiles`, `auth`, `limits`",

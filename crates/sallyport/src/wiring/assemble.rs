@@ -312,6 +312,7 @@ fn authserver(live: &Arc<Live>) -> Result<(Parts, Option<axum::Router>), StartEr
         clock: Arc::clone(&live.base.clock),
         random: Arc::clone(&live.base.random),
         settings: Arc::clone(&live.settings),
+        egress: Egress::new(EgressPolicy::default()),
         metrics: Arc::new(move |reason| metrics.auth_failure(reason)),
     };
     let is_open = live.config.load().root.auth.mode.value == Mode::None;

@@ -93,6 +93,9 @@ fn settings(sources: &Sources<'_>, endpoints: &[EndpointSpec]) -> Result<Setting
     settings.refresh_ttl = auth.tokens.refresh_ttl.0;
     settings.refresh_absolute = auth.tokens.refresh_absolute.0;
     settings.dynamic_registration = auth.dynamic_registration;
+    settings.client_documents = auth.client_metadata_documents;
+    let hosts = auth.client_metadata_hosts.as_ref();
+    settings.document_hosts = hosts.map(|hosts| hosts.iter().map(|host| host.as_str().to_owned()).collect());
     settings.client_lifetime = Some(auth.client_lifetime.0).filter(|lifetime| !lifetime.is_zero());
     if let Some(schemes) = &auth.private_schemes {
         settings.private_schemes = schemes.iter().map(|scheme| scheme.to_ascii_lowercase()).collect();

@@ -1,0 +1,195 @@
+//! The documents in which clients describe themselves: fetched over the guarded way out, kept for as long as they say.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use http::Method;
+use sallyport_core::{ClientId, Timestamp};
+use sallyport_net::Reach;
+use sallyport_net::egress::{Egress, EgressError, Fetch, Fetched};
+use sallyport_net::http1::RequestHead;
+use sallyport_oauth::client_document::{self, Answer, DocumentError};
+use sallyport_oauth::model::Client;
+use sallyport_oauth::rate::{Limiter, Wait, peer_key};
+use sallyport_oauth::registration::Policy;
+use thiserror::Error;
+use tokio::sync::Mutex as Turn;
+use url::Url;
+
+use crate::context::Context;
+use crate::settings::{Settings, Throttle};
+
+/// The most documents that are kept; those that end first go first.
+const CAPACITY: usize = 1000;
+
+/// The most hosts and peers whose fetches are counted.
+const COUNTED: usize = 10_000;
+
+/// How long a document still counts that cannot be fetched again because its site cannot be reached.
+const STALE: Duration = client_document::MAX_AGE;
+
+/// Why there is no client under a URL. The texts are for the log; strangers are told one and the same.
+#[derive(Debug, Error)]
+pub(crate) enum FindError {
+    /// The URL, or what is there.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// The operator does not let documents of this host count.
+    #[error("documents of this host do not count here")]
+    Unlisted,
+    /// The document cannot be fetched now.
+    #[error(transparent)]
+    Unreachable(#[from] EgressError),
+    /// Too many were fetched for this peer, or from this host.
+    #[error("too many documents were fetched")]
+    Throttled(Wait),
+}
+
+struct Kept {
+    client: Client,
+    fetched: Timestamp,
+    until: Timestamp,
+}
+
+/// The documents of one gateway.
+pub(crate) struct Documents {
+    egress: Arc<Egress>,
+    kept: Mutex<HashMap<ClientId, Kept>>,
+    /// One fetch of a document at a time: whoever comes meanwhile waits for it.
+    turns: Mutex<HashMap<ClientId, Weak<Turn<()>>>>,
+    hosts: Mutex<Limiter<String>>,
+    peers: Mutex<Limiter<IpAddr>>,
+}
+
+impl Documents {
+    pub(crate) fn new(egress: Arc<Egress>, throttle: Throttle) -> Self {
+        Self {
+            egress,
+            kept: Mutex::default(),
+            turns: Mutex::default(),
+            hosts: Mutex::new(Limiter::new(throttle.documents_per_host, COUNTED)),
+            peers: Mutex::new(Limiter::new(throttle.documents_per_peer, COUNTED)),
+        }
+    }
+
+    /// The client that the document at `id` describes. Nothing is fetched before URL, host and peer have passed.
+    pub(crate) async fn find(&self, context: &Context, id: &ClientId) -> Result<Client, FindError> {
+        let url = client_document::url(id)?;
+        let listed = context.settings.document_hosts.as_deref();
+        if listed.is_some_and(|hosts| !client_document::is_listed(&url, hosts)) {
+            return Err(FindError::Unlisted);
+        }
+        if let Some(client) = self.fresh(id, context.now) {
+            return Ok(client);
+        }
+        let turn = self.turn(id);
+        let _turn = turn.lock().await;
+        if let Some(client) = self.fresh(id, context.now) {
+            return Ok(client);
+        }
+        self.count(&url, context)?;
+        match self.fetch(&url).await {
+            Ok(fetched) => self.judge(id, &fetched, context),
+            Err(error) => self.stale(id, context.now).ok_or(error.into()),
+        }
+    }
+
+    fn fresh(&self, id: &ClientId, now: Timestamp) -> Option<Client> {
+        let kept = lock(&self.kept);
+        let found = kept.get(id).filter(|kept| now < kept.until);
+        found.map(|kept| kept.client.clone())
+    }
+
+    fn stale(&self, id: &ClientId, now: Timestamp) -> Option<Client> {
+        let kept = lock(&self.kept);
+        let found = kept.get(id).filter(|kept| now.since(kept.fetched) < STALE);
+        found.map(|kept| kept.client.clone())
+    }
+
+    fn turn(&self, id: &ClientId) -> Arc<Turn<()>> {
+        let mut turns = lock(&self.turns);
+        if let Some(turn) = turns.get(id).and_then(Weak::upgrade) {
+            return turn;
+        }
+        // Who waits holds a strong reference; the others are over.
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::new(Turn::new(()));
+        turns.insert(id.clone(), Arc::downgrade(&turn));
+        turn
+    }
+
+    /// A refused fetch costs neither of the two anything.
+    fn count(&self, url: &Url, context: &Context) -> Result<(), FindError> {
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let peer = peer_key(context.peer);
+        let mut peers = lock(&self.peers);
+        peers.check(&peer, context.now).map_err(FindError::Throttled)?;
+        lock(&self.hosts)
+            .take(&host, context.now)
+            .map_err(FindError::Throttled)?;
+        peers.take(&peer, context.now).map_err(FindError::Throttled)
+    }
+
+    async fn fetch(&self, url: &Url) -> Result<Fetched, EgressError> {
+        let mut head = RequestHead::new(Method::GET);
+        // Name and value are fixed and right.
+        let _ = head.put("accept", "application/json");
+        let fetch = Fetch {
+            head,
+            url,
+            reach: Reach::Public,
+            body: &[],
+            limit: client_document::MAX_BYTES,
+            time: client_document::MAX_TIME,
+        };
+        self.egress.fetch(fetch).await
+    }
+
+    /// What does not count is not kept, and ends what was kept before.
+    fn judge(&self, id: &ClientId, fetched: &Fetched, context: &Context) -> Result<Client, FindError> {
+        let header = |name| fetched.headers.get(name);
+        let answer = Answer {
+            status: fetched.status,
+            media_type: header("content-type").unwrap_or_default(),
+            encoding: header("content-encoding"),
+            body: &fetched.body,
+        };
+        let scopes = Settings::scopes();
+        let policy = Policy {
+            private_schemes: &context.settings.private_schemes,
+            scopes: &scopes,
+            is_operator: false,
+        };
+        let read = client_document::read(id, answer, policy, context.now);
+        let mut kept = lock(&self.kept);
+        let client = match read {
+            Ok(client) => client,
+            Err(error) => {
+                kept.remove(id);
+                return Err(error.into());
+            }
+        };
+        let life = client_document::lifetime(header("cache-control"), header("age"), header("vary"));
+        if kept.len() >= CAPACITY && !kept.contains_key(id) {
+            let first = kept
+                .iter()
+                .min_by_key(|(_, kept)| kept.until)
+                .map(|(id, _)| id.clone());
+            first.and_then(|first| kept.remove(&first));
+        }
+        let entry = Kept {
+            client: client.clone(),
+            fetched: context.now,
+            until: context.now.plus(life),
+        };
+        kept.insert(id.clone(), entry);
+        Ok(client)
+    }
+}
+
+/// A map or limiter is consistent after every step of its own, so a thread that died in between has left nothing broken.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

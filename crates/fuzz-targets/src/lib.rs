@@ -8,12 +8,17 @@ mod carried;
 pub mod codec;
 mod envelope;
 mod frame;
+/// The reader of request heads, by itself as well.
+#[path = "../../net/src/listen/request.rs"]
+mod head;
+mod request;
 mod sentinel;
 mod sse;
 
 pub use carried::{cursor, session_seal};
 pub use envelope::envelope;
 pub use frame::frame;
+pub use request::request_head;
 pub use sentinel::header_sentinel;
 pub use sse::sse;
 
@@ -21,11 +26,12 @@ pub use sse::sse;
 pub type Target = fn(&[u8]);
 
 /// All targets, by the names of their corpora.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("cursor", cursor),
     ("envelope", envelope),
     ("frame", frame),
     ("header_sentinel", header_sentinel),
+    ("request_head", request_head),
     ("session_seal", session_seal),
     ("sse", sse),
 ];

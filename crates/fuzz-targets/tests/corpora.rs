@@ -41,7 +41,15 @@ macro_rules! replayed {
     )* };
 }
 
-replayed!(cursor, envelope, frame, header_sentinel, session_seal, sse);
+replayed!(
+    cursor,
+    envelope,
+    frame,
+    header_sentinel,
+    request_head,
+    session_seal,
+    sse
+);
 
 #[test]
 fn every_target_has_a_corpus_and_every_corpus_a_target() {

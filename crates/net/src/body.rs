@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -79,27 +79,43 @@ impl From<axum::body::Body> for Body {
     }
 }
 
+impl Body {
+    /// The next piece; `None` at the end.
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        match &mut self.0 {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.0 = Kind::Empty;
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            Kind::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(Ok)),
+            Kind::Relay(answer) => answer.poll_next_piece(cx),
+            Kind::Stream(stream) => stream.as_mut().poll_next(cx),
+            Kind::Axum(body) => loop {
+                let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                    Some(Ok(frame)) => frame,
+                    Some(Err(error)) => {
+                        return Poll::Ready(Some(Err(Fault::gateway("make the answer", error))));
+                    }
+                    None => return Poll::Ready(None),
+                };
+                // Our answers have no trailers.
+                if let Ok(piece) = frame.into_data() {
+                    return Poll::Ready(Some(Ok(piece)));
+                }
+            },
+        }
+    }
+}
+
 impl HttpBody for Body {
     type Data = Bytes;
     type Error = Fault;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let data = |piece: Option<Result<Bytes, Fault>>| piece.map(|piece| piece.map(Frame::data));
-        let this = self.get_mut();
-        match &mut this.0 {
-            Kind::Empty => Poll::Ready(None),
-            Kind::Full(bytes) => {
-                let bytes = std::mem::take(bytes);
-                this.0 = Kind::Empty;
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
-            Kind::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece)))),
-            Kind::Relay(answer) => answer.poll_next_piece(cx).map(data),
-            Kind::Stream(stream) => stream.as_mut().poll_next(cx).map(data),
-            Kind::Axum(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map_err(|e| Fault::gateway("make the answer", e)),
-        }
+        let piece = ready!(self.get_mut().poll_piece(cx));
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {

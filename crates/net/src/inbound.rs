@@ -1,21 +1,18 @@
 //! A request as it came in.
 
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, EXPECT};
 use http::request::Parts;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use sallyport_core::RequestId;
 use thiserror::Error;
 
-use crate::listen::Leftover;
+use crate::listen::{Inlet, OnUpgrade};
 
 /// A request: its head, its body still unread, and where it came from.
 pub struct Inbound {
@@ -74,39 +71,53 @@ impl BodyError {
 /// The body of a request. What is left unread is drained within bounds or ends the connection; it is never taken for
 /// the next request (HT-04).
 pub struct RequestBody {
-    /// `None` once taken apart, and in bodies made of bytes.
-    incoming: Option<Incoming>,
-    bytes: Bytes,
+    source: Source,
     encoded: bool,
-    expects: bool,
-    leftover: Option<Arc<Leftover>>,
+    upgrade: Option<OnUpgrade>,
+}
+
+enum Source {
+    /// It came with its head: most do.
+    Here(Bytes),
+    /// The connection reads it when it is wanted.
+    Coming(Arc<Inlet>),
 }
 
 impl RequestBody {
-    pub(crate) fn new(incoming: Incoming, headers: &HeaderMap, leftover: Arc<Leftover>) -> Self {
+    /// A body that has come as a whole.
+    pub(crate) fn here(bytes: Bytes, encoded: bool) -> Self {
         Self {
-            incoming: Some(incoming),
-            bytes: Bytes::new(),
-            encoded: headers
-                .get(CONTENT_ENCODING)
-                .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")),
-            expects: headers.contains_key(EXPECT),
-            leftover: Some(leftover),
+            source: Source::Here(bytes),
+            encoded,
+            upgrade: None,
         }
+    }
+
+    /// A body that is still to be read.
+    pub(crate) fn coming(inlet: Arc<Inlet>, encoded: bool) -> Self {
+        Self {
+            source: Source::Coming(inlet),
+            encoded,
+            upgrade: None,
+        }
+    }
+
+    /// The request asks for another protocol: the connection is here for whoever answers 101.
+    pub(crate) fn offer(&mut self, upgrade: OnUpgrade) {
+        self.upgrade = Some(upgrade);
+    }
+
+    /// The connection, for the one who is going to answer 101.
+    pub(crate) fn take_upgrade(&mut self) -> Option<OnUpgrade> {
+        self.upgrade.take()
     }
 
     /// A body that is already there: for requests that do not come from a socket.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
-        Self {
-            incoming: None,
-            bytes: bytes.into(),
-            encoded: false,
-            expects: false,
-            leftover: None,
-        }
+        Self::here(bytes.into(), false)
     }
 
-    /// The whole body. `Content-Length` is checked before anything is read; a body of one frame is taken as it is,
+    /// The whole body. `Content-Length` is checked before anything is read; a body of one piece is taken as it is,
     /// several are gathered.
     ///
     /// # Errors
@@ -115,9 +126,17 @@ impl RequestBody {
         if self.encoded {
             return Err(BodyError::Encoding);
         }
-        let announced = self.size_hint().lower();
+        let inlet = match &mut self.source {
+            Source::Here(bytes) if bytes.len() <= limit => return Ok(std::mem::take(bytes)),
+            Source::Here(_) => return Err(BodyError::TooLarge),
+            Source::Coming(inlet) => inlet,
+        };
+        let announced = inlet.left().unwrap_or(0);
         if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
             return Err(BodyError::TooLarge);
+        }
+        if announced > 0 {
+            inlet.gather();
         }
         let Some(first) = self.next_piece().await? else {
             return Ok(Bytes::new());
@@ -146,29 +165,24 @@ impl RequestBody {
     }
 
     async fn next_piece(&mut self) -> Result<Option<Bytes>, BodyError> {
-        while let Some(frame) = self.frame().await {
-            // Trailers say nothing to us.
-            if let Ok(data) = frame?.into_data()
-                && !data.is_empty()
-            {
-                return Ok(Some(data));
+        poll_fn(|cx| self.poll_piece(cx)).await.transpose()
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        match &mut self.source {
+            Source::Here(bytes) => {
+                let bytes = std::mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes)))
             }
+            Source::Coming(inlet) => inlet.poll_piece(cx),
         }
-        Ok(None)
     }
 }
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        let Some(incoming) = self.incoming.take() else {
-            return;
-        };
-        // A client that waits for `100 Continue` has not sent its body: there is nothing to drain.
-        if let Some(leftover) = self.leftover.take()
-            && !incoming.is_end_stream()
-            && !self.expects
-        {
-            leftover.put(incoming);
+        if let Source::Coming(inlet) = &self.source {
+            inlet.release();
         }
     }
 }
@@ -181,25 +195,21 @@ impl HttpBody for RequestBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        let Some(incoming) = &mut this.incoming else {
-            let bytes = std::mem::take(&mut this.bytes);
-            return Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))));
-        };
-        let frame = ready!(Pin::new(incoming).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| frame.map_err(|_| BodyError::Broken)))
+        let piece = ready!(self.get_mut().poll_piece(cx));
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming
-            .as_ref()
-            .map_or(self.bytes.is_empty(), Incoming::is_end_stream)
+        match &self.source {
+            Source::Here(bytes) => bytes.is_empty(),
+            Source::Coming(inlet) => inlet.is_over(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.incoming {
-            Some(incoming) => incoming.size_hint(),
-            None => SizeHint::with_exact(u64::try_from(self.bytes.len()).unwrap_or(u64::MAX)),
+        match &self.source {
+            Source::Here(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
+            Source::Coming(inlet) => inlet.left().map_or_else(SizeHint::new, SizeHint::with_exact),
         }
     }
 }

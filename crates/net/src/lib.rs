@@ -2,7 +2,7 @@
 //!
 //! Inbound, one thread accepts and hands connections out in turn to workers ([`listen`]); each request becomes an
 //! [`Inbound`] for a [`Service`]. Outbound, [`egress`] is the one way out of the process and [`http1`] the client that
-//! speaks over it. hyper's types stay in here; others see `http` types and those of this crate.
+//! speaks over it. Both speak HTTP/1.1 by themselves; others see `http` types and those of this crate.
 #![forbid(unsafe_code)]
 
 pub mod body;

@@ -1,12 +1,16 @@
 //! Chunked bodies (RFC 9112 §7.1), read strictly and in any split.
 
 use bytes::{Buf as _, BytesMut};
+use http::{HeaderName, HeaderValue};
 
 /// The longest line of a chunk's head or trailer, in bytes.
 const MAX_LINE: usize = 4 * 1024;
 
-/// The most bytes of chunk extensions and trailers in one body.
+/// The most bytes of chunk extensions and trailers in the body of an answer.
 const MAX_OVERHEAD: usize = 64 * 1024;
+
+/// The same in the body of a request, which comes from anyone.
+const MAX_REQUEST_OVERHEAD: usize = 16 * 1024;
 
 /// Pieces from this size on are cut out of the buffer instead of copied: they hold all of its memory.
 pub(super) const SHARE_FROM: usize = 16 * 1024;
@@ -26,25 +30,38 @@ enum State {
 
 /// Reads a chunked body.
 #[derive(Debug)]
-pub(super) struct Chunked {
+pub(crate) struct Chunked {
     state: State,
+    /// How many bytes of extensions and trailers there may still be.
     overhead: usize,
+    /// By the grammar alone; else what servers are known to send is taken too.
+    strict: bool,
 }
 
 impl Chunked {
     pub(super) fn new() -> Self {
         Self {
             state: State::Size,
-            overhead: 0,
+            overhead: MAX_OVERHEAD,
+            strict: false,
         }
     }
 
-    pub(super) fn is_done(&self) -> bool {
+    /// For the body of a request: no blanks around sizes, and trailers that are fields.
+    pub(crate) fn of_request() -> Self {
+        Self {
+            state: State::Size,
+            overhead: MAX_REQUEST_OVERHEAD,
+            strict: true,
+        }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
     /// Takes what is there of the body off the buffer. Nothing, unless done, means that more bytes are needed.
-    pub(super) fn take(&mut self, buffer: &mut BytesMut) -> Result<BytesMut, &'static str> {
+    pub(crate) fn take(&mut self, buffer: &mut BytesMut) -> Result<BytesMut, &'static str> {
         let mut out = BytesMut::new();
         let mut at = 0;
         loop {
@@ -102,6 +119,9 @@ impl Chunked {
             State::Trailers if line.is_empty() => State::Done,
             State::Trailers => {
                 self.spend(line.len())?;
+                if self.strict && !is_field(line) {
+                    return Err("a trailer is not a field");
+                }
                 State::Trailers
             }
             State::Data(_) | State::Done => self.state,
@@ -121,8 +141,15 @@ impl Chunked {
         if size.is_empty() || size.len() > 16 {
             return Err("a chunk has no usable size");
         }
-        let extension = rest.trim_ascii_start();
-        if !(rest.is_empty() || extension.first() == Some(&b';')) {
+        let extension = if self.strict {
+            rest
+        } else {
+            rest.trim_ascii_start()
+        };
+        let is_control = |b: &u8| b.is_ascii_control() && *b != b'\t';
+        if !(rest.is_empty() || extension.first() == Some(&b';'))
+            || (self.strict && rest.iter().any(is_control))
+        {
             return Err("a chunk has no usable size");
         }
         self.spend(rest.len())?;
@@ -130,13 +157,22 @@ impl Chunked {
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), &'static str> {
-        self.overhead = self.overhead.saturating_add(bytes);
-        if self.overhead > MAX_OVERHEAD {
-            Err("its chunk extensions or trailers are too long")
-        } else {
-            Ok(())
-        }
+        let left = self.overhead.checked_sub(bytes);
+        self.overhead = left.ok_or("its chunk extensions or trailers are too long")?;
+        Ok(())
     }
+}
+
+/// `field-name ":" field-value` (RFC 9112 §5)
+fn is_field(line: &[u8]) -> bool {
+    let Some((name, [_, value @ ..])) = line
+        .iter()
+        .position(|b| *b == b':')
+        .and_then(|colon| line.split_at_checked(colon))
+    else {
+        return false;
+    };
+    HeaderName::from_bytes(name).is_ok() && HeaderValue::from_bytes(value).is_ok()
 }
 
 /// The end of the line at the start of the buffer, CRLF included.

@@ -5,7 +5,7 @@
 //! a byte of it had been written.
 
 mod answer;
-mod chunked;
+pub(crate) mod chunked;
 mod connection;
 mod head;
 mod parse;

@@ -8,6 +8,7 @@ use http::Method;
 use httparse::{Header, ParserConfig, Response, Status};
 
 use super::{MAX_HEAD, MAX_HEADERS};
+use crate::listen::digits;
 
 /// The header fields of an answer, kept as they came.
 #[derive(Clone, Debug, Default)]
@@ -226,16 +227,6 @@ impl Framing {
         };
         (length, true)
     }
-}
-
-/// A decimal number without sign, list or overflow (RFC 9112 §6.3).
-fn digits(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    text.iter().try_fold(0u64, |n, digit| {
-        n.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-    })
 }
 
 #[cfg(test)]

@@ -250,7 +250,7 @@ proptest! {
         let known = ["gate.example", "gate.example:443"];
         let admitted = HeaderValue::from_str(&text).is_ok()
             && remote().check(&request("/", &[("host", &text)])).is_ok();
-        // The http crate keeps values as they are; hyper has trimmed them before.
+        // The http crate keeps values as they are; the listener has trimmed them before.
         prop_assert_eq!(admitted, known.iter().any(|host| host.eq_ignore_ascii_case(&text)));
     }
 

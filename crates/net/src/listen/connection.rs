@@ -1,31 +1,27 @@
-//! One connection from a client: hyper's HTTP/1.1 server, driven by hand.
+//! One connection from a client: requests one after the other, each answered before the next is read (RFC 9112 §9.3).
+//! Everything happens in the connection's own task: no queue, and nobody else to wake.
 
-use std::convert::Infallible;
 use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Buf as _, BytesMut};
 use http::StatusCode;
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use sallyport_core::RequestId;
-use sallyport_core::fault::Fault;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
+use super::exchange::{After, exchange, refuse};
+use super::request::{self, Head, HeadEnd, Refusal};
+use super::upgrade::Upgraded;
 use super::wire::Wire;
 use super::{ListenOptions, Protocol, Service};
-use crate::{Body, Inbound, RequestBody, Response, Worker};
+use crate::Worker;
 
 /// Requests are numbered through the process.
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -44,30 +40,27 @@ pub(super) struct Shared<S> {
     pub(super) draining: CancellationToken,
 }
 
-/// A body that nobody read, on its way from the one who dropped it to the one who drains it. One connection has one
-/// request at a time.
-#[derive(Default)]
-pub(crate) struct Leftover {
-    body: Mutex<Option<Incoming>>,
-    /// How many answers are being made or written: the connection is idle at none.
-    pub(super) busy: AtomicUsize,
-    /// Set when the connection goes on as something else than HTTP; cancelled when that has ended.
-    pub(super) upgraded: OnceLock<CancellationToken>,
-}
-
-impl Leftover {
-    pub(crate) fn put(&self, body: Incoming) {
-        *self.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
-    }
-
-    fn take(&self) -> Option<Incoming> {
-        self.body.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
 impl<S: Service> Protocol for Shared<S> {
     fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + Send {
         serve(self, stream, peer)
+    }
+}
+
+/// Whether the listener stops.
+struct Drain<'p, 'a> {
+    token: &'a CancellationToken,
+    told: Pin<&'p mut WaitForCancellationFuture<'a>>,
+    /// Polled once, so that this task is woken; from then on a look at the flag is enough, and cheaper.
+    watched: bool,
+}
+
+impl Drain<'_, '_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.watched {
+            return self.token.is_cancelled();
+        }
+        self.watched = true;
+        self.told.as_mut().poll(cx).is_ready()
     }
 }
 
@@ -77,140 +70,134 @@ where
     S: Service,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let options = &shared.options;
-    let leftover = Arc::new(Leftover::default());
-    let wire = Wire::new(stream, Arc::clone(options), Arc::clone(&leftover));
-    let mut builder = http1::Builder::new();
-    // The wire has the timers: hyper's own would count the idle time between requests as part of the next head.
-    builder
-        .header_read_timeout(None)
-        .max_buf_size(options.buffer_bytes);
-    builder.max_header_size(options.max_header_bytes);
-    if options.max_headers != 100 {
-        // 100 is hyper's own bound, and as such free of charge.
-        builder.max_headers(options.max_headers);
-    }
-    let service = service_fn(|request| {
-        let (shared, leftover) = (Arc::clone(&shared), Arc::clone(&leftover));
-        // In a box, which lives as long as the request: hyper has room for one, and keeps it while the connection is idle.
-        Box::pin(async move { Ok::<_, Infallible>(answer(&shared, leftover, request, peer).await) })
-    });
-    let mut connection = pin!(
-        builder
-            .serve_connection(TokioIo::new(wire), service)
-            .with_upgrades()
-    );
-    let mut draining = pin!(shared.draining.cancelled());
-    // Polled once, so that this task is woken; from then on a look at the flag is enough, and cheaper.
-    let mut watched = false;
-    let mut told = false;
-    let ended = poll_fn(|cx| {
-        let drain = if watched {
-            shared.draining.is_cancelled()
-        } else {
-            watched = true;
-            draining.as_mut().poll(cx).is_ready()
+    let mut wire = Wire::new(stream, Arc::clone(&shared.options));
+    let told = pin!(shared.draining.cancelled());
+    let mut drain = Drain {
+        token: &shared.draining,
+        told,
+        watched: false,
+    };
+    let mut is_first = true;
+    let after = loop {
+        let head = match next_head(&mut wire, &mut drain, is_first).await {
+            Ok(Some(head)) => head,
+            Ok(None) => return,
+            Err(refusal) => break refuse(&mut wire, refusal).await,
         };
-        if drain && !told {
-            told = true;
-            connection.as_mut().graceful_shutdown();
-        }
-        connection.as_mut().poll(cx)
-    });
-    report(ended.await, peer);
-    // The connection counts, and is waited for at a shutdown, whatever is spoken over it.
-    if let Some(upgraded) = leftover.upgraded.get() {
-        upgraded.cancelled().await;
-    }
-}
-
-fn report(ended: hyper::Result<()>, peer: SocketAddr) {
-    if let Err(error) = ended {
-        // Clients come and go, and some are broken: nothing for an operator to act on.
-        tracing::debug!(%peer, %error, "a client's connection ended early");
-    }
-}
-
-async fn answer<S: Service>(
-    shared: &Shared<S>,
-    leftover: Arc<Leftover>,
-    request: http::Request<Incoming>,
-    peer: SocketAddr,
-) -> http::Response<Tracked> {
-    leftover.busy.fetch_add(1, Ordering::Relaxed);
-    let tracked = Busy(Arc::clone(&leftover));
-    let (parts, incoming) = request.into_parts();
-    let body = RequestBody::new(incoming, &parts.headers, Arc::clone(&leftover));
-    let id = number();
-    let response = shared
-        .service
-        .call(
-            &shared.worker,
-            Inbound {
-                parts,
-                body,
-                peer,
-                id,
-            },
-        )
-        .await;
-    if let Some(unread) = leftover.take() {
-        drain(unread, &shared.options).await;
-    }
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        // Before the client can know: what it sends from now on is no request.
-        leftover.upgraded.get_or_init(CancellationToken::new);
-    }
-    track(response, tracked)
-}
-
-/// Reads a body that nobody wants, within bounds, so that the client reads its answer before it meets a closed
-/// connection. What is left after that makes hyper close the connection (HT-04).
-async fn drain(mut body: Incoming, options: &ListenOptions) {
-    let reading = async {
-        let mut left = options.drain_bytes;
-        while let Some(Ok(frame)) = body.frame().await {
-            left = match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
-                Some(left) => left,
-                None => return,
-            };
+        is_first = false;
+        match exchange(&shared, &mut wire, head, peer).await {
+            After::Next => {}
+            after => break after,
         }
     };
-    let _ = timeout(options.drain_timeout, reading).await;
-}
-
-/// Until it is dropped, the connection is not idle.
-struct Busy(Arc<Leftover>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    match after {
+        After::Next | After::Close => {}
+        After::Cut(why) => {
+            // Clients come and go, and some are broken: nothing for an operator to act on.
+            tracing::debug!(%peer, why, "a client's connection ended early");
+        }
+        After::Linger => {
+            if !shared.draining.is_cancelled() {
+                linger(&mut wire).await;
+            }
+        }
+        After::Switch(next) => {
+            let ended = CancellationToken::new();
+            let ahead = std::mem::take(&mut wire.buffer).freeze();
+            let upgraded = Upgraded::new(Box::new(wire.stream), ahead, ended.clone().drop_guard());
+            // Where nobody takes it, it ends here.
+            let _ = next.send(upgraded);
+            // The connection counts, and is waited for at a shutdown, whatever is spoken over it.
+            ended.cancelled().await;
+        }
     }
 }
 
-/// The body of an answer, with the note that the connection is not idle while there is one.
-struct Tracked {
-    body: Body,
-    _busy: Busy,
+/// Waits for the head of the next request. `None` when the client leaves or takes too long, and when the listener stops
+/// while nothing has come.
+async fn next_head<T>(
+    wire: &mut Wire<T>,
+    drain: &mut Drain<'_, '_>,
+    is_first: bool,
+) -> Result<Option<Box<Head>>, Refusal>
+where
+    T: AsyncRead + Unpin,
+{
+    let mut end = HeadEnd::default();
+    let (mut since, mut begun): (Option<Instant>, bool) = (None, false);
+    poll_fn(|cx| {
+        loop {
+            match find(wire, &mut end) {
+                Ok(None) => {}
+                Ok(Some(length)) => {
+                    let text = wire.take(length);
+                    return Poll::Ready(request::read(&text, wire.options.max_headers).map(Some));
+                }
+                Err(refusal) => return Poll::Ready(Err(refusal)),
+            }
+            match wire.poll_fill(cx) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(None)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => {
+                    if wire.buffer.is_empty() && drain.poll(cx) {
+                        return Poll::Ready(Ok(None));
+                    }
+                    if !begun && !wire.buffer.is_empty() {
+                        (since, begun) = (None, true);
+                    }
+                    let limit = if begun || is_first {
+                        wire.options.header_timeout
+                    } else {
+                        wire.options.idle_timeout
+                    };
+                    return wire.poll_limit(cx, &mut since, limit).map(|()| Ok(None));
+                }
+            }
+        }
+    })
+    .await
 }
 
-fn track(response: Response, busy: Busy) -> http::Response<Tracked> {
-    response.map(|body| Tracked { body, _busy: busy })
+/// The length of the head at the front, once it is complete and within the limits.
+fn find<T>(wire: &mut Wire<T>, end: &mut HeadEnd) -> Result<Option<usize>, Refusal> {
+    if end.is_at_start() {
+        let blank = request::blank(&wire.buffer);
+        if blank > 0 {
+            wire.buffer.advance(blank);
+            *end = HeadEnd::default();
+        }
+        if wire.buffer.is_empty() {
+            wire.buffer = BytesMut::new();
+            return Ok(None);
+        }
+    }
+    end.find(&wire.buffer, wire.options.max_header_bytes)
 }
 
-impl HttpBody for Tracked {
-    type Data = Bytes;
-    type Error = Fault;
+/// Lets a client that still sends read its answer: closed at once, the connection would be reset, and the answer lost.
+async fn linger<T>(wire: &mut Wire<T>)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let patience = wire.options.drain_timeout;
+    let ending = async {
+        if poll_fn(|cx| Pin::new(&mut wire.stream).poll_shutdown(cx))
+            .await
+            .is_ok()
+        {
+            poll_fn(|cx| wire.poll_discard(cx)).await;
+        }
+    };
+    let _ = timeout(patience, ending).await;
+}
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+impl Refusal {
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::Broken => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            Self::Tunnel => StatusCode::NOT_IMPLEMENTED,
+        }
     }
 }

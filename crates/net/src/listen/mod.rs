@@ -1,12 +1,19 @@
 //! Sockets in: one thread accepts and hands connections out in turn to workers, each a thread with a runtime of its own.
+//! What is spoken over them is HTTP/1.1, read by the strict grammar alone.
 
 mod accept;
+mod answer;
 mod caps;
 mod connection;
 mod descriptors;
-mod guard;
+mod exchange;
+mod feed;
+mod inlet;
 mod options;
+mod outbox;
+mod request;
 mod server;
+mod upgrade;
 mod wire;
 
 use std::future::Future;
@@ -17,10 +24,13 @@ use tokio::net::TcpStream;
 
 use crate::{Inbound, Response, Worker};
 
-pub(crate) use connection::{Leftover, number};
+pub(crate) use connection::number;
 pub use descriptors::raise_descriptor_limit;
+pub(crate) use inlet::Inlet;
 pub use options::{ListenOptions, Threads};
+pub(crate) use request::digits;
 pub use server::{Listener, ServerHandle};
+pub(crate) use upgrade::OnUpgrade;
 
 /// What answers requests.
 pub trait Service: Send + Sync + 'static {
@@ -37,6 +47,8 @@ pub(crate) trait Protocol: Send + Sync + 'static {
 
 #[cfg(test)]
 mod agreement_tests;
+#[cfg(test)]
+mod chunk_tests;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub struct ListenOptions {
     pub max_headers: usize,
     /// The longest head of a request in bytes; longer ones are answered 431.
     pub max_header_bytes: usize,
-    /// The read buffer of a connection in bytes, and how much of an answer is held back when the client is slow.
+    /// How many bytes of an answer are put together for one write, and so held back when the client is slow.
     pub buffer_bytes: usize,
     /// The most connections at once; more are closed at once.
     pub max_connections: usize,

@@ -297,3 +297,18 @@ fn an_address_in_use_is_named() {
     let error = Listener::bind(ListenOptions::new(server.addr)).err().unwrap();
     assert!(error.to_string().contains(&server.addr.to_string()), "{error}");
 }
+
+#[tokio::test]
+async fn a_connection_has_little_room_of_its_own() {
+    let (_client, stream) = tokio::io::duplex(64);
+    let peer = "192.0.2.1:1".parse().unwrap();
+    let shared = Arc::new(super::connection::Shared {
+        service: Arc::new(super::harness::Recorder::default()),
+        worker: Worker::new(0),
+        options: Arc::new(ListenOptions::new(peer)),
+        draining: tokio_util::sync::CancellationToken::new(),
+    });
+    let connection = super::connection::serve(shared, stream, peer);
+    let size = std::mem::size_of_val(&connection);
+    assert!(size <= 1536, "{size} bytes for each of ten thousand streams");
+}

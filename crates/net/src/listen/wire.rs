@@ -1,211 +1,145 @@
-//! The socket under hyper: its bytes pass the guard, and everything that may take too long has a deadline (HT-07).
+//! A connection's bytes: what was read and not yet taken, what waits to be written, and for how long either may wait
+//! (HT-07).
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::cell::RefCell;
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::ListenOptions;
-use super::connection::Leftover;
-use super::guard::{Guard, Phase};
+use super::outbox::Outbox;
 use crate::timer::Timer;
 
+/// How much is read at once.
+const READ: usize = 16 * 1024;
+
+/// How much is read at once of a body that is known to be large.
+const READ_LARGE: usize = 128 * 1024;
+
+thread_local! {
+    /// What whoever reads on this thread reads into: a connection keeps no more than has come, and an idle one nothing.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+}
+
+/// One connection.
 pub(super) struct Wire<T> {
-    stream: T,
-    options: Arc<ListenOptions>,
-    state: Arc<Leftover>,
-    guard: Guard,
-    /// Nothing more is read from this client.
-    closed: bool,
+    pub(super) stream: T,
+    pub(super) options: Arc<ListenOptions>,
+    /// What was read and not yet taken.
+    pub(super) buffer: BytesMut,
+    pub(super) out: Outbox,
     timer: Timer,
-    waiting: Waiting,
     /// Since when the client has taken nothing of what waits to be written.
     stalled: Option<Instant>,
 }
 
-/// What is waited for from the client, and since when.
-struct Waiting {
-    phase: Phase,
-    /// The phase's begin; `None` until it is waited for.
-    since: Option<Instant>,
-    /// When bytes came last within a body.
-    silent_since: Option<Instant>,
-    /// How many bytes of the body have come.
-    bytes: u64,
-    /// Not even one request has begun.
-    fresh: bool,
-}
-
-impl Waiting {
-    fn since(&mut self) -> Instant {
-        *self.since.get_or_insert_with(Instant::now)
-    }
-}
-
 impl<T> Wire<T> {
-    pub(super) fn new(stream: T, options: Arc<ListenOptions>, state: Arc<Leftover>) -> Self {
-        let guard = Guard::new(options.max_header_bytes);
-        let waiting = Waiting {
-            phase: Phase::Between,
-            since: Some(Instant::now()),
-            silent_since: None,
-            bytes: 0,
-            fresh: true,
-        };
+    pub(super) fn new(stream: T, options: Arc<ListenOptions>) -> Self {
         Self {
             stream,
             options,
-            state,
-            guard,
-            closed: false,
+            buffer: BytesMut::new(),
+            out: Outbox::default(),
             timer: Timer::default(),
-            waiting,
             stalled: None,
         }
     }
 
-    /// Nothing has come: until when that may be so.
-    fn read_deadline(&mut self) -> Instant {
-        let options = &self.options;
-        let waiting = &mut self.waiting;
-        match waiting.phase {
-            // hyper does not ask again when the answer is written: a look must be due even now.
-            Phase::Between if self.state.busy.load(Ordering::Relaxed) > 0 => {
-                Instant::now() + options.idle_timeout
-            }
-            Phase::Between if waiting.fresh => waiting.since() + options.header_timeout,
-            Phase::Between => waiting.since() + options.idle_timeout,
-            Phase::Head => waiting.since() + options.header_timeout,
-            Phase::Body => {
-                let earned = Duration::from_secs(waiting.bytes / u64::from(options.body_rate.max(1)));
-                let silent = *waiting.silent_since.get_or_insert_with(Instant::now);
-                silent.min(waiting.since() + earned) + options.body_timeout
-            }
+    /// Takes the first bytes off what was read. The last ones take the buffer with them.
+    pub(super) fn take(&mut self, length: usize) -> Bytes {
+        if length >= self.buffer.len() {
+            return std::mem::take(&mut self.buffer).freeze();
         }
+        self.buffer.split_to(length).freeze()
     }
 
-    /// Notes that bytes have come.
-    fn came(&mut self, bytes: usize) {
-        let (waiting, phase) = (&mut self.waiting, self.guard.phase());
-        waiting.fresh = false;
-        waiting.silent_since = None;
-        waiting.bytes = waiting.bytes.saturating_add(u64::try_from(bytes).unwrap_or(0));
-        if waiting.phase != phase || phase == Phase::Between {
-            *waiting = Waiting {
-                phase,
-                since: None,
-                silent_since: None,
-                bytes: 0,
-                fresh: false,
-            };
-        }
-    }
-
-    /// Passes the result of a write on, and lets nobody wait too long for a client that takes nothing.
-    fn written<R>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
-        if result.is_ready() {
-            self.stalled = None;
-            if self.waiting.phase == Phase::Between {
-                // Idle is counted from the last byte of the answer on.
-                self.waiting.since = Some(Instant::now());
-            }
-            return result;
-        }
-        let since = *self.stalled.get_or_insert_with(Instant::now);
-        let expired = self.timer.poll(cx, since + self.options.write_timeout);
-        expired.map(|()| Err(late("the client takes nothing of its answer")))
-    }
-}
-
-impl<T> Drop for Wire<T> {
-    fn drop(&mut self) {
-        if let Some(upgraded) = self.state.upgraded.get() {
-            upgraded.cancel();
-        }
-    }
-}
-
-fn late(what: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, what)
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.closed {
-            return Poll::Ready(Ok(()));
-        }
-        if this.state.upgraded.get().is_some() {
-            // No request any more, and who speaks over it has its own times.
-            return Pin::new(&mut this.stream).poll_read(cx, buf);
-        }
-        let before = buf.filled().len();
-        if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(cx, buf) {
-            let came = buf.filled().get(before..).unwrap_or_default();
-            let bytes = came.len();
-            if let Err(offence) = this.guard.inspect(came) {
-                this.closed = true;
-                refuse(buf, before + offence.at);
-            }
-            this.came(bytes);
-            return Poll::Ready(result);
-        }
-        let deadline = this.read_deadline();
-        match (this.timer.poll(cx, deadline), this.waiting.phase) {
-            (Poll::Pending, _) => Poll::Pending,
-            // The end of the stream: hyper closes an idle connection without a word.
-            (Poll::Ready(()), Phase::Between) => {
-                this.closed = true;
-                Poll::Ready(Ok(()))
-            }
-            (Poll::Ready(()), _) => {
-                this.closed = true;
-                Poll::Ready(Err(late("the client sends its request too slowly")))
-            }
-        }
-    }
-}
-
-/// Cuts off what must not be read, and ends the rest with a NUL: hyper answers 400 where that stands in a head, and
-/// takes a body that ends there as broken.
-fn refuse(buf: &mut ReadBuf<'_>, at: usize) {
-    buf.set_filled(at);
-    if buf.remaining() > 0 {
-        buf.put_slice(b"\0");
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write(cx, buf);
-        this.written(cx, result)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
+    /// Whether the time since `since` is over, counted from now on if it was not; the task is woken when it is.
+    pub(super) fn poll_limit(
+        &mut self,
         cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
+        since: &mut Option<Instant>,
+        limit: Duration,
+    ) -> Poll<()> {
+        let since = *since.get_or_insert_with(Instant::now);
+        self.timer.poll(cx, since + limit)
+    }
+
+    /// Whether this point in time is over; the task is woken when it is.
+    pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        self.timer.poll(cx, deadline)
+    }
+}
+
+impl<T: AsyncRead + Unpin> Wire<T> {
+    /// Reads what is there, at least one byte; 0 is the end of the stream.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut into = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut into))?;
+            let came = into.filled_mut();
+            self.buffer.extend_from_slice(came);
+            // Requests carry credentials: none is left behind.
+            came.fill(0);
+            Poll::Ready(Ok(came.len()))
+        })
+    }
+
+    /// The same where so many bytes are still to come.
+    pub(super) fn poll_fill_large(
+        &mut self,
+        cx: &mut Context<'_>,
+        missing: usize,
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
-        this.written(cx, result)
+        if missing <= READ {
+            return self.poll_fill(cx);
+        }
+        self.buffer.reserve(missing.min(READ_LARGE));
+        pin!(self.stream.read_buf(&mut self.buffer)).poll(cx)
     }
 
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+    /// Whether the client has left, looked for while nothing is expected of it. A request that comes meanwhile waits in
+    /// the buffer; what is behind it is not read.
+    pub(super) fn has_left(&mut self, cx: &mut Context<'_>) -> bool {
+        self.buffer.is_empty() && matches!(self.poll_fill(cx), Poll::Ready(Ok(0) | Err(_)))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    /// Reads and throws away until the client ends its direction.
+    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.buffer = BytesMut::new();
+            if let Ok(0) | Err(_) = ready!(self.poll_fill(cx)) {
+                return Poll::Ready(());
+            }
+        }
     }
+}
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+impl<T: AsyncWrite + Unpin> Wire<T> {
+    /// Writes all that waits. A client that takes nothing of it for [`ListenOptions::write_timeout`] is given up.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.out.waiting() > 0 {
+            match self.out.poll_write(&mut self.stream, cx) {
+                Poll::Ready(result) => {
+                    result?;
+                    self.stalled = None;
+                }
+                Poll::Pending => {
+                    let mut since = self.stalled;
+                    let expired = self.poll_limit(cx, &mut since, self.options.write_timeout);
+                    self.stalled = since;
+                    let late =
+                        || io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing of its answer");
+                    return expired.map(|()| Err(late()));
+                }
+            }
+        }
+        // A socket has nothing to flush; what tests put in its place may.
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 }

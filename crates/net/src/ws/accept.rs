@@ -9,8 +9,6 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, Version};
 use http_body::Body as _;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use sallyport_core::fault::{Blame, Fault, Retry};
 use thiserror::Error;
 use tokio_tungstenite::WebSocketStream;
@@ -94,19 +92,16 @@ pub fn accept(
     ),
     HandshakeError,
 > {
-    let Inbound { mut parts, body, .. } = inbound;
+    let Inbound { parts, mut body, .. } = inbound;
     let agreed = check(&parts)?;
     if !body.is_end_stream() || parts.headers.contains_key(TRANSFER_ENCODING) {
         return Err(HandshakeError::HasBody);
     }
-    let upgrade = parts
-        .extensions
-        .remove::<OnUpgrade>()
-        .ok_or(HandshakeError::NotUpgrade)?;
+    let upgrade = body.take_upgrade().ok_or(HandshakeError::NotUpgrade)?;
     let opened = async move {
         let failed = |error| Fault::new(Blame::Client, Retry::Never, "open the WebSocket", error);
         let stream = upgrade.await.map_err(failed)?;
-        let stream = Meter::new(TokioIo::new(stream));
+        let stream = Meter::new(stream);
         let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config(&options))).await;
         Ok(duplex(
             WebSocket(socket),

@@ -173,7 +173,7 @@ async fn the_handshake_of_the_rfc_gets_the_answer_of_the_rfc() {
         Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
     );
     assert_eq!(header(&head, "sec-websocket-protocol"), None);
-    // Line ends within frames, at which the guard of HTTP would stumble.
+    // Line ends within frames, at which a reader of HTTP would stumble.
     stream.write_all(&masked(TEXT, b"{\n\n}")).await.unwrap();
     assert_eq!(read(&mut stream).await, Some((TEXT, b"{\n\n}".to_vec())));
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use futures_util::stream;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
 use sallyport_core::fault::Fault;
@@ -138,12 +138,12 @@ fn live(
         return events(Body::empty());
     };
     let outgoing = Box::pin(stream::iter(first).chain(outgoing));
-    tokio::spawn(replay::pump(
-        Arc::clone(&caller),
-        Arc::clone(session),
-        log,
-        outgoing,
-    ));
+    let pump = replay::pump(Arc::clone(&caller), Arc::clone(session), log, outgoing);
+    let mut pump = Box::pin(pump);
+    // What has come already is written down at once, so that it leaves with the head; often that is all.
+    if pump.as_mut().now_or_never().is_none() {
+        tokio::spawn(pump);
+    }
     let told = Told {
         caller,
         reader,
@@ -241,15 +241,31 @@ struct Told {
 /// The next event of what is written down.
 async fn read(mut told: Told) -> Option<(Result<Bytes, Fault>, Told)> {
     if let Some(first) = told.first.take() {
-        return Some((Ok(first), told));
+        let frames = together(first, &mut told.reader);
+        return Some((Ok(frames), told));
     }
     let beat = told.caller.proxy.pulse.next(told.caller.worker.index());
     let frame = tokio::select! {
         biased;
-        frame = told.reader.next() => frame?,
+        frame = told.reader.next() => together(frame?, &mut told.reader),
         () = beat => sse::comment(),
     };
     Some((Ok(frame), told))
+}
+
+/// These events, and those that are there besides: a few small pieces leave as one.
+fn together(first: Bytes, reader: &mut Reader) -> Bytes {
+    let mut joined = Vec::new();
+    while joined.len().max(first.len()) < SHARE_FROM
+        && let Some(Some(more)) = reader.next().now_or_never()
+    {
+        if joined.is_empty() {
+            joined.reserve(first.len() + more.len() + 256);
+            joined.extend_from_slice(&first);
+        }
+        joined.extend_from_slice(&more);
+    }
+    if joined.is_empty() { first } else { joined.into() }
 }
 
 /// An answer that is a stream of events: not kept, not held back by proxies.

@@ -34,7 +34,7 @@ use crate::route::{Allowed, Route, What};
 use crate::running::RunningCall;
 use crate::tasks::{self, Wish};
 use crate::upstream::Link;
-use crate::{cors, door, front, stream_get};
+use crate::{cors, door, front, stream_get, translate};
 
 /// Serves one HTTP request to an MCP endpoint.
 pub(crate) async fn serve(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: Inbound) -> Response {
@@ -99,6 +99,9 @@ pub(crate) struct Call {
     pub(crate) wish: Wish,
     /// The link that it went through, where it may have become a task.
     pub(crate) link: Option<Arc<Link>>,
+    /// Whether its response may be passed on while it comes, as far as the call is concerned: it is the first round, and
+    /// nothing of it has to be changed for what was said before.
+    pub(crate) flows: bool,
     /// How many calls can wait at the server at once, where each holds a conversation of its own.
     pub(crate) lanes: Option<usize>,
 }
@@ -172,6 +175,7 @@ pub(crate) fn prepare(caller: Arc<Caller>, client: Client, asked: Asked) -> Resu
         running: None,
         wish,
         link: None,
+        flows: false,
         lanes: None,
         caller,
     })
@@ -201,6 +205,7 @@ pub(crate) fn waiting(caller: Arc<Caller>, client: Client, route: Route, id: Byt
         running: None,
         wish: Wish::Nobody,
         link: None,
+        flows: false,
         lanes: None,
         caller,
     })
@@ -237,12 +242,14 @@ impl Call {
                 told.map_err(|fault| self.failed(&fault))?;
             }
         }
+        let flows = std::mem::take(&mut self.flows) && translate::passes(self, era);
         let outbound = allowed.into_call(CallParts {
             params,
             id,
             progress_token: self.progress_token.clone(),
             log_level: self.log_level.clone(),
             is_of_task: self.wish != Wish::Nobody,
+            flows,
         });
         if self.route.what == What::Tool
             && caller

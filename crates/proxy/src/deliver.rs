@@ -104,6 +104,7 @@ async fn deliver(caller: &Arc<Caller>, session: Option<&Arc<Session>>, mut outgo
         Waited::Said(Some(Out::Last { status, message })) if caller.accept.json => {
             return door::message(status, message);
         }
+        Waited::Said(Some(Out::Long(long))) if caller.accept.json => return door::long(long),
         Waited::Said(Some(out)) => Some(out),
         // Cancelled: there is no response, and the stream ends without one.
         Waited::Said(None) => return events(Body::empty()),
@@ -186,6 +187,7 @@ async fn whole(session: Option<&Arc<Session>>, mut outgoing: Outgoing) -> Respon
                     session.ears.outbox.send(message);
                 }
             }
+            Out::Long(long) => return door::long(long),
             Out::Last { status, message } => return door::message(status, message),
         }
     }
@@ -212,12 +214,12 @@ async fn next(mut live: Live) -> Option<(Result<Bytes, Fault>, Live)> {
             }
         }
     };
-    let frame = match &out {
+    let frame = match out {
         None => sse::comment(),
-        Some(Out::Progress(together)) => frames(together),
         Some(Out::Notification(message) | Out::Request(message) | Out::Last { message, .. }) => {
-            sse::frame(message)
+            sse::frame(&message)
         }
+        Some(several) => frames(&several.into_messages().await),
     };
     Some((Ok(frame), live))
 }

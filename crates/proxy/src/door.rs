@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use futures_util::{StreamExt as _, stream};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
@@ -17,6 +18,7 @@ use sallyport_net::{Body, Inbound, Response, Worker};
 
 use crate::Proxy;
 use crate::caller::Caller;
+use crate::exchange::Long;
 use crate::head::{self, Accept};
 use crate::world::{Endpoint, Place, World};
 
@@ -248,6 +250,14 @@ pub(crate) fn message(status: u16, bytes: bytes::Bytes) -> Response {
 pub(crate) fn pieces(pieces: [bytes::Bytes; 2]) -> Response {
     let mut response = message(200, bytes::Bytes::new());
     *response.body_mut() = Body::pieces(pieces);
+    response
+}
+
+/// A message that goes out while it comes. When there is none after all, the connection ends without its end.
+pub(crate) fn long(long: Long) -> Response {
+    let mut response = message(200, bytes::Bytes::new());
+    let begin = stream::iter([Ok(long.begin)]);
+    *response.body_mut() = Body::stream(begin.chain(long.rest));
     response
 }
 

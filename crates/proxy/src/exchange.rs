@@ -3,11 +3,12 @@
 //! A request is self-contained and is answered by a stream of notifications and one terminal message. JSON stays in the
 //! bytes in which it came; who changes something splices.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::Stream;
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _};
 use sallyport_core::fault::Fault;
 use sallyport_core::policy::{Action, Permit};
 use sallyport_core::{PrincipalKey, ServerName};
@@ -50,6 +51,8 @@ pub struct OutboundCall {
     pub(crate) log_level: Option<Box<str>>,
     /// It makes a task of a legacy server, or is about one.
     pub(crate) is_of_task: bool,
+    /// A long result may be passed on while it comes.
+    pub(crate) flows: bool,
 }
 
 /// The parts of a request besides its permit.
@@ -65,6 +68,8 @@ pub struct CallParts {
     pub log_level: Option<Box<str>>,
     /// Whether it makes a task of a legacy server, or is about one: all of these take one session or process.
     pub is_of_task: bool,
+    /// Whether a long result may be passed on while it comes: as the server says it, word for word.
+    pub flows: bool,
 }
 
 impl OutboundCall {
@@ -80,6 +85,7 @@ impl OutboundCall {
             progress_token: parts.progress_token,
             log_level: parts.log_level,
             is_of_task: parts.is_of_task,
+            flows: parts.flows,
         }
     }
 }
@@ -101,8 +107,40 @@ pub enum Control {
 pub enum Reply {
     /// One complete JSON-RPC response with the client's id, in the server's era.
     Whole(Bytes),
+    /// A response with a result, as the client may have it, that is still coming: only for a call that flows.
+    Long(Long),
     /// Messages as they come; the last is [`Message::Terminal`].
     Stream(Pin<Box<dyn Stream<Item = Result<Message, Fault>> + Send>>),
+}
+
+/// A message that is still coming. What has come of it is well-formed so far; its last brace comes only when all of it was.
+pub struct Long {
+    /// The raw id that it bears.
+    pub(crate) id: Bytes,
+    /// What it begins with.
+    pub(crate) begin: Bytes,
+    /// The rest; an error when there is no such message after all.
+    pub(crate) rest: Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>,
+}
+
+impl Long {
+    /// The message in one piece.
+    ///
+    /// # Errors
+    /// A fault of the server when there is none.
+    pub(crate) async fn whole(mut self) -> Result<Bytes, Fault> {
+        let mut message = BytesMut::from(self.begin);
+        while let Some(piece) = self.rest.next().await {
+            message.extend_from_slice(&piece?);
+        }
+        Ok(message.freeze())
+    }
+}
+
+impl fmt::Debug for Long {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Long").finish_non_exhaustive()
+    }
 }
 
 /// One message from a server about a running call.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::ask::Asked;
 use crate::call::Call;
 use crate::caller::Client;
-use crate::exchange::{Message, Question, Reply};
+use crate::exchange::{Long, Message, Question, Reply};
 use crate::progress::Progress;
 use crate::refusal::Refusal;
 use crate::tasks::{self, Created};
@@ -39,6 +39,8 @@ pub(crate) enum Out {
     Progress(Vec<Bytes>),
     /// A request of the gateway to a legacy client.
     Request(Bytes),
+    /// The response while it comes. Nothing follows.
+    Long(Long),
     /// The response. Nothing follows.
     Last {
         /// The HTTP status, as long as nothing has been sent.
@@ -49,9 +51,31 @@ pub(crate) enum Out {
 }
 
 impl Out {
-    /// The messages, in their order.
-    pub(crate) fn into_messages(self) -> Vec<Bytes> {
+    /// The same once all of it has come.
+    pub(crate) async fn settled(self) -> Self {
+        let Self::Long(long) = self else {
+            return self;
+        };
+        let id = long.id.clone();
+        let message = match long.whole().await {
+            Ok(message) => message,
+            Err(fault) => Refusal::fault(&fault).message(Some(&id)),
+        };
+        Self::Last { status: 200, message }
+    }
+
+    /// The messages, in their order, once all of them have come.
+    pub(crate) async fn into_messages(self) -> Vec<Bytes> {
         match self {
+            Self::Long(_) => Box::pin(self.settled()).await.said(),
+            other => other.said(),
+        }
+    }
+
+    /// The messages that are there.
+    fn said(self) -> Vec<Bytes> {
+        match self {
+            Self::Long(_) => Vec::new(),
             Self::Notification(message) | Self::Request(message) | Self::Last { message, .. } => {
                 vec![message]
             }
@@ -95,6 +119,12 @@ pub(crate) struct Label {
 /// What a server says about a call.
 pub(crate) type Messages = Pin<Box<dyn Stream<Item = Result<Message, Fault>> + Send>>;
 
+/// What the server says next.
+enum Heard {
+    Message(Message),
+    Long(Long),
+}
+
 /// How far a call has come.
 pub(crate) enum Stage {
     /// Not sent yet: with these parameters, under this id.
@@ -108,7 +138,9 @@ pub(crate) enum Stage {
 }
 
 /// Starts a call. Nothing is sent before the stream is read.
-pub(crate) fn start(call: Call) -> impl Stream<Item = Out> + Send {
+pub(crate) fn start(mut call: Call) -> impl Stream<Item = Out> + Send {
+    // Nothing has been said yet that the response would have to agree with.
+    call.flows = true;
     start_after(call, Visits::default())
 }
 
@@ -158,7 +190,8 @@ impl Relay {
                 return park::park(self);
             }
             let message = match self.advance().await {
-                Ok(Some(message)) => message,
+                Ok(Some(Heard::Message(message))) => message,
+                Ok(Some(Heard::Long(long))) => return self.flow(long),
                 Ok(None) => continue,
                 Err(refusal) => return self.refused(&refusal),
             };
@@ -183,14 +216,15 @@ impl Relay {
     }
 
     /// Goes on to the next message of the server. `None` when the call has come to another stage, or a time is over.
-    async fn advance(&mut self) -> Result<Option<Message>, Refusal> {
+    async fn advance(&mut self) -> Result<Option<Heard>, Refusal> {
         match &mut self.stage {
             Stage::Ready(params, id) => {
                 let (params, id) = (std::mem::take(params), std::mem::take(id));
                 let (reply, era) = self.call.send(params, id).await?;
                 self.era = era;
                 match reply {
-                    Reply::Whole(message) => Ok(Some(Message::Terminal(message))),
+                    Reply::Whole(message) => Ok(Some(Heard::Message(Message::Terminal(message)))),
+                    Reply::Long(long) => Ok(Some(Heard::Long(long))),
                     Reply::Stream(messages) => {
                         self.stage = Stage::Answering(messages);
                         Ok(None)
@@ -206,7 +240,7 @@ impl Relay {
                     },
                 };
                 match next {
-                    Some(Ok(message)) => Ok(Some(message)),
+                    Some(Ok(message)) => Ok(Some(Heard::Message(message))),
                     Some(Err(fault)) => Err(self.call.failed(&fault)),
                     None => Err(self
                         .call
@@ -282,6 +316,27 @@ impl Relay {
         self.gather_until.is_some_and(|until| Instant::now() >= until)
     }
 
+    /// The response as it comes; the call ends with it.
+    fn flow(self: Box<Self>, long: Long) -> Step {
+        let Long { id, begin, rest } = long;
+        let rest = stream::unfold(Some((self, rest)), |state| async {
+            let (mut relay, mut rest) = state?;
+            let piece = rest.next().await;
+            let outcome = match &piece {
+                Some(Ok(_)) => return Some((piece?, Some((relay, rest)))),
+                Some(Err(fault)) => {
+                    let _told_already = relay.call.failed(fault);
+                    Outcome::Failed
+                }
+                None => Outcome::Ok,
+            };
+            relay.call.record.close(outcome, None);
+            Some((piece?, None))
+        });
+        let rest = Box::pin(rest);
+        (Out::Long(Long { id, begin, rest }), None)
+    }
+
     /// The server's response. `None` when it asks for more and the client is asked.
     fn terminal(&mut self, message: Bytes) -> Option<Out> {
         let message = match tasks::created(self, message) {
@@ -324,7 +379,7 @@ impl Relay {
 
     /// One message goes out; after the response there is no call any more.
     fn said(self: Box<Self>, out: Out) -> Step {
-        let more = !matches!(out, Out::Last { .. });
+        let more = !matches!(out, Out::Last { .. } | Out::Long(_));
         (out, more.then_some(self))
     }
 

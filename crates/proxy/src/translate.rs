@@ -11,7 +11,7 @@ use sallyport_mcp::answer::{self, InputRequired};
 use sallyport_mcp::error::INTERNAL_ERROR;
 use sallyport_mcp::json::{self, Object};
 use sallyport_mcp::method::Method;
-use sallyport_mcp::revision::Era;
+use sallyport_mcp::revision::{Era, Revision};
 use sallyport_mcp::session::Resume;
 use sallyport_mcp::splice::{Edits, ObjectEdit};
 
@@ -19,6 +19,7 @@ use crate::call::Call;
 use crate::caller::{Client, unknown};
 use crate::exchange::Question;
 use crate::refusal::Refusal;
+use crate::tasks::Wish;
 use crate::{notice, state};
 
 /// The end of a server's answer.
@@ -76,6 +77,19 @@ pub(crate) fn terminal(message: Bytes, from: Era, call: &Call) -> Terminal {
         Era::Legacy => 200,
     };
     Terminal::Done { status, message, ok }
+}
+
+/// Whether every result of a server of this era passes as it came, whatever it holds, unless it is a question or a task:
+/// nobody has to look at it before the client does.
+pub(crate) fn passes(call: &Call, from: Era) -> bool {
+    let view = call.client.view();
+    let method = call.route.what.method();
+    let knows_all = view.revision >= Revision::V2025_06_18;
+    call.client.era() == from
+        && knows_all
+        && matches!(method, Method::ToolsCall | Method::PromptsGet)
+        && call.wish == Wish::Nobody
+        && call.caller.endpoint.is_of_one()
 }
 
 /// For a legacy client: without what only modern clients know, nor what its revision does not.

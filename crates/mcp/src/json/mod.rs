@@ -7,6 +7,7 @@ mod special;
 #[cfg(test)]
 mod tests;
 mod text;
+mod verifier;
 
 use std::fmt;
 use std::ops::Range;
@@ -18,6 +19,7 @@ pub(crate) use scanner::Scanner;
 pub(crate) use text::well_formed;
 pub use text::{decode, quote, quote_into};
 pub(crate) use text::{token_value, unescape};
+pub use verifier::Verifier;
 
 /// The deepest nesting that any scan accepts, whatever its caller asks for.
 pub const MAX_DEPTH: usize = 128;

@@ -38,8 +38,8 @@ pub struct AnswerBody {
     home: Option<Home>,
     idle: Duration,
     silent_since: Option<Instant>,
-    /// The body is wanted in one piece.
-    gather: bool,
+    /// Pieces are at least so long, as far as the server told how much there is to come.
+    gather: usize,
 }
 
 /// Where the connection goes afterwards.
@@ -68,7 +68,7 @@ impl AnswerBody {
             home: None,
             idle,
             silent_since: None,
-            gather: false,
+            gather: 0,
         }
     }
 
@@ -123,13 +123,48 @@ impl AnswerBody {
     /// # Errors
     /// As [`Self::whole`].
     pub async fn whole_mut(mut self, limit: usize) -> Result<BytesMut, Fault> {
-        let announced = self.remaining().unwrap_or(0);
-        if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
+        self.announced(limit)?;
+        self.gather_up_to(BytesMut::new(), usize::MAX, limit).await
+    }
+
+    /// What the body begins with, at least `enough` bytes of it, and the rest; no rest where that is all.
+    ///
+    /// # Errors
+    /// As [`Self::whole`].
+    pub async fn begin(mut self, enough: usize, limit: usize) -> Result<(BytesMut, Option<Self>), Fault> {
+        self.announced(limit)?;
+        let begin = self.gather_up_to(BytesMut::new(), enough, limit).await?;
+        self.gather = 0;
+        let is_all = self.connection.is_none();
+        Ok((begin, (!is_all).then_some(self)))
+    }
+
+    /// The whole body, of which this is what it begins with.
+    ///
+    /// # Errors
+    /// As [`Self::whole`].
+    pub async fn whole_from(mut self, begin: BytesMut, limit: usize) -> Result<BytesMut, Fault> {
+        self.gather_up_to(begin, usize::MAX, limit).await
+    }
+
+    /// Refuses a body that is announced to be longer than `limit`.
+    fn announced(&self, limit: usize) -> Result<(), Fault> {
+        if self.remaining().unwrap_or(0) > u64::try_from(limit).unwrap_or(u64::MAX) {
             return Err(Trouble::TooLarge(limit).sent(READING));
         }
-        self.gather = true;
-        let mut gathered = BytesMut::new();
-        while let Some(piece) = poll_fn(|cx| self.poll_piece(cx)).await {
+        Ok(())
+    }
+
+    async fn gather_up_to(
+        &mut self,
+        mut gathered: BytesMut,
+        enough: usize,
+        limit: usize,
+    ) -> Result<BytesMut, Fault> {
+        self.gather = enough;
+        while gathered.len() < enough
+            && let Some(piece) = poll_fn(|cx| self.poll_piece(cx)).await
+        {
             let piece = piece?;
             if gathered.len() + piece.len() > limit {
                 return Err(Trouble::TooLarge(limit).sent(READING));
@@ -223,12 +258,13 @@ impl Stream for AnswerBody {
 }
 
 impl Framing {
-    /// Takes what is there of the body off the buffer; with `whole`, a body of known length only when it is all there.
-    fn take(&mut self, buffer: &mut BytesMut, whole: bool) -> Result<BytesMut, &'static str> {
+    /// Takes what is there of the body off the buffer; of a body of known length nothing before `enough` is there, or all
+    /// of it.
+    fn take(&mut self, buffer: &mut BytesMut, enough: usize) -> Result<BytesMut, &'static str> {
         match self {
             Self::Known(left) => {
                 let missing = usize::try_from(*left).unwrap_or(usize::MAX);
-                if whole && buffer.len() < missing {
+                if buffer.len() < missing.min(enough) {
                     return Ok(BytesMut::new());
                 }
                 let there = missing.min(buffer.len());

@@ -49,6 +49,7 @@ pub(super) async fn post(caller: Arc<Caller>, parts: &Parts, body: Bytes) -> Res
     }
     let session = Arc::clone(&session);
     let responses: Vec<Bytes> = outgoing
+        .then(Out::settled)
         .filter_map(|out| {
             let last = match out {
                 Out::Last { message, .. } => Some(message),
@@ -56,7 +57,7 @@ pub(super) async fn post(caller: Arc<Caller>, parts: &Parts, body: Bytes) -> Res
                     session.ears.outbox.send(message);
                     None
                 }
-                Out::Notification(_) | Out::Progress(_) => None,
+                Out::Notification(_) | Out::Progress(_) | Out::Long(_) => None,
             };
             std::future::ready(last)
         })

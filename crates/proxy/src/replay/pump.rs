@@ -21,7 +21,7 @@ pub(crate) async fn pump(caller: Arc<Caller>, session: Arc<Session>, log: Arc<Lo
                 session.ears.outbox.send(message);
                 continue;
             }
-            out => out.into_messages(),
+            out => out.into_messages().await,
         };
         let mut rest = messages.as_slice();
         while !rest.is_empty() {

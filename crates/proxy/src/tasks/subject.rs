@@ -183,6 +183,7 @@ impl Subject {
             progress_token: None,
             log_level: None,
             is_of_task: true,
+            flows: false,
         });
         link.call(&self.caller.worker, call).await
     }

@@ -79,6 +79,7 @@ impl Waiting {
                 let params = self.subject.params(&[]);
                 match self.subject.send(TaskOp::Result, params, self.id.clone()).await? {
                     Reply::Whole(message) => return Ok(Message::Terminal(message)),
+                    Reply::Long(long) => return long.whole().await.map(Message::Terminal),
                     Reply::Stream(messages) => none.insert(messages),
                 }
             }

@@ -25,6 +25,12 @@ pub(super) enum Goes {
     Raw(String),
     /// Events as they are sent; the end of the channel is the end of the stream.
     Events(mpsc::UnboundedReceiver<Value>),
+    /// One JSON document in parts, as they are sent. The end of the channel is the end of the body if it `ends`, else of
+    /// the connection.
+    Parts {
+        parts: mpsc::UnboundedReceiver<Vec<u8>>,
+        ends: bool,
+    },
     /// 202.
     Nothing,
 }
@@ -129,6 +135,25 @@ async fn write(stream: &mut TcpStream, goes: Goes) -> std::io::Result<()> {
                 body.len()
             );
             stream.write_all(format!("{head}{body}").as_bytes()).await
+        }
+        Goes::Parts { mut parts, ends } => {
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+            stream.write_all(head.as_bytes()).await?;
+            while let Some(part) = parts.recv().await {
+                if part.is_empty() {
+                    continue;
+                }
+                stream
+                    .write_all(format!("{:x}\r\n", part.len()).as_bytes())
+                    .await?;
+                stream.write_all(&part).await?;
+                stream.write_all(b"\r\n").await?;
+            }
+            if !ends {
+                return Err(std::io::ErrorKind::ConnectionAborted.into());
+            }
+            stream.write_all(b"0\r\n\r\n").await
         }
         Goes::Events(mut events) => {
             let head =

@@ -9,6 +9,7 @@ mod extensions;
 mod fake;
 mod inflight;
 mod lists;
+mod long;
 mod modern;
 mod resume;
 mod sessions;

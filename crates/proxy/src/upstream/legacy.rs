@@ -92,6 +92,7 @@ impl LegacyLink {
             id: call.id,
             token: call.progress_token,
             logs,
+            flows: call.flows,
         };
         let lane = if call.is_of_task {
             self.lanes.control_lane()

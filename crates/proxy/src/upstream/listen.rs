@@ -177,10 +177,11 @@ impl Follower {
                 id: Bytes::from_static(b"\"listen\""),
                 token: None,
                 logs: Logs::Listen,
+                flows: false,
             };
             match source.open(&outgoing).await {
                 Ok(Reply::Stream(messages)) => self.take_all(messages, &mut acknowledged, &mut backoff).await,
-                Ok(Reply::Whole(_)) => {
+                Ok(Reply::Whole(_) | Reply::Long(_)) => {
                     // Refused, or over before it began.
                     if let Some(waiting) = acknowledged.take() {
                         let refused = Fault::upstream("listen", "the server does not open the stream");

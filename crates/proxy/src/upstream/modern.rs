@@ -85,6 +85,7 @@ impl ModernLink {
             id: call.id,
             token: call.progress_token,
             logs: level.map_or(Logs::None, Logs::From),
+            flows: call.flows,
         };
         let slot = match &self.way {
             Way::Http(modern) => return modern.call(worker, &outgoing, kept).await,

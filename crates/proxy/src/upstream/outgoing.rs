@@ -22,6 +22,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) token: Option<Bytes>,
     /// Which log messages are about it.
     pub(crate) logs: Logs,
+    /// A long result may be passed on while it comes.
+    pub(crate) flows: bool,
 }
 
 /// Which log messages a call takes.

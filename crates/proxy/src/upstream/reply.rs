@@ -13,6 +13,7 @@ use crate::exchange::{Message, Reply};
 pub(crate) async fn terminal(reply: Reply) -> Result<Bytes, Fault> {
     let mut messages = match reply {
         Reply::Whole(bytes) => return Ok(bytes),
+        Reply::Long(long) => return long.whole().await,
         Reply::Stream(messages) => messages,
     };
     while let Some(message) = messages.next().await {

@@ -62,6 +62,7 @@ pub(crate) fn own(method: &str, params: Bytes) -> Outgoing<'_> {
         id: Bytes::from_static(b"\"sallyport\""),
         token: None,
         logs: Logs::None,
+        flows: false,
     }
 }
 

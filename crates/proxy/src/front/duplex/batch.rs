@@ -48,10 +48,10 @@ pub(super) async fn hear(talk: &Talk, caller: Arc<Caller>, body: Bytes, is_full:
     }
     let mut responses = Vec::new();
     while let Some(out) = all.next().await {
-        match out {
+        match out.settled().await {
             Out::Last { message, .. } => responses.push(message),
             other => {
-                for message in other.into_messages() {
+                for message in other.into_messages().await {
                     talk.say(message).await;
                 }
             }

@@ -224,7 +224,7 @@ impl Talk {
             Said::Running(messages) => messages,
         };
         while let Some(out) = messages.next().await {
-            for message in out.into_messages() {
+            for message in out.into_messages().await {
                 self.say(message).await;
             }
         }

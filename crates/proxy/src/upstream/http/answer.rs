@@ -4,9 +4,10 @@ use bytes::{Bytes, BytesMut};
 use sallyport_core::fault::{Blame, Fault, Retry};
 use sallyport_mcp::json;
 use sallyport_mcp::jsonrpc::{Limits, scan};
-use sallyport_net::http1::{Answer, Headers};
+use sallyport_net::http1::{Answer, AnswerBody, Headers};
 
 use super::events::Events;
+use super::long;
 use crate::upstream::request::code_of;
 
 const OPERATION: &str = "read the answer";
@@ -18,6 +19,8 @@ const REFUSAL: usize = 64 << 10;
 pub(crate) enum Got {
     /// One JSON text.
     Json(BytesMut),
+    /// What a long JSON text begins with, and the rest of it.
+    Begun(BytesMut, Box<AnswerBody>),
     /// A stream of events.
     Events(Box<Events>),
     /// Taken note of, with nothing to say.
@@ -78,11 +81,11 @@ impl Refused {
     }
 }
 
-/// Judges an answer.
+/// Judges an answer. Where it `flows`, a long JSON text is not waited for.
 ///
 /// # Errors
 /// [`HttpError`] for everything but 200 with one of the two content types, and 202 and 204.
-pub(super) async fn judge(answer: Answer, message_bytes: usize) -> Result<Got, HttpError> {
+pub(super) async fn judge(answer: Answer, message_bytes: usize, flows: bool) -> Result<Got, HttpError> {
     match answer.status {
         200 => {}
         202 | 204 => {
@@ -111,6 +114,10 @@ pub(super) async fn judge(answer: Answer, message_bytes: usize) -> Result<Got, H
         return Err(Fault::upstream(OPERATION, "the answer is compressed, which was not asked for").into());
     }
     match media_type(&answer.headers) {
+        Media::Json if flows => Ok(match answer.body.begin(long::BEGIN, message_bytes).await? {
+            (begin, Some(rest)) => Got::Begun(begin, Box::new(rest)),
+            (whole, None) => Got::Json(whole),
+        }),
         Media::Json => Ok(Got::Json(answer.body.whole_mut(message_bytes).await?)),
         Media::Events => Ok(Got::Events(Box::new(Events::new(answer.body, message_bytes)))),
         Media::Other => {
@@ -128,7 +135,7 @@ pub(super) async fn judge_taken(answer: Answer) -> Result<(), HttpError> {
         let _nothing = answer.body.whole(REFUSAL).await;
         return Ok(());
     }
-    judge(answer, REFUSAL).await.map(drop)
+    judge(answer, REFUSAL, false).await.map(drop)
 }
 
 async fn refusal(answer: Answer) -> HttpError {

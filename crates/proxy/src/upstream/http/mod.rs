@@ -3,6 +3,7 @@
 mod answer;
 mod endpoint;
 mod events;
+mod long;
 mod modern;
 mod relay;
 mod resume;

@@ -124,7 +124,7 @@ impl Modern {
             Some(patience) => self.endpoint.send_within(worker, &head, &body, patience).await?,
             None => self.endpoint.send(worker, &head, &body).await?,
         };
-        let judging = std::pin::pin!(judge(answer, self.endpoint.message_bytes));
+        let judging = std::pin::pin!(judge(answer, self.endpoint.message_bytes, outgoing.flows));
         let got = call.within(judging).await??;
         Ok((call, got))
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::iter;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -13,9 +13,11 @@ use sallyport_mcp::json::Span;
 use sallyport_mcp::jsonrpc::{Envelope, Key, Kind, Limits, is_batch, plain_progress, scan, split_batch};
 use sallyport_mcp::method::Method;
 use sallyport_mcp::sse::Event;
+use sallyport_net::http1::AnswerBody;
 
 use super::answer::Got;
 use super::events::Events;
+use super::long;
 use super::session::{Answers, Session};
 use crate::exchange::{Message, Reply};
 use crate::upstream::changes::Changed;
@@ -103,6 +105,10 @@ impl Call {
                 self.settle();
                 self.whole(body).map(Reply::Whole)
             }
+            Got::Begun(begin, rest) => {
+                self.settle();
+                Box::pin(self.long(begin, *rest, kept)).await
+            }
             Got::Events(events) => Box::pin(self.stream(events, kept)).await,
             Got::Accepted => {
                 self.settle();
@@ -114,6 +120,46 @@ impl Call {
         }
     }
 
+    /// A response that is still coming: passed on as it comes if it is written in the usual order, else waited for.
+    async fn long<K: Send + 'static>(
+        self,
+        begin: BytesMut,
+        rest: AnswerBody,
+        kept: K,
+    ) -> Result<Reply, Fault> {
+        let Some(span) = long::id_in(&begin, self.sent_id(), self.session.is_none()) else {
+            let limit = self.message_bytes();
+            let body = self.within(pin!(rest.whole_from(begin, limit))).await??;
+            return self.whole(body).map(Reply::Whole);
+        };
+        let relabelled = |call: &Self, begin| call.relabelled(begin, span);
+        long::long(self, begin, rest, relabelled, kept).map(Reply::Long)
+    }
+
+    /// The message with the id that the client waits for.
+    fn relabelled(&self, message: BytesMut, id: Span) -> Bytes {
+        if self.claimed.is_own() {
+            message.freeze()
+        } else {
+            replaced_within(message, id, &self.id)
+        }
+    }
+
+    /// The raw id that the answer is to bear.
+    pub(super) fn id(&self) -> &Bytes {
+        &self.id
+    }
+
+    /// The longest answer, in bytes.
+    pub(super) fn message_bytes(&self) -> usize {
+        self.ground.spec.limits.message_bytes
+    }
+
+    /// Counts what is no message.
+    pub(super) fn garbage(&self) {
+        self.ground.counters.garbage.add();
+    }
+
     /// The response in a JSON body. Nearly every one is the response alone.
     fn whole(&self, body: BytesMut) -> Result<Bytes, Fault> {
         let envelope = scan(&body, &Limits::SERVER);
@@ -121,11 +167,7 @@ impl Call {
         if let Some(span) = answered.and_then(|envelope| envelope.id)
             && span.of(&body) == *self.sent_id()
         {
-            return Ok(if self.claimed.is_own() {
-                body.freeze()
-            } else {
-                replaced_within(body, span, &self.id)
-            });
+            return Ok(self.relabelled(body, span));
         }
         let bytes = body.freeze();
         let mut messages = self.messages(&bytes);

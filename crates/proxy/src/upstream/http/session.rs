@@ -90,12 +90,13 @@ impl Session {
             id: Bytes::from_static(b"0"),
             token: None,
             logs: Logs::None,
+            flows: false,
         };
         let call = Call::new(ground, &Arc::default(), &outgoing, None);
         let pieces = body(call.sent_id(), &outgoing);
         let answer = endpoint.send(&ground.worker, &endpoint.post(), &pieces).await?;
         let id = session_id(&answer)?;
-        let got = judge(answer, endpoint.message_bytes).await?;
+        let got = judge(answer, endpoint.message_bytes, false).await?;
         let hello = introduction(call.reply(got, ()).await?).await?;
         let revision = spoken(&hello.protocol_version)?;
         let session = Arc::new(Self::new(ground, endpoint, inbox, id.as_deref(), revision)?);
@@ -158,7 +159,7 @@ impl Session {
                 return Err(fault);
             }
         };
-        let judging = std::pin::pin!(judge(answer, self.endpoint.message_bytes));
+        let judging = std::pin::pin!(judge(answer, self.endpoint.message_bytes, outgoing.flows));
         match call.within(judging).await? {
             Ok(got) => call.reply(got, (kept, token)).await,
             Err(HttpError::Fault(fault)) => Err(fault),

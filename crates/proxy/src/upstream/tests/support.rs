@@ -165,6 +165,7 @@ pub(super) async fn all(reply: Reply) -> Result<(Vec<String>, String), Fault> {
     let text = |bytes: Bytes| String::from_utf8_lossy(&bytes).into_owned();
     let mut messages = match reply {
         Reply::Whole(bytes) => return Ok((Vec::new(), text(bytes))),
+        Reply::Long(long) => return long.whole().await.map(|bytes| (Vec::new(), text(bytes))),
         Reply::Stream(messages) => messages,
     };
     let mut before = Vec::new();
@@ -197,6 +198,7 @@ pub(super) fn tool_call(id: &str, arguments: &str) -> OutboundCall {
         progress_token: None,
         log_level: None,
         is_of_task: false,
+        flows: false,
     }
 }
 

@@ -1,5 +1,5 @@
-//! What one part may do for another, as narrow traits: the authorization server can *sign* and *seal* but never open a
-//! secret; the proxy can *verify* and keep sealed state, never sign.
+//! What one part may do for another, as narrow traits: the authorization server can *sign*, *verify* and *seal* but never
+//! open a secret; the proxy can *verify* and keep sealed state, never sign.
 
 use std::sync::Arc;
 

@@ -17,6 +17,7 @@ pub mod jws;
 pub mod management;
 pub mod metadata;
 pub mod model;
+pub mod own_name;
 pub mod params;
 pub mod pkce;
 pub mod prompt;

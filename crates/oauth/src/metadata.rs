@@ -7,7 +7,7 @@ use sallyport_core::{Resource, ScopeSet};
 use serde_json::{Value, json};
 
 use crate::jws::ALGORITHMS;
-use crate::pkce;
+use crate::{own_name, pkce};
 
 /// How clients authenticate; the first is for public clients.
 const METHODS: [&str; 4] = [
@@ -48,7 +48,7 @@ pub fn authorization_server(server: Server<'_>) -> Value {
         "scopes_supported": scopes(server.scopes),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "grant_types_supported": ["authorization_code", "refresh_token", own_name::GRANT_TYPE],
         "token_endpoint_auth_methods_supported": METHODS,
         "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "code_challenge_methods_supported": [pkce::METHOD],

@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::error::ErrorCode;
 use crate::jws::Keys;
 use crate::model::{AuthMethod, Client, Digest};
+use crate::own_name;
 use crate::redirect::{self, RedirectError, RedirectKind};
 
 /// The longest registration that is read, in bytes.
@@ -129,14 +130,25 @@ impl Registration {
         check_keys(&metadata, auth_method)?;
         let redirect_uris = redirect_uris(&metadata, auth_method, policy)?;
         let scopes = scopes(&metadata, policy.scopes)?;
-        let (grant_types, response_types) = if redirect_uris.is_empty() {
-            (Vec::new(), Vec::new())
+        check_response_types(&metadata)?;
+        let is_coded = !redirect_uris.is_empty();
+        let mut grants = if is_coded {
+            grant_types(&metadata)?
         } else {
-            check_response_types(&metadata)?;
-            (grant_types(&metadata)?, vec!["code"])
+            Vec::new()
         };
-        metadata.insert("grant_types".into(), grant_types.into());
-        metadata.insert("response_types".into(), response_types.into());
+        if is_operator && asks_for(&metadata, own_name::GRANT_TYPE) {
+            if auth_method == AuthMethod::None {
+                return Err(RegistrationError::Member {
+                    member: "grant_types",
+                    wrong: "may hold client_credentials only for a client that authenticates",
+                });
+            }
+            grants.push(own_name::GRANT_TYPE);
+        }
+        let responses = if is_coded { vec!["code"] } else { Vec::new() };
+        metadata.insert("grant_types".into(), grants.into());
+        metadata.insert("response_types".into(), responses.into());
         metadata.insert("scope".into(), scopes.to_string().into());
         metadata.insert("redirect_uris".into(), redirect_uris.clone().into());
         let method = serde_json::to_value(auth_method).unwrap_or_default();
@@ -379,6 +391,10 @@ fn grant_types(metadata: &Map<String, Value>) -> Result<Vec<&'static str>, Regis
         .into_iter()
         .filter(|served| asked.is_empty() || asked.contains(served))
         .collect())
+}
+
+fn asks_for(metadata: &Map<String, Value>, grant_type: &str) -> bool {
+    list(metadata, "grant_types").is_ok_and(|asked| asked.is_some_and(|asked| asked.contains(&grant_type)))
 }
 
 fn check_response_types(metadata: &Map<String, Value>) -> Result<(), RegistrationError> {

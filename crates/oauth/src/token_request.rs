@@ -4,6 +4,7 @@ use sallyport_core::Secret;
 use thiserror::Error;
 
 use crate::error::ErrorCode;
+use crate::own_name;
 use crate::params::{Params, Repeated};
 
 /// What is asked of the token endpoint.
@@ -12,6 +13,8 @@ pub enum TokenRequest {
     Code(CodeRequest),
     /// `grant_type=refresh_token`.
     Refresh(RefreshRequest),
+    /// `grant_type=client_credentials`, with the scopes that the token shall have; without them, all of the client's.
+    OwnName(Option<String>),
 }
 
 /// The redemption of a code.
@@ -42,11 +45,8 @@ pub enum TokenRequestError {
     #[error("`{0}` is missing")]
     Missing(&'static str),
     /// A grant type that is not served.
-    #[error("`grant_type` must be authorization_code or refresh_token")]
+    #[error("`grant_type` must be authorization_code, refresh_token or client_credentials")]
     UnsupportedGrantType,
-    /// A grant type that no client is registered for.
-    #[error("the client may not use this grant type")]
-    Unauthorized,
 }
 
 impl TokenRequestError {
@@ -56,7 +56,6 @@ impl TokenRequestError {
         match self {
             Self::Repeated(_) | Self::Missing(_) => ErrorCode::InvalidRequest,
             Self::UnsupportedGrantType => ErrorCode::UnsupportedGrantType,
-            Self::Unauthorized => ErrorCode::UnauthorizedClient,
         }
     }
 }
@@ -81,7 +80,7 @@ impl TokenRequest {
                 token: Secret::from(required("refresh_token")?),
                 scope: params.one("scope")?.map(ToOwned::to_owned),
             })),
-            "client_credentials" => Err(TokenRequestError::Unauthorized),
+            own_name::GRANT_TYPE => Ok(Self::OwnName(params.one("scope")?.map(ToOwned::to_owned))),
             _ => Err(TokenRequestError::UnsupportedGrantType),
         }
     }
@@ -109,9 +108,10 @@ mod tests {
             ("grant_type=implicit", Some(ErrorCode::UnsupportedGrantType)),
             ("grant_type=unknown", Some(ErrorCode::UnsupportedGrantType)),
             ("grant_type=", Some(ErrorCode::UnsupportedGrantType)),
+            ("grant_type=client_credentials", None),
             (
-                "grant_type=client_credentials",
-                Some(ErrorCode::UnauthorizedClient),
+                "grant_type=client_credentials&scope=a&scope=b",
+                Some(ErrorCode::InvalidRequest),
             ),
             ("", Some(ErrorCode::InvalidRequest)),
             ("grant_type=authorization_code", Some(ErrorCode::InvalidRequest)),

@@ -157,6 +157,16 @@ impl Store {
         Some(ended).transpose()
     }
 
+    /// The clients that the operator has registered.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed.
+    pub async fn operator_clients(&self) -> Result<Vec<Client>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM clients WHERE maker = 'operator' ORDER BY registered, id");
+        let rows = rows.fetch_all(self.reader()).await?;
+        rows.iter().map(read).collect()
+    }
+
     /// Every registered client and who has made it, the oldest first.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 mod answer;
 mod code;
+mod own_name;
 mod refresh;
 
 use axum::body::Body;
@@ -46,6 +47,9 @@ async fn exchange(app: &App, context: &Context, params: &Params) -> Result<Respo
     match request {
         TokenRequest::Code(request) => code::exchange(app, context, client, (&request, params)).await,
         TokenRequest::Refresh(request) => refresh::exchange(app, context, client, (&request, params)).await,
+        TokenRequest::OwnName(scope) => {
+            own_name::exchange(app, context, client, (scope.as_deref(), params)).await
+        }
     }
 }
 

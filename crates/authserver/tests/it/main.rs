@@ -16,6 +16,7 @@ mod documents;
 mod introspection;
 mod login;
 mod management;
+mod own_name;
 mod redirects;
 mod refresh;
 mod registration;

@@ -201,6 +201,17 @@ fn the_operator_may_register_clients_that_nobody_logs_in_with() {
         .into_client(ClientId::new("id"), None, Timestamp::EPOCH);
     assert!(may_introspect(&client, "/mcp") && !may_introspect(&client, "/mcp/team"));
     assert!(!allows_grant(&client, "authorization_code"));
+    let body = json!({
+        "token_endpoint_auth_method": "client_secret_post", "grant_types": ["client_credentials"],
+        "sallyport_resources": ["/mcp"],
+    });
+    let client = read(&body, true)
+        .unwrap()
+        .into_client(ClientId::new("id"), None, Timestamp::EPOCH);
+    assert!(crate::own_name::is_allowed(&client));
+    let public = json!({ "grant_types": ["client_credentials"] });
+    let refused = read(&public, true).map(|_| ()).unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::InvalidClientMetadata);
     let body = json!({ "redirect_uris": ["https://c.test/cb"], "sallyport_introspects": ["/mcp"] });
     let client = read(&body, false)
         .unwrap()

@@ -234,6 +234,12 @@ pub struct NewClient {
     /// The client's public keys, for private_key_jwt: a JWK Set
     #[arg(long, value_name = "FILE")]
     pub jwks: Option<PathBuf>,
+    /// Lets the client act in its own name, without a person, at the profiles that --profile names
+    #[arg(long, value_name = "TYPE", value_parser = ["client_credentials"], requires = "profile")]
+    pub grant: Option<String>,
+    /// A profile that the client may use in its own name; the first is the one that it need not name
+    #[arg(long, value_name = "SLUG", requires = "grant", value_parser = ProfileSlug::parse)]
+    pub profile: Vec<ProfileSlug>,
     /// A profile whose access tokens the client may introspect, whoever they were issued to
     #[arg(long, value_name = "SLUG", value_parser = ProfileSlug::parse)]
     pub introspect: Vec<ProfileSlug>,
@@ -333,6 +339,7 @@ mod tests {
             "token issue --user ada --profile default --scope mcp --ttl 1h",
             "client create web --redirect-uri https://c/cb --auth client_secret_basic --introspect default",
             "client token abc -o json",
+            "client create nightly --auth client_secret_post --grant client_credentials --profile reading",
             "audit tail -n 5 -f",
         ] {
             assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
@@ -349,6 +356,8 @@ mod tests {
             "user add ada",
             "token issue",
             "client create",
+            "client create nightly --grant client_credentials",
+            "client create nightly --profile reading",
             "client create web --auth password",
             "list -o yaml",
         ] {

@@ -7,6 +7,7 @@ use sallyport_core::audit::{Action, Audit as _, Event, Outcome};
 use sallyport_core::{ClientId, ProfileSlug, Secret};
 use sallyport_oauth::display;
 use sallyport_oauth::model::Client;
+use sallyport_oauth::own_name;
 use sallyport_oauth::redirect::DEFAULT_PRIVATE_SCHEMES;
 use sallyport_oauth::registration::{self, INTROSPECTS, Policy, Registration};
 use sallyport_store::{Maker, RegistrationToken};
@@ -77,7 +78,7 @@ async fn show(run: &Run, id: &str) -> Result<(), Failure> {
 async fn create(run: &Run, new: &NewClient) -> Result<(), Failure> {
     let body = Value::Object(members(new)?).to_string();
     let base = run.base().await?;
-    for profile in &new.introspect {
+    for profile in new.introspect.iter().chain(&new.profile) {
         token::check_profile(&base, profile)?;
     }
     let schemes = base.config.root.auth.private_schemes.clone();
@@ -123,6 +124,13 @@ fn members(new: &NewClient) -> Result<Map<String, Value>, Failure> {
     members.insert("redirect_uris".into(), new.redirect_uri.clone().into());
     if let Some(file) = &new.jwks {
         members.insert("jwks".into(), read_keys(file)?);
+    }
+    if let Some(grant) = &new.grant {
+        let coded = ["authorization_code", "refresh_token"];
+        let coded = coded.iter().filter(|_| !new.redirect_uri.is_empty()).copied();
+        let grants: Vec<&str> = coded.chain([grant.as_str()]).collect();
+        members.insert("grant_types".into(), grants.into());
+        members.insert(own_name::RESOURCES.into(), paths(&new.profile).into());
     }
     if !new.introspect.is_empty() {
         members.insert(INTROSPECTS.into(), paths(&new.introspect).into());

@@ -21,7 +21,7 @@ section! {
         servers: Vec<Located<String>> = Vec::new();
         /// When names of tools and prompts are prefixed with the server's name.
         naming: Naming = Naming::OnCollision;
-        /// Which people may use it, by user name.
+        /// Which people may use it, by user name; clients in their own name as `client:NAME`.
         users: Names = Names::default();
         /// Which tools, by the name that clients see.
         tools: Names = Names::default();

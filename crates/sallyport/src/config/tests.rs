@@ -220,7 +220,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "auth: { client_lifetime: 3661d }",
-        "f.yaml:1:26: `client_lifetime` is 3661d; it must be between 0s and 3660d",
+        "f.yaml:1:26: `client_lifetime` is 3661d; it must be between 0ms and 3660d",
     ),
     (
         "servers",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sallyport_core::policy::{Glob, Rules, Selection};
 use sallyport_core::{ProfileSlug, Resource, ServerName};
-use sallyport_oauth::model::User;
+use sallyport_oauth::{display, own_name};
 use sallyport_proxy::spec::{EndpointKind, EndpointSpec, Naming, ServerSpec, Transport};
 
 use super::plan::{OPERATOR, Sources, resource};
@@ -118,7 +118,7 @@ fn shown(
 }
 
 fn rules(profile: &Profile, sources: &Sources<'_>) -> Rules {
-    let mut users = admitted(&profile.users, sources.users);
+    let mut users = admitted(&profile.users, sources);
     if sources.config.stdio {
         // Who can start the gateway can read every key; the lists of names hold all the same.
         users.allow.extend(Glob::parse(OPERATOR).ok());
@@ -131,18 +131,26 @@ fn rules(profile: &Profile, sources: &Sources<'_>) -> Rules {
     }
 }
 
-/// The file names people by their names; the policy knows them by their ids, which are never used again.
-fn admitted(names: &Names, users: &[User]) -> Selection {
+/// The file names people by their names, and clients in their own name as `client:NAME`; the policy knows both by their
+/// ids, which are never used again.
+fn admitted(names: &Names, sources: &Sources<'_>) -> Selection {
     if names.is_open() {
         return Selection::all();
     }
     let names = names.folded();
-    let admitted = users
+    let users = sources
+        .users
         .iter()
-        .filter(|user| names.admits(&user.name.to_lowercase()));
-    let globs = admitted.filter_map(|user| Glob::parse(user.id.as_str()).ok());
+        .map(|user| (user.name.to_lowercase(), user.id.clone()));
+    let clients = sources.clients.iter().filter_map(|client| {
+        let name = display::client_name(client)?.to_lowercase();
+        Some((format!("client:{name}"), own_name::user(&client.id)))
+    });
+    let admitted = users.chain(clients).filter(|(name, _)| names.admits(name));
     Selection {
-        allow: globs.collect(),
+        allow: admitted
+            .filter_map(|(_, id)| Glob::parse(id.as_str()).ok())
+            .collect(),
         deny: Vec::new(),
     }
 }

@@ -11,6 +11,7 @@ use sallyport_authserver::Settings;
 use sallyport_core::Timestamp;
 use sallyport_core::audit::{Action, Audit as _, Event, Outcome};
 use sallyport_net::layers::{Doors, DoorsOptions};
+use sallyport_oauth::own_name;
 use sallyport_proxy::{Metrics, Proxy, upstream::Upstreams};
 use sallyport_store::AuditTrail;
 use sallyport_vault::signing::Signer;
@@ -52,10 +53,13 @@ pub(super) struct Live {
 pub(super) async fn plan_now(base: &Base, config: &Config, origin: &str) -> Result<Plan, StartError> {
     let stored = base.stored_servers().await?;
     let users = base.store.users().await?;
+    let mut clients = base.store.operator_clients().await?;
+    clients.retain(own_name::is_allowed);
     plan::plan(&plan::Sources {
         config,
         stored: &stored,
         users: &users,
+        clients: &clients,
         origin,
         derive: &*base.vault,
     })

@@ -3,7 +3,7 @@
 use sallyport_authserver::{ResourceInfo, Settings};
 use sallyport_core::capability::DeriveKeyed;
 use sallyport_core::{Resource, ServerName, UserId};
-use sallyport_oauth::model::User;
+use sallyport_oauth::model::{Client, User};
 use sallyport_proxy::spec::{EndpointKind, EndpointSpec, ProxyConfig, ProxyLimits};
 
 use crate::base::StartError;
@@ -26,6 +26,8 @@ pub(super) struct Sources<'a> {
     /// Servers that were added by command.
     pub(super) stored: &'a [(ServerName, Server)],
     pub(super) users: &'a [User],
+    /// The clients that may act in their own name.
+    pub(super) clients: &'a [Client],
     /// The origin that clients use, without a slash at the end.
     pub(super) origin: &'a str,
     pub(super) derive: &'a dyn DeriveKeyed,
@@ -164,6 +166,7 @@ mod tests {
             config: &config,
             stored: &stored,
             users,
+            clients: &[],
             origin: "http://h:1",
             derive: &Plain,
         };

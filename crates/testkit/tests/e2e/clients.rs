@@ -103,3 +103,66 @@ async fn dc_10_the_operator_gives_a_registration_another_token() {
     assert_eq!(manage(&scene.gateway, get(), first).await.unwrap(), 401);
     assert_eq!(manage(&scene.gateway, get(), second).await.unwrap(), 200);
 }
+
+#[tokio::test]
+async fn tk_10_is_02_a_client_acts_in_its_own_name_where_profile_and_operator_let_it() {
+    let profiles = "profiles:\n  default: { servers: [\"*\"] }\n  \
+                    reading: { servers: [\"*\"], users: { allow: [ada, \"client:nightly\"] } }\n  \
+                    people: { servers: [\"*\"], users: { allow: [ada] } }\n";
+    let scene = Scene::with(profiles, Vec::new()).await.unwrap();
+    let create = async |name: &str| {
+        let args = [
+            "client",
+            "create",
+            name,
+            "--auth",
+            "client_secret_post",
+            "--grant",
+            "client_credentials",
+            "--profile",
+            "reading",
+            "--profile",
+            "people",
+        ];
+        command(&scene.gateway, &args).await.unwrap()
+    };
+    let (nightly, other) = (create("nightly").await, create("other").await);
+    let token = async |client: &Value, slug: &str| -> anyhow::Result<String> {
+        let resource = scene.gateway.resource(slug);
+        let form = Request::post("/token").form(&[
+            ("grant_type", "client_credentials"),
+            ("client_id", text(client, "client_id")?),
+            ("client_secret", text(client, "client_secret")?),
+            ("resource", &resource),
+        ]);
+        let answer = scene
+            .gateway
+            .connect()
+            .await?
+            .ask(&form)
+            .await?
+            .expect(200)?
+            .json()?;
+        Ok(text(&answer, "access_token")?.to_owned())
+    };
+    let opens = async |slug: &str, token: &str| -> anyhow::Result<bool> {
+        let request = list(&format!("/mcp/{slug}")).bearer(token);
+        Ok(scene.gateway.connect().await?.ask(&request).await?.status() == 200)
+    };
+    let reading = token(&nightly, "reading").await.unwrap();
+    within(SOON, async || opens("reading", &reading).await)
+        .await
+        .unwrap();
+    assert!(!opens("default", &reading).await.unwrap());
+    // The operator has named the profile to it, but the profile lets nobody but ada in.
+    let people = token(&nightly, "people").await.unwrap();
+    assert!(!opens("people", &people).await.unwrap());
+    let foreign = token(&other, "reading").await.unwrap();
+    assert!(!opens("reading", &foreign).await.unwrap());
+    assert!(token(&nightly, "default").await.is_err());
+    let id = text(&nightly, "client_id").unwrap();
+    scene.gateway.run(&["client", "delete", id], "").await.unwrap();
+    within(SOON, async || Ok(!opens("reading", &reading).await?))
+        .await
+        .unwrap();
+}

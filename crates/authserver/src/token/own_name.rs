@@ -1,0 +1,87 @@
+//! A client gets a token in its own name (OAuth 2.1 §4.2). There is no refresh token: it can ask again.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use sallyport_core::audit::{Action, Event, Outcome};
+use sallyport_core::{GrantId, Resource, ScopeSet, TokenId};
+use sallyport_oauth::client_auth::AuthenticatedClient;
+use sallyport_oauth::model::Grant;
+use sallyport_oauth::{Params, own_name, token_set};
+
+use super::answer::{ApiError, internal, json, unsigned};
+use super::refuse_grant;
+use crate::app::App;
+use crate::context::Context;
+
+pub(super) async fn exchange(
+    app: &App,
+    context: &Context,
+    client: AuthenticatedClient<'_>,
+    (scope, params): (Option<&str>, &Params),
+) -> Result<Response, ApiError> {
+    let resources = context.settings.resources.iter();
+    let resources = resources.map(|info| (info.path.as_str(), &info.resource));
+    let decided = own_name::decide(client, scope, params.all("resource"), resources);
+    let (resource, scopes) = decided.map_err(|error| {
+        let refusal = (None, error.code(), error.to_string());
+        refuse_grant(app, context, client, refusal)
+    })?;
+    let grant = grant(app, context, client, (resource, scopes)).await?;
+    let (settings, parts, now) = (&context.settings, &app.parts, context.now);
+    let token = TokenId::generate(parts.random.as_ref());
+    let claims = token_set::access_claims(&grant, grant.scopes.clone(), token, now, settings.access_ttl);
+    let access = parts.signer.sign(&claims).map_err(unsigned)?;
+    let event = Event {
+        user: Some(grant.user.clone()),
+        client: Some(grant.client.clone()),
+        grant: Some(grant.id.clone()),
+        ..context.event(Action::TokenIssue, Outcome::Ok)
+    };
+    app.record(event.on(grant.resource.as_str()).because("in its own name"))
+        .await?;
+    parts
+        .store
+        .touch_client(&grant.client, now)
+        .await
+        .map_err(internal("mark the client as used"))?;
+    Ok(json(StatusCode::OK, token_set::body(&claims, &access, None)))
+}
+
+/// The grant that the client has, or another one.
+async fn grant(
+    app: &App,
+    context: &Context,
+    client: AuthenticatedClient<'_>,
+    (resource, scopes): (Resource, ScopeSet),
+) -> Result<Grant, ApiError> {
+    let (settings, store, now) = (&context.settings, &app.parts.store, context.now);
+    let id = &client.client().id;
+    let user = own_name::user(id);
+    let known = store
+        .grants_of(&user)
+        .await
+        .map_err(internal("find the grants"))?;
+    let needed_until = now.plus(settings.access_ttl);
+    let wanted = (&resource, &scopes);
+    let serving = known
+        .into_iter()
+        .find(|grant| own_name::serves(grant, wanted, needed_until));
+    if let Some(grant) = serving {
+        return Ok(grant);
+    }
+    let grant = Grant {
+        id: GrantId::generate(app.parts.random.as_ref()),
+        user,
+        client: id.clone(),
+        resource,
+        scopes,
+        created: now,
+        expires: now.plus(settings.refresh_absolute.max(settings.access_ttl)),
+        revoked: None,
+    };
+    store
+        .insert_grant(&grant)
+        .await
+        .map_err(internal("keep the grant"))?;
+    Ok(grant)
+}

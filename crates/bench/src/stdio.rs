@@ -40,7 +40,15 @@ fn answer(line: &[u8], lists: &Lists, out: &mut Vec<u8>) {
     let modern = memmem::find(line, b"io.modelcontextprotocol/protocolVersion").is_some();
     let text = match message::answer(line, modern, lists) {
         Outcome::Accepted => return,
-        Outcome::Message(_, text) | Outcome::Session(text) | Outcome::Progress { last: text, .. } => text,
+        Outcome::Message(_, text) | Outcome::Session(text) => text,
+        Outcome::Progress { token, events, last } => {
+            let mut text = String::with_capacity(128 * 64);
+            for done in 1..=events {
+                message::progress_into(&mut text, &token, done, events);
+                text.push('\n');
+            }
+            text + &last
+        }
     };
     out.extend_from_slice(text.as_bytes());
     out.push(b'\n');
@@ -58,6 +66,8 @@ mod tests {
             r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
             "\n",
             r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"echo","arguments":{"text":"hi"}}}"#,
+            "\n",
+            r#"{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"progress","arguments":{"events":2},"_meta":{"progressToken":7}}}"#,
             "\n{\"cut"
         );
         let mut out = Vec::new();
@@ -67,7 +77,12 @@ mod tests {
             .filter(|line| !line.is_empty())
             .map(|line| serde_json::from_slice(line).unwrap())
             .collect();
-        assert_eq!(lines.len(), 2);
+        assert_eq!(lines.len(), 5);
         assert_eq!(lines[1]["result"]["content"][0]["text"], "hi");
+        assert_eq!(
+            lines[3]["params"],
+            serde_json::json!({"progressToken": 7, "progress": 2, "total": 2})
+        );
+        assert_eq!(lines[4]["id"], 3);
     }
 }

@@ -23,10 +23,11 @@ const SETTLE: Duration = Duration::from_secs(15);
 
 const CALLS: &str = "call, 1 and 50 servers behind";
 const STDIO: &str = "call of a stdio server";
+const STDIO_PROGRESS: &str = "50 progress notifications of a stdio server";
 const MEMORY: &str = "memory";
 
 /// What is measured here.
-pub(super) const NAMES: [&str; 3] = [CALLS, STDIO, MEMORY];
+pub(super) const NAMES: [&str; 4] = [CALLS, STDIO, STDIO_PROGRESS, MEMORY];
 
 /// How it is measured.
 pub(super) struct How<'a> {
@@ -62,9 +63,15 @@ pub(super) fn run(how: &How<'_>) -> anyhow::Result<f64> {
     if wanted(MEMORY) {
         idle(&gateway, &program("sallyport-bench-idle"), &token("default")?)?;
     }
-    for (name, slugs, in_flight) in [
-        (CALLS, ["default", "many"].as_slice(), [16].as_slice()),
-        (STDIO, &["stdio"], &[1, 16, 64]),
+    for (name, scenario, slugs, in_flight) in [
+        (
+            CALLS,
+            "call-modern",
+            ["default", "many"].as_slice(),
+            [16].as_slice(),
+        ),
+        (STDIO, "call-modern", &["stdio"], &[1, 16, 64]),
+        (STDIO_PROGRESS, "progress-modern", &["stdio"], &[1, 16, 64]),
     ] {
         if !wanted(name) {
             continue;
@@ -77,7 +84,7 @@ pub(super) fn run(how: &How<'_>) -> anyhow::Result<f64> {
         }
         for in_flight in in_flight {
             let load = program("sallyport-bench-load");
-            let measure = |side: &Side| side.measure(&load, "call-modern", *in_flight, how.seconds);
+            let measure = |side: &Side| side.measure(&load, scenario, *in_flight, how.seconds);
             errors += super::compare(&sides, how.rounds, *in_flight, measure)?;
         }
     }

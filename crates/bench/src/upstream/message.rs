@@ -191,12 +191,19 @@ fn call(id: &str, params: &Params<'_>, kind: &str) -> Outcome {
 /// One event of a progress stream.
 pub(crate) fn progress_event(token: &str, done: u32, total: u32) -> String {
     let mut event = String::with_capacity(160);
+    event.push_str("event: message\ndata: ");
+    progress_into(&mut event, token, done, total);
+    event.push_str("\n\n");
+    event
+}
+
+/// A progress notification.
+pub(crate) fn progress_into(out: &mut String, token: &str, done: u32, total: u32) {
     // Writing to a string cannot fail.
     let _ = write!(
-        event,
-        "event: message\ndata: {{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{{\"progressToken\":{token},\"progress\":{done},\"total\":{total}}}}}\n\n"
+        out,
+        "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{{\"progressToken\":{token},\"progress\":{done},\"total\":{total}}}}}"
     );
-    event
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::named;
+
 /// Where the attacks are listed.
 pub(super) const PAGE: &str = "docs/attacks.md";
 /// What stands in a row for which there can be no test yet.
@@ -32,11 +34,7 @@ fn ids(test: &str) -> Vec<String> {
 
 /// The functions of a source file that bear an id.
 fn tests(source: &str) -> impl Iterator<Item = &str> {
-    let names = source.split("fn ").skip(1).filter_map(|rest| {
-        let (name, _) = rest.split_once('(')?;
-        Some(name)
-    });
-    names.filter(|name| !ids(name).is_empty())
+    named::functions(source).filter(|name| !ids(name).is_empty())
 }
 
 /// The rows of the page: the id, and the text behind it.
@@ -53,10 +51,7 @@ fn rows(page: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// The names in backquotes that look like tests.
 fn cited(text: &str) -> impl Iterator<Item = &str> {
-    text.split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(|name| !ids(name).is_empty())
+    named::cited(text).filter(|name| !ids(name).is_empty())
 }
 
 /// Everything in which the page and the sources disagree.

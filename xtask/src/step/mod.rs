@@ -6,6 +6,8 @@ mod cargo;
 mod clients;
 mod conformance;
 mod instructions;
+mod named;
+mod proofs;
 mod protocol;
 mod tidy;
 

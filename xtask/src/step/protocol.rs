@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::named::{cited, functions};
+
 /// Where the checklist is.
 pub(super) const PAGE: &str = "docs/protocol.md";
 /// The last id of the checklist that must have a row.
@@ -43,14 +45,6 @@ fn ids(test: &str) -> BTreeSet<u16> {
     found
 }
 
-/// The functions of a source file.
-fn functions(source: &str) -> impl Iterator<Item = &str> {
-    source
-        .split("fn ")
-        .skip(1)
-        .filter_map(|rest| Some(rest.split_once('(')?.0))
-}
-
 /// The rows of the page: the id, and what stands in the last column.
 fn rows(page: &str) -> impl Iterator<Item = (u16, &str)> {
     page.lines().filter_map(|line| {
@@ -58,11 +52,6 @@ fn rows(page: &str) -> impl Iterator<Item = (u16, &str)> {
         let column = rest.trim_end().trim_end_matches('|').rsplit('|').next()?;
         Some((id.parse().ok()?, column))
     })
-}
-
-/// The names in backquotes.
-fn cited(text: &str) -> impl Iterator<Item = &str> {
-    text.split('`').skip(1).step_by(2)
 }
 
 /// Everything in which the page and the sources disagree.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Count, attacks, protocol};
+use super::{Count, STEPS, attacks, proofs, protocol};
 use crate::workspace::Workspace;
 use crate::{command, say};
 
@@ -33,7 +33,13 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Count> {
             .args(["log", "--format=%h %B"])
             .current_dir(&workspace.root),
     )?;
-    let rules: [(&str, Vec<String>); 6] = [
+    let steps: Vec<_> = STEPS.iter().map(|(name, _)| *name).collect();
+    let proven = |page| {
+        untested(&files, page, |page, sources| {
+            proofs::disagreements(page, sources, &steps)
+        })
+    };
+    let rules: [(&str, Vec<String>); 7] = [
         ("no source file is over 600 lines", long(&files)),
         ("no place of somebody's machine is named", places(&files)),
         (
@@ -52,6 +58,10 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Count> {
             untested(&files, protocol::PAGE, |page, sources| {
                 protocol::disagreements(page, sources)
             }),
+        ),
+        (
+            "what docs/compliance.md and docs/promises.md name as proof exists",
+            proofs::PAGES.into_iter().flat_map(proven).collect(),
         ),
     ];
     let mut count = Count::default();

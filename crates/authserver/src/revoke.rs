@@ -12,7 +12,6 @@ use sallyport_oauth::client_auth::AuthenticatedClient;
 use sallyport_oauth::{ErrorCode, Params};
 
 use crate::app::{App, Shared};
-use crate::body;
 use crate::context::Context;
 use crate::credentials::Kind;
 use crate::sender::{self, Sender};
@@ -24,13 +23,7 @@ pub(crate) async fn post(
     context: Context,
     request: Body,
 ) -> Result<Response, ApiError> {
-    if let Err(wait) = app.limits.token(context.peer, context.now) {
-        app.count("token_throttled");
-        return Err(ApiError::too_many(wait));
-    }
-    let params = body::form(&context, request)
-        .await
-        .map_err(|error| ApiError::invalid_request(error.to_string()))?;
+    let params = sender::form(&app, &context, request).await?;
     let answer = revoke(&app, &context, &params).await;
     sender::counted(&app, &context, answer)
 }

@@ -1,5 +1,6 @@
 //! Who sends a request to an endpoint that programs call: read, looked up and proved in one place.
 
+use axum::body::Body;
 use axum::response::Response;
 use sallyport_core::audit::{Action, Outcome};
 use sallyport_oauth::Params;
@@ -9,6 +10,7 @@ use sallyport_oauth::model::Client;
 use sallyport_oauth::registration;
 
 use crate::app::App;
+use crate::body;
 use crate::clients;
 use crate::context::Context;
 use crate::credentials::Kind;
@@ -91,6 +93,17 @@ impl Sender {
             Err(unavailable) => unavailable.into(),
         }
     }
+}
+
+/// The form of a request, if its peer may send one now.
+pub(crate) async fn form(app: &App, context: &Context, request: Body) -> Result<Params, ApiError> {
+    if let Err(wait) = app.limits.token(context.peer, context.now) {
+        app.count("token_throttled");
+        return Err(ApiError::too_many(wait));
+    }
+    body::form(context, request)
+        .await
+        .map_err(|error| ApiError::invalid_request(error.to_string()))
 }
 
 /// Counts an answer that may have been to somebody who guesses.

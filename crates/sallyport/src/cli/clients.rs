@@ -164,12 +164,7 @@ async fn renew(run: &Run, id: &str) -> Result<(), Failure> {
     let (token, digest) = credentials::registration_token(&*base.vault, &*base.random);
     let lifetime = base.config.root.auth.client_lifetime.0;
     let expires = (!lifetime.is_zero()).then(|| base.clock.now().plus(lifetime));
-    let client = base
-        .store
-        .client(&id)
-        .await?
-        .ok_or_else(|| unknown(id.as_str()))?;
-    let name = display::client_name(&client).unwrap_or_default();
+    let name = name_of(&base, &id).await?;
     record(&base, Action::ClientUpdate, &id, &name).await?;
     let kept = RegistrationToken { digest, expires };
     if !base.store.put_registration_token(&id, &kept).await? {
@@ -180,6 +175,13 @@ async fn renew(run: &Run, id: &str) -> Result<(), Failure> {
         .map(|origin| format!("{origin}/register/{id}"));
     base.store.close().await;
     print_token(run, &token, uri)
+}
+
+/// The name that a registration goes by.
+async fn name_of(base: &Base, id: &ClientId) -> Result<String, Failure> {
+    let client = base.store.client(id).await?;
+    let client = client.ok_or_else(|| unknown(id.as_str()))?;
+    Ok(display::client_name(&client).unwrap_or_default())
 }
 
 fn print_token(run: &Run, token: &Secret<String>, uri: Option<String>) -> Result<(), Failure> {
@@ -193,12 +195,7 @@ fn print_token(run: &Run, token: &Secret<String>, uri: Option<String>) -> Result
 async fn delete(run: &Run, id: &str) -> Result<(), Failure> {
     let base = run.base().await?;
     let id = ClientId::new(id);
-    let client = base
-        .store
-        .client(&id)
-        .await?
-        .ok_or_else(|| unknown(id.as_str()))?;
-    let name = display::client_name(&client).unwrap_or_default();
+    let name = name_of(&base, &id).await?;
     record(&base, Action::ClientDelete, &id, &name).await?;
     let ended = base.store.delete_client(&id, base.clock.now()).await?;
     base.store.close().await;

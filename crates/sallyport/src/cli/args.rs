@@ -199,6 +199,8 @@ pub enum ClientVerb {
     /// Show one client as it is registered
     Show {
         /// The client's id
+        // A generated one may begin with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
     /// Register a client; its secret is shown once
@@ -206,11 +208,15 @@ pub enum ClientVerb {
     /// Print another token for a client's registration (RFC 7592), and nothing else; the former one ends
     Token {
         /// The client's id
+        // A generated one may begin with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
     /// Delete a client, with everything that was granted to it
     Delete {
         /// The client's id
+        // A generated one may begin with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
 }
@@ -327,6 +333,7 @@ mod tests {
     fn lines_that_work_and_lines_that_do_not() {
         for line in [
             "serve",
+            "client token -3beoCkUyirxyMApn7hsnA",
             "-c f.yaml serve --listen 127.0.0.1:0 --public-url https://h --data-dir /d",
             "serve --stdio",
             "serve --stdio --profile reading --listen 127.0.0.1:0",

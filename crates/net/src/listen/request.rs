@@ -148,7 +148,7 @@ pub(crate) fn read(text: &Bytes, max_fields: usize) -> Result<Box<Head>, Refusal
             return Err(Refusal::TooLarge);
         }
         let (name, value) = field(text, line, at).ok_or(Refusal::Broken)?;
-        // Other fields begin with other letters.
+        // The fields that say something to the connection begin with these letters.
         if matches!(first | 0x20, b'c' | b'e' | b'h' | b't' | b'u') {
             facts.note(&name, value.as_bytes())?;
         }
@@ -228,13 +228,6 @@ fn field(text: &Bytes, line: &[u8], at: usize) -> Option<(HeaderName, HeaderValu
 impl Facts {
     /// Notes what a field says; an error if that has more than one reading.
     fn note(&mut self, name: &HeaderName, value: &[u8]) -> Result<(), Refusal> {
-        // Most fields begin with other letters.
-        if !matches!(
-            name.as_str().as_bytes().first(),
-            Some(b'c' | b'e' | b'h' | b't' | b'u')
-        ) {
-            return Ok(());
-        }
         if *name == CONTENT_LENGTH {
             let length = digits(value).ok_or(Refusal::Broken)?;
             if self.length.replace(length).is_some() {

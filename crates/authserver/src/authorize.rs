@@ -1,6 +1,6 @@
 //! `/authorize`: the authorization endpoint (OAuth 2.1 §3.1).
 //!
-//! It changes nothing but where a remembered yes is answered with a code, so it may be fetched twice, and by a program
+//! It uses nothing up but where a remembered yes is answered with a code, so it may be fetched twice, and by a program
 //! that has no cookies.
 
 use axum::body::Body;
@@ -16,6 +16,7 @@ use crate::body;
 use crate::browser::{self, LoggedIn};
 use crate::context::Context;
 use crate::flow::{self, Checked};
+use crate::par::{self, Opened};
 use crate::problem::{Problem, internal};
 
 /// `GET /authorize`.
@@ -38,7 +39,7 @@ pub(crate) async fn post(
 }
 
 async fn answer(app: &App, context: &Context, params: Params) -> Result<Response, Problem> {
-    let Checked { outcome, .. } = flow::check(app, context, params.clone()).await?;
+    let Checked { outcome, pushed, .. } = flow::check(app, context, params.clone()).await?;
     let request = match outcome {
         Ok(request) => request,
         Err(refusal) => return flow::refuse(app, context, &refusal),
@@ -46,10 +47,12 @@ async fn answer(app: &App, context: &Context, params: Params) -> Result<Response
     let person = browser::current(app, context)
         .await
         .map_err(internal("find the browser session"))?;
-    match person.filter(|_| !request.prompt.login) {
+    // The address of a pushed request cannot say that the person has logged in since; the time of the log-in can.
+    let is_fresh = |person: &LoggedIn| pushed.is_some_and(|pushed| person.since >= pushed.at);
+    match person.filter(|person| !request.prompt.login || is_fresh(person)) {
         None if request.prompt.none => refuse(app, context, request, AuthorizeError::LoginRequired),
         None => flow::see_other(&flow::login_location(params, context.navigation())),
-        Some(person) => ask(app, context, params, (request, person)).await,
+        Some(person) => ask(app, context, params, (request, person, pushed)).await,
     }
 }
 
@@ -57,7 +60,7 @@ async fn ask(
     app: &App,
     context: &Context,
     params: Params,
-    (request, person): (ValidRequest, LoggedIn),
+    (request, person, pushed): (ValidRequest, LoggedIn, Option<Opened>),
 ) -> Result<Response, Problem> {
     let user = &person.user.id;
     let known = app
@@ -67,6 +70,7 @@ async fn ask(
         .await;
     let known = known.map_err(internal("find the consent"))?;
     if is_covered(known.as_ref(), &request, context.navigation()) {
+        par::answer(app, context, pushed.map(|pushed| pushed.digest).as_ref()).await?;
         let nonce = token::<16>(app.parts.random.as_ref());
         let location = flow::approve(app, context, user, &request, (&nonce, "remembered")).await?;
         return flow::see_other(&location);

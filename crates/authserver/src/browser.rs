@@ -1,7 +1,7 @@
 //! Browser sessions: who is logged in.
 
-use sallyport_core::Secret;
 use sallyport_core::random::token;
+use sallyport_core::{Secret, Timestamp};
 use sallyport_oauth::model::{BrowserSession, User};
 use sallyport_store::StoreError;
 use std::time::Duration;
@@ -16,6 +16,8 @@ use axum::response::Response;
 /// Somebody who is logged in.
 pub(crate) struct LoggedIn {
     pub(crate) user: User,
+    /// When they logged in.
+    pub(crate) since: Timestamp,
     /// The secret of the cookie, which forms are bound to.
     pub(crate) secret: String,
 }
@@ -41,7 +43,11 @@ pub(crate) async fn current(app: &App, context: &Context) -> Result<Option<Logge
             .touch_browser_session(&digest, context.now)
             .await?;
     }
-    Ok(Some(LoggedIn { user, secret }))
+    Ok(Some(LoggedIn {
+        user,
+        since: session.created,
+        secret,
+    }))
 }
 
 /// Begins a session with a new secret, so that one that was known before means nothing (session fixation), and ends the

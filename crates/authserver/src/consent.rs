@@ -17,13 +17,18 @@ use crate::app::{App, Shared};
 use crate::browser::{self, LoggedIn};
 use crate::context::Context;
 use crate::flow::{self, Checked};
+use crate::par::{self, Opened};
 use crate::problem::{Problem, internal};
 use crate::{body, clients, form, pages};
 
 /// `GET /consent?AUTHORIZATION_REQUEST`. The request is checked as at `/authorize`, so that the page can be reloaded.
 pub(crate) async fn get(State(app): State<Shared>, context: Context) -> Result<Response, Problem> {
     let params = Params::parse(context.query.as_bytes()).map_err(AnchorError::from)?;
-    let Checked { client, outcome } = flow::check(&app, &context, params.clone()).await?;
+    let Checked {
+        client,
+        outcome,
+        pushed,
+    } = flow::check(&app, &context, params.clone()).await?;
     let request = match outcome {
         Ok(request) => request,
         Err(refusal) => return flow::refuse(&app, &context, &refusal),
@@ -32,7 +37,12 @@ pub(crate) async fn get(State(app): State<Shared>, context: Context) -> Result<R
         .await
         .map_err(internal("find the browser session"))?;
     match person {
-        Some(person) => Ok(show(&app, &context, (&client, request, &person), params)),
+        Some(person) => Ok(show(
+            &app,
+            &context,
+            (&client, request, &person),
+            (params, pushed),
+        )),
         None => flow::see_other(&flow::login_location(params, context.navigation())),
     }
 }
@@ -109,6 +119,7 @@ async fn decide(
     if !redirect::is_registered(&request.target.redirect_uri, &client.redirect_uris) {
         return Err(AnchorError::UnknownRedirect.into());
     }
+    par::answer(app, context, transaction.pushed.as_ref()).await?;
     if !allowed {
         let event = Event {
             user: Some(user.clone()),
@@ -143,7 +154,7 @@ fn show(
     app: &App,
     context: &Context,
     (client, request, person): (&Client, ValidRequest, &LoggedIn),
-    params: Params,
+    (params, pushed): (Params, Option<Opened>),
 ) -> Response {
     let settings = &context.settings;
     let leads_to = redirect::csp_source(&request.target.redirect_uri);
@@ -167,6 +178,7 @@ fn show(
     let nonce = token::<16>(app.parts.random.as_ref());
     let transaction = Transaction {
         request,
+        pushed: pushed.map(|pushed| pushed.digest),
         nonce,
         opened: context.now,
     };

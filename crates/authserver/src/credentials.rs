@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     /// The `jti` of a statement that a client has signed: no secret, but a stranger's text.
     Assertion,
     Registration,
+    /// The name of a pushed request.
+    Pushed,
 }
 
 impl Kind {
@@ -36,6 +38,7 @@ impl Kind {
             Self::Refresh => "refresh-token",
             Self::Assertion => "client-assertion",
             Self::Registration => "registration-token",
+            Self::Pushed => "pushed-request",
         }
     }
 }

@@ -6,15 +6,17 @@ use axum::response::{IntoResponse as _, Response};
 use sallyport_core::UserId;
 use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_oauth::Params;
-use sallyport_oauth::authorize::{AuthorizeRequest, Refusal, ValidRequest};
+use sallyport_oauth::authorize::{AuthorizeError, AuthorizeRequest, Refusal, ValidRequest};
 use sallyport_oauth::consent::{self, Lifetimes, Navigation};
 use sallyport_oauth::model::Client;
 use sallyport_oauth::prompt::Prompt;
+use sallyport_oauth::pushed;
 
 use crate::app::App;
 use crate::clients;
 use crate::context::Context;
 use crate::pages;
+use crate::par::{self, Opened};
 use crate::problem::{Problem, internal};
 
 /// A request whose sender is known.
@@ -22,10 +24,13 @@ pub(crate) struct Checked {
     pub(crate) client: Client,
     /// What a person can be asked about, or what goes back to the client.
     pub(crate) outcome: Result<ValidRequest, Refusal>,
+    /// The pushed request that it is.
+    pub(crate) pushed: Option<Opened>,
 }
 
 /// Finds the client and applies the rules.
 pub(crate) async fn check(app: &App, context: &Context, params: Params) -> Result<Checked, Problem> {
+    let (params, pushed) = par::resolve(app, context, params).await?;
     let request = AuthorizeRequest::read(params)?;
     let client = clients::find(app, context, request.client_id()).await?;
     let settings = &context.settings;
@@ -33,8 +38,19 @@ pub(crate) async fn check(app: &App, context: &Context, params: Params) -> Resul
     let Some(client) = client else {
         return Err(Problem::Internal);
     };
-    let outcome = anchored.validate(&client, &settings.targets());
-    Ok(Checked { client, outcome })
+    let outcome = if pushed.is_none() && pushed::is_required(&client) {
+        Err(Refusal {
+            target: anchored.target().clone(),
+            error: AuthorizeError::NotPushed,
+        })
+    } else {
+        anchored.validate(&client, &settings.targets())
+    };
+    Ok(Checked {
+        client,
+        outcome,
+        pushed,
+    })
 }
 
 /// Where a person logs in before this request is looked at again.

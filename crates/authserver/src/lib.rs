@@ -25,6 +25,7 @@ mod limits;
 mod login;
 mod manage;
 mod pages;
+mod par;
 mod problem;
 mod register;
 mod revoke;

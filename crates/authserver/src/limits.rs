@@ -13,6 +13,7 @@ const CAPACITY: usize = 10_000;
 
 pub(crate) struct Limits {
     registrations: Mutex<Limiter<IpAddr>>,
+    pushed: Mutex<Limiter<IpAddr>>,
     user_and_peer: Mutex<Limiter<(String, IpAddr)>>,
     user: Mutex<Limiter<String>>,
     peer: Mutex<Limiter<IpAddr>>,
@@ -23,6 +24,7 @@ impl Limits {
     pub(crate) fn new(throttle: Throttle) -> Self {
         Self {
             registrations: Mutex::new(Limiter::new(throttle.registrations, CAPACITY)),
+            pushed: Mutex::new(Limiter::new(throttle.pushed, CAPACITY)),
             user_and_peer: Mutex::new(Limiter::new(throttle.logins_per_user_and_peer, CAPACITY)),
             user: Mutex::new(Limiter::new(throttle.logins_per_user, CAPACITY)),
             peer: Mutex::new(Limiter::new(throttle.logins_per_peer, CAPACITY)),
@@ -32,6 +34,11 @@ impl Limits {
 
     pub(crate) fn registration(&self, peer: IpAddr, now: Timestamp) -> Result<(), Wait> {
         lock(&self.registrations).take(&peer_key(peer), now)
+    }
+
+    /// Counts a pushed authorization request.
+    pub(crate) fn pushed(&self, peer: IpAddr, now: Timestamp) -> Result<(), Wait> {
+        lock(&self.pushed).take(&peer_key(peer), now)
     }
 
     /// Counts a try to log in before it is made, so that tries in parallel are counted too. All three must allow it; a

@@ -142,6 +142,11 @@ fn anchor_words(error: AnchorError) -> (&'static str, String, &'static str) {
             "It names a page on the web that should describe it, and that page cannot be read or describes no app.".into(),
             "Connect again from the app in a moment. If it happens every time, tell the maker of the app.",
         ),
+        AnchorError::Pushed => (
+            "This request is over",
+            "The app had prepared it, and it counts once and for a short time.".into(),
+            "Go back to the app and connect again.",
+        ),
         AnchorError::UnknownRedirect => (
             "This app asked for an unknown return address",
             "It wants the answer sent to an address that it has not registered, so nothing was sent.".into(),

@@ -11,7 +11,8 @@ use sallyport_net::layers::secure;
 use crate::app::{App, Parts};
 use crate::problem::Problem;
 use crate::{
-    assets, authorize, consent, home, introspect, login, manage, register, revoke, setup, token, wellknown,
+    assets, authorize, consent, home, introspect, login, manage, par, register, revoke, setup, token,
+    wellknown,
 };
 
 /// The router of every OAuth endpoint, well-known document and page. Request extensions have to carry
@@ -49,6 +50,7 @@ pub fn router(parts: Parts) -> Router {
             get(manage::get).put(manage::put).delete(manage::delete),
         )
         .route("/authorize", get(authorize::get).post(authorize::post))
+        .route("/par", post(par::post))
         .route("/token", post(token::post))
         .route("/revoke", post(revoke::post))
         .route("/introspect", post(introspect::post))

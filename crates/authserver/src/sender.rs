@@ -67,8 +67,10 @@ impl Sender {
             return Ok(Err(ClientAuthError::Refused));
         };
         let issuer = context.settings.issuer.as_str();
-        let endpoint = format!("{issuer}/token");
-        let single = match assertion.verify(client, &keys, [issuer, &endpoint], context.now) {
+        // RFC 9126 §2 lets a client name either endpoint at either.
+        let endpoints = ["token", "par"].map(|name| format!("{issuer}/{name}"));
+        let [token, par] = &endpoints;
+        let single = match assertion.verify(client, &keys, &[issuer, token, par], context.now) {
             Ok(single) => single,
             Err(error) => return Ok(Err(error)),
         };

@@ -70,6 +70,9 @@ pub struct ResourceInfo {
 pub struct Throttle {
     /// Registrations of one peer; default 10 a minute, 20 at once.
     pub registrations: Rate,
+    /// Authorization requests that one peer pushes (RFC 9126); default 60 a minute, 60 at once: more than a person logs in,
+    /// and far from what is kept at once.
+    pub pushed: Rate,
     /// Documents of clients that are fetched for one peer; default 20 a minute, 20 at once.
     pub documents_per_peer: Rate,
     /// Documents that are fetched from one host, so that nobody makes us a burden for it; default 30 a minute, 30 at once.
@@ -89,6 +92,7 @@ impl Default for Throttle {
     fn default() -> Self {
         Self {
             registrations: Rate::per_minute(10, 20),
+            pushed: Rate::per_minute(60, 60),
             documents_per_peer: Rate::per_minute(20, 20),
             documents_per_host: Rate::per_minute(30, 30),
             logins_per_user_and_peer: Rate::per_minute(4, 6),

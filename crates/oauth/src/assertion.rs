@@ -35,7 +35,7 @@ pub enum AssertionError {
     #[error("`iss` and `sub` of the client assertion must be the client_id")]
     Subject,
     /// It was made for somebody else.
-    #[error("`aud` of the client assertion must be the issuer or the token endpoint, alone")]
+    #[error("`aud` of the client assertion must be the issuer or the endpoint, alone")]
     Audience,
     /// Over, not yet valid, or good for too long.
     #[error("the client assertion must be valid now and end within 5 minutes")]
@@ -103,7 +103,7 @@ impl Assertion {
         ClientId::new(self.claims.sub.as_str())
     }
 
-    /// Checks signature and claims. `audiences` are our issuer and our token endpoint.
+    /// Checks signature and claims. `audiences` are our issuer and our endpoints that clients authenticate at.
     ///
     /// # Errors
     /// [`ClientAuthError::Refused`] for another method and for the signature, before anything is said about the claims.
@@ -111,7 +111,7 @@ impl Assertion {
         &self,
         client: Option<&'a Client>,
         keys: &Keys,
-        audiences: [&str; 2],
+        audiences: &[&str],
         now: Timestamp,
     ) -> Result<Single<'a>, ClientAuthError> {
         let client = client.filter(|client| client.auth_method == AuthMethod::PrivateKeyJwt);

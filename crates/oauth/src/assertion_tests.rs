@@ -64,7 +64,7 @@ fn judge(signer: &Signer, text: &str) -> Result<String, ClientAuthError> {
     let single = Assertion::read(text)?.verify(
         Some(&client),
         &signer.keys(),
-        AUDIENCES,
+        &AUDIENCES,
         Timestamp::from_secs(NOW),
     )?;
     let id = single.id.clone();
@@ -140,7 +140,7 @@ fn jw_10_statements_of_another_type_or_key_are_refused() {
     for method in [AuthMethod::None, AuthMethod::ClientSecretBasic] {
         let client = client(method);
         let now = Timestamp::from_secs(NOW);
-        let judged = assertion.verify(Some(&client), &signer.keys(), AUDIENCES, now);
+        let judged = assertion.verify(Some(&client), &signer.keys(), &AUDIENCES, now);
         assert_eq!(judged.map(|single| single.id), Err(ClientAuthError::Refused));
     }
 }
@@ -152,7 +152,7 @@ fn a_statement_counts_once() {
     let assertion = Assertion::read(&signer.sign("JWT", &claims(json!({})).to_string())).unwrap();
     let now = Timestamp::from_secs(NOW);
     let single = assertion
-        .verify(Some(&client), &signer.keys(), AUDIENCES, now)
+        .verify(Some(&client), &signer.keys(), &AUDIENCES, now)
         .unwrap();
     assert_eq!(single.until, Timestamp::from_secs(NOW + 120));
     let again = single.counted(false).map(|_| ());

@@ -61,6 +61,8 @@ pub fn is_covered(remembered: Option<&Consent>, request: &ValidRequest, navigati
 pub struct Transaction {
     /// What was asked for.
     pub request: ValidRequest,
+    /// The name under which it was pushed, if it was: it is answered once.
+    pub pushed: Option<Digest>,
     /// One yes to one page makes one code, however often the button is pressed (CO-09).
     pub nonce: String,
     /// When the page was made.
@@ -228,6 +230,7 @@ mod tests {
     fn a_page_ends_after_ten_minutes_and_a_code_after_one() {
         let transaction = Transaction {
             request: web(),
+            pushed: None,
             nonce: "n".into(),
             opened: NOW,
         };

@@ -134,6 +134,23 @@ pub struct AuthorizationCode {
     pub expires: Timestamp,
 }
 
+/// A pushed authorization request, as it is kept (RFC 9126 §2).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PushedRequest {
+    /// The client that has pushed it.
+    pub client: ClientId,
+    /// The parameters, encoded, without credentials.
+    pub params: String,
+    /// When it was pushed.
+    pub pushed: Timestamp,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// Whether a browser has come with it.
+    pub opened: bool,
+    /// Whether it was answered, with a code or with a no.
+    pub answered: bool,
+}
+
 /// A refresh token, as it is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RefreshToken {

@@ -40,6 +40,18 @@ impl Prompt {
         }
     }
 
+    /// The value with `consent`: a page is shown, whatever else is asked for.
+    #[must_use]
+    pub fn with_consent(value: Option<&str>) -> String {
+        let mut words: Vec<&str> = value
+            .unwrap_or_default()
+            .split(' ')
+            .filter(|w| !matches!(*w, "" | "none" | "consent"))
+            .collect();
+        words.push("consent");
+        words.join(" ")
+    }
+
     /// The value after the person has logged in: `login` is done, and `consent` is added where the request came from
     /// another site, because only a fresh yes may answer that.
     #[must_use]

@@ -11,6 +11,7 @@ use crate::error::ErrorCode;
 use crate::jws::Keys;
 use crate::model::{AuthMethod, Client, Digest};
 use crate::own_name;
+use crate::pushed;
 use crate::redirect::{self, RedirectError, RedirectKind};
 
 /// The longest registration that is read, in bytes.
@@ -131,6 +132,7 @@ impl Registration {
         let redirect_uris = redirect_uris(&metadata, auth_method, policy)?;
         let scopes = scopes(&metadata, policy.scopes)?;
         check_response_types(&metadata)?;
+        check_flags(&metadata)?;
         let is_coded = !redirect_uris.is_empty();
         let mut grants = if is_coded {
             grant_types(&metadata)?
@@ -395,6 +397,17 @@ fn grant_types(metadata: &Map<String, Value>) -> Result<Vec<&'static str>, Regis
 
 fn asks_for(metadata: &Map<String, Value>, grant_type: &str) -> bool {
     list(metadata, "grant_types").is_ok_and(|asked| asked.is_some_and(|asked| asked.contains(&grant_type)))
+}
+
+/// Members that say yes or no.
+fn check_flags(metadata: &Map<String, Value>) -> Result<(), RegistrationError> {
+    match metadata.get(pushed::REQUIRED) {
+        None | Some(Value::Null | Value::Bool(_)) => Ok(()),
+        Some(_) => Err(RegistrationError::Member {
+            member: pushed::REQUIRED,
+            wrong: "must be true or false",
+        }),
+    }
 }
 
 fn check_response_types(metadata: &Map<String, Value>) -> Result<(), RegistrationError> {

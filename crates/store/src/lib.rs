@@ -18,6 +18,7 @@ mod grants;
 mod keys;
 mod migrate;
 mod once;
+mod pushed;
 mod refresh;
 mod registrations;
 mod servers;

@@ -10,6 +10,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (2, include_str!("../migrations/0002_audit_rows.sql")),
     (3, include_str!("../migrations/0003_once.sql")),
     (4, include_str!("../migrations/0004_registrations.sql")),
+    (15, include_str!("../migrations/0015_pushed_requests.sql")),
 ];
 
 /// Marks the file as ours (`PRAGMA application_id`): "SLLY".
@@ -73,7 +74,7 @@ mod tests {
         migrate(&mut db).await.unwrap();
         assert_eq!(
             pragma(&mut db, "PRAGMA user_version").await.unwrap(),
-            MIGRATIONS.len() as i64
+            MIGRATIONS.last().unwrap().0
         );
         assert_eq!(
             pragma(&mut db, "PRAGMA application_id").await.unwrap(),

@@ -14,7 +14,7 @@ const GRANTS: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// In the order of what refers to what. Each takes the time before which a row has ended, and a bound on how much one
 /// pass may do while others wait for the write lock.
-const STATEMENTS: [(&str, Duration); 6] = [
+const STATEMENTS: [(&str, Duration); 7] = [
     (
         "DELETE FROM browser_sessions WHERE digest IN \
          (SELECT digest FROM browser_sessions WHERE expires <= ? LIMIT 1000)",
@@ -40,13 +40,18 @@ const STATEMENTS: [(&str, Duration); 6] = [
         Duration::ZERO,
     ),
     (
+        "DELETE FROM pushed_requests WHERE digest IN \
+         (SELECT digest FROM pushed_requests WHERE expires <= ? LIMIT 1000)",
+        Duration::ZERO,
+    ),
+    (
         "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE expires <= ? LIMIT 100)",
         GRANTS,
     ),
 ];
 
 impl Store {
-    /// Removes what has ended of sessions, codes, tokens, statements and grants, some thousand at a time; says how many. To be
+    /// Removes what has ended of sessions, codes, tokens, statements, pushed requests and grants, some thousand at a time; says how many. To be
     /// called every few minutes, and again at once while it says more than nothing.
     ///
     /// # Errors

@@ -107,6 +107,8 @@ async fn md_09_what_the_document_names_is_served() {
     );
     assert_eq!(world.get(&path("revocation_endpoint")).await.status, 405);
     assert_eq!(world.get(&path("introspection_endpoint")).await.status, 405);
+    let pushing = path("pushed_authorization_request_endpoint");
+    assert_eq!(world.get(&pushing).await.status, 405);
     assert_eq!(world.get("/device_authorization").await.status, 404);
     let endpoints = document
         .as_object()
@@ -114,7 +116,7 @@ async fn md_09_what_the_document_names_is_served() {
         .keys()
         .filter(|k| k.ends_with("_endpoint"))
         .count();
-    assert_eq!(endpoints, 5);
+    assert_eq!(endpoints, 6);
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod introspection;
 mod login;
 mod management;
 mod own_name;
+mod pushed;
 mod redirects;
 mod refresh;
 mod registration;

@@ -26,6 +26,9 @@ pub enum AnchorError {
     /// The client describes itself in a document, and that cannot be fetched or does not count.
     #[error("the client's metadata document does not count")]
     Document,
+    /// The `request_uri` is not the client's, or is over.
+    #[error("the pushed request is not there any more")]
+    Pushed,
     /// The redirect URI is not one of the client's, or its scheme is not accepted any more.
     #[error("the redirect URI is not registered for this client")]
     UnknownRedirect,
@@ -53,6 +56,9 @@ pub enum AuthorizeError {
     /// A request object by reference; it is not fetched (AZ-07).
     #[error("request objects are not supported")]
     RequestUri,
+    /// The client has registered that it pushes its requests (RFC 9126 §6).
+    #[error("this client has to push its request to the pushed authorization request endpoint")]
+    NotPushed,
     /// A registration inside the request.
     #[error("register at the registration endpoint")]
     Registration,
@@ -84,6 +90,7 @@ impl AuthorizeError {
             Self::Repeated(_)
             | Self::NoResponseType
             | Self::ResponseMode
+            | Self::NotPushed
             | Self::Challenge(_)
             | Self::Prompt(_) => ErrorCode::InvalidRequest,
             Self::ResponseType => ErrorCode::UnsupportedResponseType,

@@ -2,4 +2,5 @@
 
 mod accounts;
 mod opening;
+mod pushed;
 mod tokens;

@@ -1,0 +1,124 @@
+//! `/par`: pushed authorization requests (RFC 9126).
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use sallyport_core::Timestamp;
+use sallyport_oauth::authorize::{AnchorError, AuthorizeRequest};
+use sallyport_oauth::client_auth::AuthenticatedClient;
+use sallyport_oauth::model::{Digest, PushedRequest};
+use sallyport_oauth::pushed::{self, ANSWER, LIFE, MAX_WAITING, PREFIX};
+use sallyport_oauth::{ErrorCode, Params};
+use serde_json::json;
+
+use crate::app::{App, Shared};
+use crate::context::Context;
+use crate::credentials::Kind;
+use crate::problem::{self, Problem};
+use crate::sender::{self, Sender};
+use crate::token::{ApiError, internal, json};
+
+/// `POST /par`. Parameters in the query are not looked at.
+pub(crate) async fn post(
+    State(app): State<Shared>,
+    context: Context,
+    request: Body,
+) -> Result<Response, ApiError> {
+    if let Err(wait) = app.limits.pushed(context.peer, context.now) {
+        app.count("par_throttled");
+        return Err(ApiError::too_many(wait));
+    }
+    let params = sender::form(&app, &context, request).await?;
+    let answer = push(&app, &context, params).await;
+    sender::counted(&app, &context, answer)
+}
+
+async fn push(app: &App, context: &Context, params: Params) -> Result<Response, ApiError> {
+    let sender = Sender::read(app, context, &params).await?;
+    let client = sender.prove(app, context).await?;
+    let params = judged(context, client, params)?;
+    let (name, digest) = app.parts.new_secret(Kind::Pushed);
+    let request = PushedRequest {
+        client: client.client().id.clone(),
+        params: params.encode(),
+        pushed: context.now,
+        expires: context.now.plus(LIFE),
+        opened: false,
+        answered: false,
+    };
+    let kept = app.parts.store.push_request(&digest, &request, MAX_WAITING).await;
+    if !kept.map_err(internal("keep the pushed request"))? {
+        tracing::warn!("a pushed request was refused: too many are waiting");
+        return Err(ApiError::unavailable("too many requests wait for an answer", 90));
+    }
+    let body = json!({ "request_uri": format!("{PREFIX}{}", name.expose()), "expires_in": LIFE.as_secs() });
+    Ok(json(StatusCode::CREATED, body.to_string()))
+}
+
+/// The request, if it would pass at the authorization endpoint (RFC 9126 §2.1). It is judged there again, because clients
+/// and resources change.
+fn judged(context: &Context, client: AuthenticatedClient<'_>, params: Params) -> Result<Params, ApiError> {
+    let refused = |code, text: String| {
+        tracing::info!(error = ErrorCode::as_str(code), reason = %text, "a pushed request was refused");
+        ApiError::new(StatusCode::BAD_REQUEST, code, text)
+    };
+    if params.all("request_uri").next().is_some() {
+        let text = "`request_uri` cannot be pushed".to_owned();
+        return Err(refused(ErrorCode::InvalidRequest, text));
+    }
+    let (settings, client) = (&context.settings, client.client());
+    let params = pushed::request(params, &client.id);
+    let anchored = AuthorizeRequest::read(params.clone())
+        .and_then(|request| request.anchor(Some(client), &settings.private_schemes))
+        .map_err(|error| refused(ErrorCode::InvalidRequest, error.to_string()))?;
+    match anchored.validate(client, &settings.targets()) {
+        Ok(_) => Ok(params),
+        Err(refusal) => Err(refused(refusal.error.code(), refusal.error.to_string())),
+    }
+}
+
+/// A pushed request that a browser has come with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Opened {
+    pub(crate) digest: Digest,
+    /// When it was pushed.
+    pub(crate) at: Timestamp,
+}
+
+/// The parameters that count for an address, and the pushed request that they come from, if they do.
+pub(crate) async fn resolve(
+    app: &App,
+    context: &Context,
+    address: Params,
+) -> Result<(Params, Option<Opened>), Problem> {
+    let reference = pushed::reference(&address).map_err(AnchorError::from)?;
+    let Some(reference) = reference else {
+        return Ok((address, None));
+    };
+    let digest = app.parts.digest(Kind::Pushed, reference.as_bytes());
+    let store = &app.parts.store;
+    let kept = store.pushed_request(&digest).await;
+    let kept = kept.map_err(problem::internal("find the pushed request"))?;
+    let kept = kept.ok_or(AnchorError::Pushed)?;
+    let params = pushed::opened(&kept, &address, context.now)?;
+    if !kept.opened {
+        let opened = store.open_pushed(&digest, context.now.plus(ANSWER)).await;
+        opened.map_err(problem::internal("open the pushed request"))?;
+    }
+    let at = kept.pushed;
+    Ok((params, Some(Opened { digest, at })))
+}
+
+/// Uses a pushed request up: it is answered once.
+pub(crate) async fn answer(app: &App, context: &Context, pushed: Option<&Digest>) -> Result<(), Problem> {
+    let Some(digest) = pushed else {
+        return Ok(());
+    };
+    let first = app.parts.store.answer_pushed(digest, context.now).await;
+    if first.map_err(problem::internal("use the pushed request up"))? {
+        Ok(())
+    } else {
+        Err(Problem::Answered)
+    }
+}

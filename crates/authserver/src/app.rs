@@ -14,6 +14,7 @@ use crate::answers::Answered;
 use crate::documents::Documents;
 use crate::hashing::Hashing;
 use crate::limits::Limits;
+use crate::provider::Discovered;
 use crate::settings::Settings;
 
 /// Called with the reason of each failed authentication: a closed set of labels.
@@ -59,6 +60,7 @@ pub(crate) struct App {
     pub(crate) hashing: Hashing,
     pub(crate) answered: Answered,
     pub(crate) documents: Documents,
+    pub(crate) discovered: Discovered,
     /// When unused clients were last looked for, in milliseconds since the epoch.
     reaped: AtomicI64,
 }
@@ -75,6 +77,7 @@ impl App {
             hashing,
             answered: Answered::default(),
             documents,
+            discovered: Discovered::default(),
             reaped: AtomicI64::new(0),
         }
     }

@@ -33,7 +33,8 @@ pub(crate) async fn current(app: &App, context: &Context) -> Result<Option<Logge
         return Ok(None);
     };
     let unseen = context.now.since(session.seen);
-    if context.now >= session.expires || unseen > context.settings.browser_idle {
+    let barred = context.settings.people.barred.contains(&user.id);
+    if barred || context.now >= session.expires || unseen > context.settings.browser_idle {
         app.parts.store.delete_browser_session(&digest).await?;
         return Ok(None);
     }

@@ -26,6 +26,10 @@ pub(crate) enum Kind {
     Registration,
     /// The name of a pushed request.
     Pushed,
+    /// The `state` of a log-in through a provider.
+    LoginState,
+    /// The browser that began it.
+    LoginBrowser,
 }
 
 impl Kind {
@@ -39,6 +43,8 @@ impl Kind {
             Self::Assertion => "client-assertion",
             Self::Registration => "registration-token",
             Self::Pushed => "pushed-request",
+            Self::LoginState => "login-state",
+            Self::LoginBrowser => "login-browser",
         }
     }
 }

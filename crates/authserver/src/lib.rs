@@ -26,7 +26,9 @@ mod login;
 mod manage;
 mod pages;
 mod par;
+mod people;
 mod problem;
+mod provider;
 mod register;
 mod revoke;
 mod routes;
@@ -37,6 +39,7 @@ mod token;
 mod wellknown;
 
 pub use app::{MetricHook, Parts};
+pub use people::People;
 pub use routes::router;
 pub use settings::{ResourceInfo, Settings, Throttle};
 pub use setup::setup_link;

@@ -60,9 +60,14 @@ impl Limits {
         lock(&self.user_and_peer).forget(&pair);
     }
 
-    /// Counts a try that names nobody: the setup page.
+    /// Counts a try that names nobody: the setup page, a log-in through a provider.
     pub(crate) fn anonymous(&self, peer: IpAddr, now: Timestamp) -> Result<(), Wait> {
         lock(&self.peer).take(&peer_key(peer), now)
+    }
+
+    /// Somebody from there got in by another way than a password.
+    pub(crate) fn let_in(&self, peer: IpAddr) {
+        lock(&self.peer).give_back(&peer_key(peer));
     }
 
     /// Whether the peer may ask for tokens: only its failures count.

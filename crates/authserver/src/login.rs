@@ -1,4 +1,4 @@
-//! `/login`: local users by name and password.
+//! `/login`: local users by name and password, and the buttons of the identity providers.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -16,6 +16,7 @@ use crate::app::{App, Shared};
 use crate::context::Context;
 use crate::cookie::Cookie;
 use crate::form::{self, LOGIN_MAX_AGE, LoginForm};
+use crate::people::Provider;
 use crate::problem::{Problem, internal};
 use crate::{body, browser, flow, pages};
 
@@ -92,7 +93,9 @@ async fn check(
         .user_by_name(name)
         .await
         .map_err(internal("find the user"))?;
+    // Who comes through a provider has no password; trying takes as long as for a name that nobody has.
     let hash = user.as_ref().map(|user| user.password.clone());
+    let hash = hash.filter(|hash| !hash.expose().is_empty());
     let good = app.hashing.verify(Secret::from(password), hash).await?;
     match user {
         Some(user) if good => {
@@ -148,7 +151,7 @@ async fn logged_in(app: &App, context: &Context) -> Result<bool, Problem> {
 }
 
 /// Where to go afterwards: a path of ours, and an authorization request in the form that it has after a log-in.
-fn destination(next: &str, context: &Context) -> String {
+pub(crate) fn destination(next: &str, context: &Context) -> String {
     let Some(next) = return_path::checked(next) else {
         return "/".to_owned();
     };
@@ -198,7 +201,9 @@ async fn show(
             (StatusCode::TOO_MANY_REQUESTS, Some(text))
         }
     };
+    let ways = ways(context, next);
     let page = pages::Login {
+        ways: &ways,
         client: client.as_deref(),
         username,
         transaction: &transaction,
@@ -213,6 +218,19 @@ async fn show(
         browser::set_cookie(&mut response, context, Cookie::Browser, Some(&fresh));
     }
     Ok(response)
+}
+
+/// The buttons of the identity providers: what each says, and where it leads.
+fn ways(context: &Context, next: &str) -> Vec<(String, String)> {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("next", next);
+    let query = query.finish();
+    let providers = context.settings.people.providers();
+    let way = |provider: Provider<'_>| {
+        let path = format!("/login/{}?{query}", provider.name());
+        (provider.label().to_owned(), path)
+    };
+    providers.map(way).collect()
 }
 
 /// The name of the client that waits behind the log-in, and where its answer can lead from this page: a remembered yes

@@ -15,6 +15,8 @@ use crate::pages;
 pub(crate) struct Login<'a> {
     /// Who the person is logging in for; a name that the client chose itself.
     pub(crate) client: Option<&'a str>,
+    /// The identity providers: what each is called, and where its button leads.
+    pub(crate) ways: &'a [(String, String)],
     pub(crate) username: &'a str,
     pub(crate) transaction: &'a str,
     pub(crate) message: Option<&'a str>,

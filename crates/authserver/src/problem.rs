@@ -32,6 +32,19 @@ pub(crate) enum Problem {
     Throttled(Wait),
     /// Too many log-ins at a time.
     Busy,
+    /// A log-in through a provider that was not begun in this browser, or not lately.
+    ForeignLogin,
+    /// The provider, or the person there, said no.
+    ProviderDenied(String),
+    /// The provider could not be asked, or its answer does not count.
+    ProviderFailed(String),
+    /// A person who is not on the list.
+    Unlisted {
+        /// The provider, as people call it.
+        provider: String,
+        /// The person, as the provider calls them.
+        name: String,
+    },
     /// The setup link is used up, or wrong.
     SetupOver,
     /// No such page.
@@ -56,7 +69,10 @@ impl Problem {
             Self::Anchor(_) | Self::TwoPlaces | Self::BadForm | Self::StaleForm | Self::Answered => {
                 StatusCode::BAD_REQUEST
             }
-            Self::ForeignForm => StatusCode::FORBIDDEN,
+            Self::ForeignForm | Self::ForeignLogin | Self::ProviderDenied(_) | Self::Unlisted { .. } => {
+                StatusCode::FORBIDDEN
+            }
+            Self::ProviderFailed(_) => StatusCode::BAD_GATEWAY,
             Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::SetupOver => StatusCode::GONE,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -103,6 +119,28 @@ impl Problem {
                 "Busy for a moment",
                 "Many people are signing in at once.".into(),
                 "Wait a few seconds, then try again.",
+            ),
+            Self::ForeignLogin => (
+                "This sign-in was not begun here",
+                "It was begun in another browser, more than ten minutes ago, or is over already; or cookies are blocked here."
+                    .into(),
+                "Go back to the app and connect again, or sign in from the front page.",
+            ),
+            Self::ProviderDenied(provider) => (
+                "You were not signed in",
+                format!("{provider} says that the sign-in was refused or broken off."),
+                "If that was not what you wanted, go back to the app and connect again.",
+            ),
+            Self::ProviderFailed(provider) => (
+                "That sign-in did not work",
+                format!("{provider} could not be asked, or gave an answer that cannot be trusted. The gateway's log says why."),
+                "Try again in a moment. If it stays, tell the operator the time at which it happened.",
+            ),
+            Self::Unlisted { provider, name } => (
+                "You are not on the list",
+                format!("{provider} knows you as {name}, and this gateway does not let you in."),
+                "Ask whoever runs this gateway to add you to `auth.allow_users`. If you have another account there, sign \
+                 out of this one first.",
             ),
             Self::SetupOver => (
                 "This setup link is over",

@@ -11,8 +11,8 @@ use sallyport_net::layers::secure;
 use crate::app::{App, Parts};
 use crate::problem::Problem;
 use crate::{
-    assets, authorize, consent, home, introspect, login, manage, par, register, revoke, setup, token,
-    wellknown,
+    assets, authorize, consent, home, introspect, login, manage, par, provider, register, revoke, setup,
+    token, wellknown,
 };
 
 /// The router of every OAuth endpoint, well-known document and page. Request extensions have to carry
@@ -55,6 +55,8 @@ pub fn router(parts: Parts) -> Router {
         .route("/revoke", post(revoke::post))
         .route("/introspect", post(introspect::post))
         .route("/login", get(login::get).post(login::post))
+        .route("/login/{idp}", get(provider::start))
+        .route("/callback/{idp}", get(provider::callback))
         .route("/consent", get(consent::get).post(consent::post))
         .route("/setup", get(setup::get).post(setup::post))
         .route("/logout", post(home::logout))

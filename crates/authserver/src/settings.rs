@@ -1,5 +1,6 @@
 //! What the operator decides about the authorization server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sallyport_core::{Resource, Scope, ScopeSet};
@@ -7,6 +8,8 @@ use sallyport_oauth::Resources;
 use sallyport_oauth::metadata::Server;
 use sallyport_oauth::rate::Rate;
 use sallyport_oauth::redirect::DEFAULT_PRIVATE_SCHEMES;
+
+use crate::people::People;
 
 /// The settings in force. They may be swapped while requests run; each request sees one state of them.
 #[derive(Clone, Debug)]
@@ -50,6 +53,8 @@ pub struct Settings {
     pub client_lifetime: Option<Duration>,
     /// Whom to tell about a security problem: a `mailto:` or `https:` URI (RFC 9116 §2.5.3); the front page otherwise.
     pub security_contact: Option<String>,
+    /// The identity providers, and who of their people comes in; default none.
+    pub people: Arc<People>,
     /// How often things may be tried. Read once, at start.
     pub throttle: Throttle,
 }
@@ -129,6 +134,7 @@ impl Settings {
             unused_client_ttl: DAY,
             client_lifetime: Some(DAY * 90),
             security_contact: None,
+            people: Arc::default(),
             throttle: Throttle::default(),
         }
     }

@@ -45,7 +45,13 @@ impl<'a> Unverified<'a> {
     /// Takes a signed text apart; `None` if it is none, or asks for something that is not understood.
     #[must_use]
     pub fn read(text: &'a str) -> Option<Self> {
-        if text.len() > MAX_BYTES {
+        Self::read_within(text, MAX_BYTES)
+    }
+
+    /// The same with another bound on the length, in bytes.
+    #[must_use]
+    pub fn read_within(text: &'a str, limit: usize) -> Option<Self> {
+        if text.len() > limit {
             return None;
         }
         let (signed, signature) = text.rsplit_once('.')?;
@@ -60,6 +66,12 @@ impl<'a> Unverified<'a> {
             payload: URL_SAFE_NO_PAD.decode(payload).ok()?,
             signature: URL_SAFE_NO_PAD.decode(signature).ok()?,
         })
+    }
+
+    /// The algorithm that the header names: one of [`ALGORITHMS`].
+    #[must_use]
+    pub fn algorithm(&self) -> &str {
+        &self.header.alg
     }
 
     /// The `typ` of the header.

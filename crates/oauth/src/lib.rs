@@ -21,6 +21,7 @@ pub mod own_name;
 pub mod params;
 pub mod pkce;
 pub mod prompt;
+pub mod provider;
 pub mod pushed;
 pub mod rate;
 pub mod redeem;

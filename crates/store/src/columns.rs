@@ -10,6 +10,7 @@ use crate::StoreError;
 
 pub(crate) trait Columns {
     fn text(&self, column: &'static str) -> Result<String, StoreError>;
+    fn maybe_text(&self, column: &'static str) -> Result<Option<String>, StoreError>;
     fn flag(&self, column: &'static str) -> Result<bool, StoreError>;
     fn number(&self, column: &'static str) -> Result<u64, StoreError>;
     fn bytes(&self, column: &'static str) -> Result<Vec<u8>, StoreError>;
@@ -24,6 +25,10 @@ pub(crate) trait Columns {
 
 impl Columns for SqliteRow {
     fn text(&self, column: &'static str) -> Result<String, StoreError> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn maybe_text(&self, column: &'static str) -> Result<Option<String>, StoreError> {
         Ok(self.try_get(column)?)
     }
 

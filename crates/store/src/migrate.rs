@@ -10,6 +10,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (2, include_str!("../migrations/0002_audit_rows.sql")),
     (3, include_str!("../migrations/0003_once.sql")),
     (4, include_str!("../migrations/0004_registrations.sql")),
+    (10, include_str!("../migrations/0010_identities.sql")),
     (15, include_str!("../migrations/0015_pushed_requests.sql")),
 ];
 

@@ -13,3 +13,4 @@ pub mod legacy_tasks;
 pub mod mcp;
 pub mod oauth;
 pub mod process;
+pub mod provider;

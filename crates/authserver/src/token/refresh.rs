@@ -35,6 +35,11 @@ pub(super) async fn exchange(
         let refusal = (None, ErrorCode::InvalidGrant, invalid());
         return Err(refuse_grant(app, context, client, refusal));
     };
+    // Who is no longer on the list gets no further (the person may come back onto it).
+    if context.settings.people.barred.contains(&state.grant.user) {
+        let refusal = (Some(state.grant.id), ErrorCode::InvalidGrant, invalid());
+        return Err(refuse_grant(app, context, client, refusal));
+    }
     let grace = context.settings.reuse_grace;
     let scopes = match decide(&state, client, request, params, (context.now, grace)) {
         Ok(Decision::Rotate(scopes) | Decision::Repeat(scopes)) => scopes,

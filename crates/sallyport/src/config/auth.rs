@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
+use super::people::{GithubApp, OidcProvider, Person, ProviderName};
 use super::read::{Context, Read, choice, section};
+use super::table::Table;
 use super::tree::Node;
 use super::value::{Located, Period};
 
@@ -15,6 +17,15 @@ section! {
         /// `oauth`: clients need a token of this gateway. `none`: everyone who reaches the address may call; refused
         /// unless `listen` is a loopback address.
         mode: Located<Mode> = Located { place: super::tree::Place::START, value: Mode::Oauth };
+        /// Who may log in through an identity provider: `github:LOGIN`, `NAME:USER`, `NAME:id:ID`, `org:ORG`, `team:ORG/SLUG`,
+        /// `group:GROUP`, `NAME:group:GROUP`. Empty admits nobody, `["*"]` everybody.
+        allow_users: Vec<Located<Person>> = Vec::new();
+        /// Who of them administers the gateway; in the same words.
+        admins: Vec<Located<Person>> = Vec::new();
+        /// Log-in through GitHub.
+        github: Option<GithubApp> = None;
+        /// Log-in through OpenID Connect providers, by name.
+        oidc: Table<ProviderName, Located<OidcProvider>> = Table::default();
         /// The tokens.
         tokens: Tokens = Tokens::default();
         /// Whether clients may register themselves (RFC 7591).

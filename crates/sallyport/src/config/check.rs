@@ -23,6 +23,7 @@ pub fn check(root: &Root, problems: &mut Collector) {
         }
     }
     check_addresses(root, problems);
+    super::people::check(&root.auth, problems);
 }
 
 fn check_addresses(root: &Root, problems: &mut Collector) {
@@ -116,7 +117,7 @@ pub fn check_references(root: &Root, stored: &BTreeSet<String>, problems: &mut C
 /// What is allowed and yet deserves a word at start.
 #[must_use]
 pub fn warnings(root: &Root) -> Vec<String> {
-    let mut warnings = Vec::new();
+    let mut warnings = super::people::warnings(&root.auth);
     if root.auth.mode.value == Mode::None {
         warnings.push("auth.mode is none: every process on this machine may call every tool".to_owned());
     }

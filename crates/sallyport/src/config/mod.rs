@@ -10,6 +10,7 @@ pub mod client_form;
 pub mod expand;
 pub mod limits;
 mod load;
+pub mod people;
 pub mod problem;
 pub mod profiles;
 pub mod read;

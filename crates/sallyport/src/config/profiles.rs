@@ -21,7 +21,8 @@ section! {
         servers: Vec<Located<String>> = Vec::new();
         /// When names of tools and prompts are prefixed with the server's name.
         naming: Naming = Naming::OnCollision;
-        /// Which people may use it, by user name; clients in their own name as `client:NAME`.
+        /// Which people may use it, by user name (`ada`, `github:octocat`) or group (`group:NAME`, `org:NAME`, `team:ORG/SLUG`);
+        /// clients in their own name as `client:NAME`.
         users: Names = Names::default();
         /// Which tools, by the name that clients see.
         tools: Names = Names::default();
@@ -95,6 +96,14 @@ impl Names {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.deny.is_empty() && self.allow.contains(&Pattern::any())
+    }
+
+    /// Every pattern, allowed or denied, as it is written.
+    pub fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.allow
+            .iter()
+            .chain(&self.deny)
+            .map(|pattern| pattern.0.as_str())
     }
 
     /// As lists over names in lower case: people type their names as they like.

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use sallyport_core::policy::{Glob, Rules, Selection};
-use sallyport_core::{ProfileSlug, Resource, ServerName};
+use sallyport_core::{ProfileSlug, Resource, ServerName, UserId};
 use sallyport_oauth::{display, own_name};
 use sallyport_proxy::spec::{EndpointKind, EndpointSpec, Naming, ServerSpec, Transport};
 
+use super::people;
 use super::plan::{OPERATOR, Sources, resource};
 use crate::base::StartError;
 use crate::config::profiles::{Names, Profile};
@@ -131,30 +132,38 @@ fn rules(profile: &Profile, sources: &Sources<'_>) -> Rules {
     }
 }
 
-/// The file names people by their names, and clients in their own name as `client:NAME`; the policy knows both by their
+/// The file names people by their names and groups, and clients in their own name as `client:NAME`; the policy knows both by their
 /// ids, which are never used again.
 fn admitted(names: &Names, sources: &Sources<'_>) -> Selection {
     if names.is_open() {
-        return Selection::all();
+        return Selection {
+            deny: ids(people::barred(sources)),
+            ..Selection::all()
+        };
     }
+    let users = people::admitted(names, sources);
     let names = names.folded();
-    let users = sources
-        .users
-        .iter()
-        .map(|user| (user.name.to_lowercase(), user.id.clone()));
     let clients = sources.clients.iter().filter_map(|client| {
         let name = display::client_name(client)?.to_lowercase();
         Some((format!("client:{name}"), own_name::user(&client.id)))
     });
-    let admitted = users.chain(clients).filter(|(name, _)| names.admits(name));
+    let clients = clients.filter(|(name, _)| names.admits(name)).map(|(_, id)| id);
     Selection {
-        allow: admitted
-            .filter_map(|(_, id)| Glob::parse(id.as_str()).ok())
-            .collect(),
+        allow: ids(users.into_iter().chain(clients)),
         deny: Vec::new(),
     }
 }
 
+fn ids(ids: impl IntoIterator<Item = UserId>) -> Vec<Glob> {
+    let ids = ids.into_iter();
+    ids.filter_map(|id| Glob::parse(id.as_str()).ok()).collect()
+}
+
 fn join(all: &mut Selection, more: &Selection) {
     all.allow.extend(more.allow.iter().cloned());
+    for denied in &more.deny {
+        if !all.deny.contains(denied) {
+            all.deny.push(denied.clone());
+        }
+    }
 }

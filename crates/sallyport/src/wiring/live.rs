@@ -52,6 +52,8 @@ pub(super) struct Live {
 /// Plans from a configuration and what the store holds now.
 pub(super) async fn plan_now(base: &Base, config: &Config, origin: &str) -> Result<Plan, StartError> {
     let stored = base.stored_servers().await?;
+    // Before the people, so that nobody is seen as an identity without a name.
+    let identities = base.store.identities().await?;
     let users = base.store.users().await?;
     let mut clients = base.store.operator_clients().await?;
     clients.retain(own_name::is_allowed);
@@ -59,6 +61,7 @@ pub(super) async fn plan_now(base: &Base, config: &Config, origin: &str) -> Resu
         config,
         stored: &stored,
         users: &users,
+        identities: &identities,
         clients: &clients,
         origin,
         derive: &*base.vault,

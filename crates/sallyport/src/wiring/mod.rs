@@ -9,6 +9,7 @@ mod framed;
 mod gateway;
 mod live;
 mod local;
+mod people;
 mod plan;
 pub mod process;
 mod service;

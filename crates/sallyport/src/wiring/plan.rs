@@ -1,9 +1,12 @@
 //! From the configuration, the store's servers and the users to what the proxy and the authorization server need.
 
+use std::sync::Arc;
+
 use sallyport_authserver::{ResourceInfo, Settings};
 use sallyport_core::capability::DeriveKeyed;
 use sallyport_core::{Resource, ServerName, UserId};
 use sallyport_oauth::model::{Client, User};
+use sallyport_oauth::provider::Identity;
 use sallyport_proxy::spec::{EndpointKind, EndpointSpec, ProxyConfig, ProxyLimits};
 
 use crate::base::StartError;
@@ -13,6 +16,7 @@ use crate::config::servers::Server;
 
 use super::endpoints::endpoints;
 use super::fleet::servers;
+use super::people;
 
 /// Who runs commands, and speaks over standard input and output. No user's id is as short as that.
 pub(super) const OPERATOR: &str = "operator";
@@ -26,6 +30,8 @@ pub(super) struct Sources<'a> {
     /// Servers that were added by command.
     pub(super) stored: &'a [(ServerName, Server)],
     pub(super) users: &'a [User],
+    /// Who of them came through which provider.
+    pub(super) identities: &'a [(UserId, Identity)],
     /// The clients that may act in their own name.
     pub(super) clients: &'a [Client],
     /// The origin that clients use, without a slash at the end.
@@ -68,6 +74,7 @@ pub(super) fn plan(sources: &Sources<'_>) -> Result<Plan, StartError> {
 /// What the authorization server is told; tokens are issued for profiles and for servers alone alike.
 fn settings(sources: &Sources<'_>, endpoints: &[EndpointSpec]) -> Result<Settings, StartError> {
     let auth = &sources.config.root.auth;
+    let people = people::people(sources);
     let infos = endpoints.iter().flat_map(|endpoint| {
         let label = match &endpoint.kind {
             EndpointKind::Profile(slug) => slug.to_string(),
@@ -99,6 +106,7 @@ fn settings(sources: &Sources<'_>, endpoints: &[EndpointSpec]) -> Result<Setting
     let hosts = auth.client_metadata_hosts.as_ref();
     settings.document_hosts = hosts.map(|hosts| hosts.iter().map(|host| host.as_str().to_owned()).collect());
     settings.client_lifetime = Some(auth.client_lifetime.0).filter(|lifetime| !lifetime.is_zero());
+    settings.people = Arc::new(people);
     if let Some(schemes) = &auth.private_schemes {
         settings.private_schemes = schemes.iter().map(|scheme| scheme.to_ascii_lowercase()).collect();
     }
@@ -166,6 +174,7 @@ mod tests {
             config: &config,
             stored: &stored,
             users,
+            identities: &[],
             clients: &[],
             origin: "http://h:1",
             derive: &Plain,

@@ -23,6 +23,7 @@ mod messages;
 mod origins;
 mod outage;
 mod passing;
+mod provider;
 mod reload;
 mod servers;
 mod sessions;

@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::super::{Era, Everything, Hub, Options};
 
 /// An answer of one of the fixtures.
-pub(super) type Response = http::Response<BoxBody<Bytes, Infallible>>;
+pub(crate) type Response = http::Response<BoxBody<Bytes, Infallible>>;
 
 /// Serves at `/mcp`.
 pub(super) async fn serve(listener: TcpListener, options: Options) {
@@ -54,7 +54,7 @@ pub(super) async fn serve(listener: TcpListener, options: Options) {
 }
 
 /// Answers the requests of one connection with `answer`.
-pub(super) async fn connection<F, A>(stream: TcpStream, answer: F)
+pub(crate) async fn connection<F, A>(stream: TcpStream, answer: F)
 where
     F: Fn(http::Request<Incoming>) -> A + Send + 'static,
     A: Future<Output = Response> + Send,
@@ -70,7 +70,7 @@ where
 }
 
 /// An answer without a body.
-pub(super) fn plain(status: http::StatusCode) -> Response {
+pub(crate) fn plain(status: http::StatusCode) -> Response {
     let mut response = http::Response::new(Full::default().boxed());
     *response.status_mut() = status;
     response

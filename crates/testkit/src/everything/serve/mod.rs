@@ -1,7 +1,7 @@
 //! The server on each transport of its own.
 
 mod converse;
-mod http;
+pub(crate) mod http;
 mod sse;
 mod tcp;
 mod ws;
@@ -120,7 +120,7 @@ async fn listen(address: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
 }
 
 /// Accepts connections and gives each to `serve`; they end with the task that accepts them.
-async fn accept<F, S>(listener: TcpListener, serve: F)
+pub(crate) async fn accept<F, S>(listener: TcpListener, serve: F)
 where
     F: Fn(TcpStream) -> S,
     S: Future<Output = ()> + Send + 'static,

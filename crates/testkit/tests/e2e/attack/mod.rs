@@ -156,7 +156,7 @@ fn redirected(answer: &Answer, name: &str) -> Option<String> {
 }
 
 /// Whether it is an error page: nothing that a browser would follow.
-fn is_page(answer: &Answer, status: u16) -> bool {
+pub(crate) fn is_page(answer: &Answer, status: u16) -> bool {
     answer.status() == status
         && answer.header("location").is_none()
         && answer

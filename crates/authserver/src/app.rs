@@ -14,6 +14,7 @@ use crate::answers::Answered;
 use crate::documents::Documents;
 use crate::hashing::Hashing;
 use crate::limits::Limits;
+use crate::proofs::Proofs;
 use crate::provider::Discovered;
 use crate::settings::Settings;
 
@@ -37,6 +38,8 @@ pub struct Parts {
     pub verify: Arc<dyn VerifyToken>,
     /// Ends access tokens at once.
     pub revoke: Arc<dyn RevokeTokens>,
+    /// Believes that clients hold the keys that their tokens are bound to.
+    pub proofs: Arc<Proofs>,
     /// The audit trail.
     pub audit: Arc<dyn Audit>,
     /// The time.

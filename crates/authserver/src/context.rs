@@ -54,6 +54,16 @@ impl Context {
         }
     }
 
+    /// The `DPoP` header (RFC 9449 §4.1); an error if it is there more than once or is no text.
+    pub(crate) fn proof(&self) -> Result<Option<&str>, ()> {
+        let mut values = self.headers.get_all("dpop").iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(one), None) => one.to_str().map(Some).map_err(|_| ()),
+            (Some(_), Some(_)) => Err(()),
+        }
+    }
+
     /// The media type of the body, in lower case, without parameters.
     pub(crate) fn media_type(&self) -> String {
         let value = self.header("content-type").unwrap_or_default();

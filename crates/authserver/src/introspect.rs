@@ -6,8 +6,10 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use sallyport_core::capability::Verified;
 use sallyport_core::{ClientId, Resource};
 use sallyport_oauth::client_auth::AuthenticatedClient;
+use sallyport_oauth::dpop::SCHEME;
 use sallyport_oauth::model::AuthMethod;
 use sallyport_oauth::{Params, registration};
 use serde_json::{Value, json};
@@ -54,12 +56,17 @@ async fn introspect(app: &App, context: &Context, params: &Params) -> Result<Res
 
 fn access(app: &App, context: &Context, client: AuthenticatedClient<'_>, token: &str) -> Option<Value> {
     let settings = &context.settings;
-    let verified = app.parts.verify.verify(token, &settings.audiences(), context.now);
-    let principal = verified.ok()?;
-    may_see(context, client, (&principal.client, &principal.audience)).then(|| {
-        json!({
+    let verified = app
+        .parts
+        .verify
+        .verify_any(token, &settings.audiences(), context.now);
+    let Verified { principal, key } = verified.ok()?;
+    if !may_see(context, client, (&principal.client, &principal.audience)) {
+        return None;
+    }
+    let mut told = json!({
             "active": true,
-            "token_type": "Bearer",
+            "token_type": if key.is_some() { SCHEME } else { "Bearer" },
             "iss": settings.issuer,
             "sub": principal.user,
             "client_id": principal.client,
@@ -67,8 +74,11 @@ fn access(app: &App, context: &Context, client: AuthenticatedClient<'_>, token: 
             "scope": principal.scopes.to_string(),
             "exp": principal.expires.as_secs(),
             "jti": principal.token,
-        })
-    })
+    });
+    if let (Some(key), Some(members)) = (key, told.as_object_mut()) {
+        members.insert("cnf".into(), json!({ "jkt": key }));
+    }
+    Some(told)
 }
 
 /// A refresh token is its own client's business only.

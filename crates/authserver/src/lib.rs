@@ -28,6 +28,7 @@ mod pages;
 mod par;
 mod people;
 mod problem;
+mod proofs;
 mod provider;
 mod register;
 mod revoke;
@@ -40,6 +41,7 @@ mod wellknown;
 
 pub use app::{MetricHook, Parts};
 pub use people::People;
+pub use proofs::Proofs;
 pub use routes::router;
 pub use settings::{ResourceInfo, Settings, Throttle};
 pub use setup::setup_link;

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use sallyport_core::Timestamp;
 use sallyport_oauth::authorize::{AnchorError, AuthorizeRequest};
 use sallyport_oauth::client_auth::AuthenticatedClient;
@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::credentials::Kind;
 use crate::problem::{self, Problem};
 use crate::sender::{self, Sender};
-use crate::token::{ApiError, internal, json};
+use crate::token::{self, ApiError, Holder, internal, json};
 
 /// `POST /par`. Parameters in the query are not looked at.
 pub(crate) async fn post(
@@ -31,13 +31,15 @@ pub(crate) async fn post(
     }
     let params = sender::form(&app, &context, request).await?;
     let answer = push(&app, &context, params).await;
-    sender::counted(&app, &context, answer)
+    let answer = sender::counted(&app, &context, answer);
+    Ok(token::with_nonce(&app, &context, answer.into_response()))
 }
 
 async fn push(app: &App, context: &Context, params: Params) -> Result<Response, ApiError> {
+    let holder = Holder::read(app, context, "/par")?;
     let sender = Sender::read(app, context, &params).await?;
     let client = sender.prove(app, context).await?;
-    let params = judged(context, client, params)?;
+    let params = judged(context, client, bound(params, &holder)?)?;
     let (name, digest) = app.parts.new_secret(Kind::Pushed);
     let request = PushedRequest {
         client: client.client().id.clone(),
@@ -54,6 +56,21 @@ async fn push(app: &App, context: &Context, params: Params) -> Result<Response, 
     }
     let body = json!({ "request_uri": format!("{PREFIX}{}", name.expose()), "expires_in": LIFE.as_secs() });
     Ok(json(StatusCode::CREATED, body.to_string()))
+}
+
+/// A proof of the sender binds the code as `dpop_jkt` does (RFC 9449 §10.1). It is not used up: what it does is no more than
+/// what the request can say in plain words.
+fn bound(params: Params, holder: &Holder) -> Result<Params, ApiError> {
+    let Some(key) = holder.key() else {
+        return Ok(params);
+    };
+    let named: Vec<&str> = params.all("dpop_jkt").collect();
+    if named.iter().any(|named| *named != key.as_str()) {
+        let text = "`dpop_jkt` is not the key of the DPoP proof".to_owned();
+        return Err(ApiError::invalid_request(text));
+    }
+    let key = key.as_str().to_owned();
+    Ok(params.with("dpop_jkt", Some(key)))
 }
 
 /// The request, if it would pass at the authorization endpoint (RFC 9126 §2.1). It is judged there again, because clients

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use sallyport_core::audit::{Action, Event, Outcome};
+use sallyport_core::capability::Verified;
 use sallyport_core::{ClientId, GrantId};
 use sallyport_oauth::client_auth::AuthenticatedClient;
 use sallyport_oauth::{ErrorCode, Params};
@@ -84,7 +85,8 @@ async fn revoke_access(
     token: &str,
 ) -> Result<(), ApiError> {
     let audiences = context.settings.audiences();
-    let Ok(principal) = app.parts.verify.verify(token, &audiences, context.now) else {
+    let verified = app.parts.verify.verify_any(token, &audiences, context.now);
+    let Ok(Verified { principal, .. }) = verified else {
         return Ok(());
     };
     own(app, context, client, &principal.client)?;

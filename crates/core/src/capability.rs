@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::{ClientId, TokenId, UserId};
+use crate::{ClientId, Thumbprint, TokenId, UserId};
 use crate::{GrantId, Principal, Resource, ScopeSet, Secret, Timestamp};
 
 /// The claims of an access token that this gateway issues (RFC 9068 §2.2).
@@ -21,6 +21,8 @@ pub struct AccessClaims {
     pub scopes: ScopeSet,
     /// `jti`.
     pub token: TokenId,
+    /// `cnf`: the key that the token is bound to (RFC 9449 §6.1).
+    pub key: Option<Thumbprint>,
     /// The grant (family) that the token belongs to; revoking the grant ends the token.
     pub grant: GrantId,
     /// `iat`.
@@ -61,6 +63,9 @@ pub enum TokenError {
     /// Its grant, person or client has been revoked.
     #[error("revoked")]
     Revoked,
+    /// It is bound to a key, and was shown without a proof (RFC 9449 §7.2).
+    #[error("bound to a key")]
+    Bound,
 }
 
 impl TokenError {
@@ -72,13 +77,24 @@ impl TokenError {
             Self::Expired => "expired",
             Self::Audience => "audience",
             Self::Revoked => "revoked",
+            Self::Bound => "bound",
         }
     }
 }
 
+/// A token that is good, and the key that it is bound to, if it is (RFC 9449 §6).
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// Who calls.
+    pub principal: Arc<Principal>,
+    /// Whoever shows the token has to prove that they hold this key.
+    pub key: Option<Thumbprint>,
+}
+
 /// Turns a bearer token into a principal, locally and without waiting.
 pub trait VerifyToken: Send + Sync {
-    /// Verifies `token` for any one of `audiences` (the spellings of one resource) at time `now`.
+    /// Verifies `token` for any one of `audiences` (the spellings of one resource) at time `now`. A token that is bound to
+    /// a key is none here, so that nobody forgets to ask for the proof.
     ///
     /// # Errors
     /// [`TokenError`] says why; the caller answers all of them alike.
@@ -88,6 +104,79 @@ pub trait VerifyToken: Send + Sync {
         audiences: &[Resource],
         now: Timestamp,
     ) -> Result<Arc<Principal>, TokenError>;
+
+    /// The same for a token that may be bound to a key. Whoever asks has to see the proof, or has seen it before.
+    ///
+    /// # Errors
+    /// [`TokenError`], but not [`TokenError::Bound`].
+    fn verify_any(
+        &self,
+        token: &str,
+        audiences: &[Resource],
+        now: Timestamp,
+    ) -> Result<Verified, TokenError> {
+        let principal = self.verify(token, audiences, now)?;
+        Ok(Verified { principal, key: None })
+    }
+}
+
+/// A request with a proof that its sender holds a key (RFC 9449 §4).
+#[derive(Clone, Copy)]
+pub struct ProvedRequest<'a> {
+    /// The `DPoP` header.
+    pub proof: &'a str,
+    /// The request's method.
+    pub method: &'a str,
+    /// The request's URL as clients know it.
+    pub url: &'a str,
+    /// The access token that is shown besides, where there is one.
+    pub token: Option<&'a str>,
+}
+
+/// Why a proof is none. All of it is the sender's own, so it may be told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum ProofError {
+    /// No signed JWT of the right type with its public key and the needed claims.
+    #[error("the proof must be one signed JWT of type dpop+jwt with its public key, jti, htm, htu and iat")]
+    Form,
+    /// It was made for another request.
+    #[error("`htm` and `htu` of the proof must be the request's method and URL")]
+    Request,
+    /// It is too old, or of the future.
+    #[error("`iat` of the proof must be within 60 s of now")]
+    Time,
+    /// It was made for another token.
+    #[error("`ath` of the proof must be the hash of the access token")]
+    Token,
+    /// It has no nonce of ours, or an old one: the sender makes another one with that of the `DPoP-Nonce` header.
+    #[error("the proof must have the nonce of the DPoP-Nonce header")]
+    Nonce,
+    /// It was made with another key.
+    #[error("the proof was made with another key than the token is bound to")]
+    Key,
+    /// It was shown before.
+    #[error("the proof was used before")]
+    Replayed,
+    /// There are too many to remember.
+    #[error("too many proofs; wait a minute")]
+    Full,
+}
+
+/// Believes that the sender of a request holds a key.
+pub trait VerifyProof: Send + Sync {
+    /// Verifies the proof and uses it up.
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    fn verify_proof(
+        &self,
+        request: ProvedRequest<'_>,
+        key: &Thumbprint,
+        now: Timestamp,
+    ) -> Result<(), ProofError>;
+
+    /// The nonce that the next proof shall have (RFC 9449 §8): text that can stand in a header.
+    fn nonce(&self, now: Timestamp) -> String;
 }
 
 /// Ends tokens before their time. What is durable lives in the store; this is the copy that every request looks at.

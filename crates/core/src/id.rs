@@ -78,6 +78,10 @@ opaque_id!(
     /// The `jti` of one access token (RFC 9068 §2.2).
     TokenId
 );
+opaque_id!(
+    /// The SHA-256 thumbprint of a public key (RFC 7638), in base64url: what a token is bound to (RFC 9449 §6).
+    Thumbprint
+);
 
 /// Numbers one inbound request in logs, audit records and error answers; unique within a process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]

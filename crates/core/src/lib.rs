@@ -16,7 +16,7 @@ pub mod scope;
 pub mod secret;
 
 pub use clock::{Clock, Timestamp};
-pub use id::{ClientId, GrantId, ProfileSlug, RequestId, ServerName, TokenId, UserId};
+pub use id::{ClientId, GrantId, ProfileSlug, RequestId, ServerName, Thumbprint, TokenId, UserId};
 pub use principal::{Principal, PrincipalKey};
 pub use random::Random;
 pub use resource::Resource;

@@ -7,12 +7,13 @@
 mod error;
 mod target;
 
-use sallyport_core::{ClientId, Resource, ScopeSet};
+use sallyport_core::{ClientId, Resource, ScopeSet, Thumbprint};
 use serde::{Deserialize, Serialize};
 
 pub use error::{AnchorError, AuthorizeError};
 pub use target::ResponseTarget;
 
+use crate::dpop;
 use crate::model::Client;
 use crate::params::Params;
 use crate::pkce::CodeChallenge;
@@ -32,6 +33,7 @@ const KNOWN: &[&str] = &[
     "request",
     "request_uri",
     "registration",
+    "dpop_jkt",
 ];
 
 /// The request's sender is not known yet.
@@ -78,6 +80,9 @@ pub struct ValidRequest {
     pub challenge: CodeChallenge,
     /// Which pages are wanted.
     pub prompt: Prompt,
+    /// The key that the code is bound to (RFC 9449 §10).
+    #[serde(default)]
+    pub key: Option<Thumbprint>,
 }
 
 impl AuthorizeRequest<Unanchored> {
@@ -146,7 +151,8 @@ impl AuthorizeRequest<Anchored> {
     pub fn validate(self, client: &Client, resources: &Resources) -> Result<ValidRequest, Refusal> {
         let Anchored { target, kind } = self.stage;
         match read(&self.params, client, resources) {
-            Ok((challenge, resource, scopes, prompt)) => Ok(ValidRequest {
+            Ok((challenge, resource, scopes, prompt, key)) => Ok(ValidRequest {
+                key,
                 target,
                 kind,
                 client: client.id.clone(),
@@ -164,7 +170,7 @@ fn read(
     params: &Params,
     client: &Client,
     resources: &Resources,
-) -> Result<(CodeChallenge, Resource, ScopeSet, Prompt), AuthorizeError> {
+) -> Result<(CodeChallenge, Resource, ScopeSet, Prompt, Option<Thumbprint>), AuthorizeError> {
     for name in KNOWN {
         params.one(name)?;
     }
@@ -191,11 +197,16 @@ fn read(
     )?;
     let resource = resources.resolve(params.all("resource"))?;
     let prompt = Prompt::parse(params.one("prompt")?)?;
+    let key = params
+        .one("dpop_jkt")?
+        .map(|jkt| dpop::thumbprint(jkt).ok_or(AuthorizeError::Thumbprint))
+        .transpose()?;
     Ok((
         challenge,
         resource,
         granted_scopes(params.one("scope")?, client),
         prompt,
+        key,
     ))
 }
 

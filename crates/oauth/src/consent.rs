@@ -100,6 +100,7 @@ pub fn approve(
         grant: grant.clone(),
         redirect_uri: request.target.redirect_uri.clone(),
         challenge: request.challenge.as_str().to_owned(),
+        key: request.key.clone(),
         expires: now.plus(lifetimes.code),
     };
     let grant = Grant {
@@ -152,6 +153,7 @@ mod tests {
             challenge: CodeChallenge::read(Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"), Some("S256"))
                 .unwrap(),
             prompt: Prompt::default(),
+            key: None,
         }
     }
 

@@ -3,12 +3,14 @@
 //! The key decides how a signature is checked; the header has to agree with it. Nothing that a header names is fetched
 //! or believed (RFC 8725 §3.1, §3.10).
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256,
     RsaPublicKeyComponents, UnparsedPublicKey,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sallyport_core::Thumbprint;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -39,6 +41,9 @@ struct Header {
     /// Extensions that have to be understood; none is (RFC 7515 §4.1.11).
     #[serde(default)]
     crit: Option<Value>,
+    /// The key of a signature that proves nothing but that its maker holds it (RFC 9449 §4.2); for all others it is nothing.
+    #[serde(default)]
+    jwk: Option<Value>,
 }
 
 impl<'a> Unverified<'a> {
@@ -78,6 +83,22 @@ impl<'a> Unverified<'a> {
     #[must_use]
     pub fn kind(&self) -> Option<&str> {
         self.header.typ.as_deref()
+    }
+
+    /// The key that the header brings, alone, and its thumbprint (RFC 7638).
+    #[must_use]
+    pub fn own_key(&self) -> Option<(Keys, Thumbprint)> {
+        let jwk = Jwk::deserialize(self.header.jwk.as_ref()?).ok()?;
+        if jwk.d.is_some() || jwk.k.is_some() {
+            return None;
+        }
+        // What `kid` says is nothing: there is one key.
+        let key = Key {
+            id: None,
+            ..Key::read(jwk)?
+        };
+        let thumbprint = key.material.thumbprint();
+        Some((Keys(vec![key]), thumbprint))
     }
 
     /// What is said, by whomever.
@@ -123,6 +144,30 @@ enum Material {
         n: Vec<u8>,
         e: Vec<u8>,
     },
+}
+
+impl Material {
+    /// RFC 7638 §3: the SHA-256 of the required members in their order, without blanks.
+    fn thumbprint(&self) -> Thumbprint {
+        let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let canonical = match self {
+            Self::P256(point) => {
+                let (x, y) = point
+                    .get(1..)
+                    .unwrap_or_default()
+                    .split_at_checked(32)
+                    .unwrap_or_default();
+                format!(
+                    r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#,
+                    text(x),
+                    text(y)
+                )
+            }
+            Self::Ed25519(x) => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, text(x)),
+            Self::Rsa { n, e } => format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, text(e), text(n)),
+        };
+        Thumbprint::new(text(digest(&SHA256, canonical.as_bytes()).as_ref()))
+    }
 }
 
 /// A key as it is written (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).

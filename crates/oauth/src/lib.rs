@@ -12,6 +12,7 @@ pub mod client_auth;
 pub mod client_document;
 pub mod consent;
 pub mod display;
+pub mod dpop;
 pub mod error;
 pub mod jws;
 pub mod management;

@@ -55,6 +55,7 @@ pub fn authorization_server(server: Server<'_>) -> Value {
         "token_endpoint_auth_methods_supported": METHODS,
         "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "code_challenge_methods_supported": [pkce::METHOD],
+        "dpop_signing_alg_values_supported": ALGORITHMS,
         "authorization_response_iss_parameter_supported": true,
     });
     if let (true, Some(members)) = (server.documents, document.as_object_mut()) {
@@ -90,6 +91,8 @@ pub fn protected_resource(resource: &Resource, name: &str, server: Server<'_>) -
         "authorization_servers": [server.issuer],
         "scopes_supported": scopes(server.scopes),
         "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": ALGORITHMS,
+        "dpop_bound_access_tokens_required": false,
         "resource_name": name,
     })
 }

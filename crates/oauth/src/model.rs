@@ -2,7 +2,7 @@
 //!
 //! Bearer secrets are kept as keyed hashes only ([`Digest`]).
 
-use sallyport_core::{ClientId, GrantId, Resource, ScopeSet, Secret, Timestamp, UserId};
+use sallyport_core::{ClientId, GrantId, Resource, ScopeSet, Secret, Thumbprint, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 /// The keyed hash of a bearer secret.
@@ -130,6 +130,8 @@ pub struct AuthorizationCode {
     pub redirect_uri: String,
     /// The S256 `code_challenge`.
     pub challenge: String,
+    /// The key that whoever redeems it has to hold (RFC 9449 §10).
+    pub key: Option<Thumbprint>,
     /// When it ends: 60 s after it was issued.
     pub expires: Timestamp,
 }
@@ -158,6 +160,8 @@ pub struct RefreshToken {
     pub digest: Digest,
     /// Its family.
     pub grant: GrantId,
+    /// The key that whoever uses it has to hold; its successors have the same one (RFC 9449 §5).
+    pub key: Option<Thumbprint>,
     /// When it was issued.
     pub issued: Timestamp,
     /// When it ends if it is not used.

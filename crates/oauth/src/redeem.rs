@@ -1,7 +1,7 @@
 //! The redemption of an authorization code (OAuth 2.1 §4.1.3). The code is used up before any of this is asked, so a
 //! guess costs it.
 
-use sallyport_core::{Secret, Timestamp};
+use sallyport_core::{Secret, Thumbprint, Timestamp};
 use thiserror::Error;
 
 use crate::client_auth::AuthenticatedClient;
@@ -33,6 +33,9 @@ pub enum RedeemError {
     /// A wrong verifier.
     #[error("`code_verifier` does not belong to the challenge")]
     Verifier,
+    /// Another key than the authorization request named, or none.
+    #[error("the code is bound to a key: a DPoP proof with it is needed")]
+    Key,
     /// Another resource than was granted.
     #[error(transparent)]
     Target(#[from] InvalidTarget),
@@ -43,16 +46,19 @@ impl RedeemError {
     #[must_use]
     pub fn code(self) -> ErrorCode {
         match self {
-            Self::WrongClient | Self::Expired | Self::Revoked | Self::Redirect | Self::Verifier => {
-                ErrorCode::InvalidGrant
-            }
+            Self::WrongClient
+            | Self::Expired
+            | Self::Revoked
+            | Self::Redirect
+            | Self::Verifier
+            | Self::Key => ErrorCode::InvalidGrant,
             Self::NoVerifier => ErrorCode::InvalidRequest,
             Self::Target(_) => ErrorCode::InvalidTarget,
         }
     }
 }
 
-/// Whether the taken code may be exchanged for tokens.
+/// Whether the taken code may be exchanged for tokens. `key` is the one that the sender has proved to hold.
 ///
 /// # Errors
 /// [`RedeemError`].
@@ -61,6 +67,7 @@ pub fn redeem(
     client: AuthenticatedClient<'_>,
     request: &CodeRequest,
     params: &Params,
+    key: Option<&Thumbprint>,
     now: Timestamp,
 ) -> Result<(), RedeemError> {
     if grant.client != client.client().id {
@@ -82,6 +89,9 @@ pub fn redeem(
     let verifier: &Secret<String> = request.verifier.as_ref().ok_or(RedeemError::NoVerifier)?;
     if !pkce::matches(&code.challenge, verifier.expose()) {
         return Err(RedeemError::Verifier);
+    }
+    if code.key.is_some() && code.key.as_ref() != key {
+        return Err(RedeemError::Key);
     }
     resources::keep(&grant.resource, params.all("resource"))?;
     Ok(())
@@ -107,6 +117,8 @@ mod tests {
         form: &'static str,
         after: u64,
         revoked: bool,
+        bound: Option<&'static str>,
+        proved: Option<&'static str>,
     }
 
     const GOOD: Case = Case {
@@ -116,6 +128,8 @@ mod tests {
         form: "resource=http://h/mcp",
         after: 59_999,
         revoked: false,
+        bound: None,
+        proved: None,
     };
 
     fn run(case: &Case) -> Result<(), RedeemError> {
@@ -124,6 +138,7 @@ mod tests {
             grant: GrantId::new("g"),
             redirect_uri: "http://127.0.0.1:5/cb".into(),
             challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".into(),
+            key: case.bound.map(Thumbprint::new),
             expires: ISSUED.plus(Duration::from_secs(60)),
         };
         let grant = Grant {
@@ -163,6 +178,7 @@ mod tests {
             authenticated,
             &request,
             &params,
+            case.proved.map(Thumbprint::new).as_ref(),
             ISSUED.plus(Duration::from_millis(case.after)),
         )
     }
@@ -178,6 +194,21 @@ mod tests {
             }),
             Ok(())
         );
+    }
+
+    #[test]
+    fn au_10_a_bound_code_is_for_the_holder_of_the_key() {
+        let key = |bound, proved| {
+            run(&Case {
+                bound,
+                proved,
+                ..GOOD
+            })
+        };
+        assert_eq!(key(Some("k"), Some("k")), Ok(()));
+        assert_eq!(key(None, Some("k")), Ok(()));
+        assert_eq!(key(Some("k"), Some("other")), Err(RedeemError::Key));
+        assert_eq!(key(Some("k"), None), Err(RedeemError::Key));
     }
 
     #[test]

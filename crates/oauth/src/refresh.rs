@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sallyport_core::{ScopeSet, Timestamp};
+use sallyport_core::{ScopeSet, Thumbprint, Timestamp};
 use thiserror::Error;
 
 use crate::client_auth::AuthenticatedClient;
@@ -45,6 +45,9 @@ pub enum RefreshError {
     /// More scopes than were granted.
     #[error("`scope` holds more than was granted")]
     Scope,
+    /// Another key than it is bound to, or none.
+    #[error("the refresh token is bound to a key: a DPoP proof with it is needed")]
+    Key,
     /// Another resource than was granted.
     #[error(transparent)]
     Target(#[from] InvalidTarget),
@@ -58,7 +61,7 @@ impl RefreshError {
     #[must_use]
     pub fn code(self) -> ErrorCode {
         match self {
-            Self::WrongClient | Self::Expired | Self::Revoked => ErrorCode::InvalidGrant,
+            Self::WrongClient | Self::Expired | Self::Revoked | Self::Key => ErrorCode::InvalidGrant,
             Self::Scope => ErrorCode::InvalidScope,
             Self::Target(_) => ErrorCode::InvalidTarget,
             Self::GrantType => ErrorCode::UnauthorizedClient,
@@ -66,7 +69,8 @@ impl RefreshError {
     }
 }
 
-/// Decides about a refresh token that the store knows. `grace` is how long after its rotation it may be repeated.
+/// Decides about a refresh token that the store knows. `grace` is how long after its rotation it may be repeated,
+/// `key` the key that the sender has proved to hold.
 ///
 /// # Errors
 /// [`RefreshError`].
@@ -75,6 +79,7 @@ pub fn decide(
     client: AuthenticatedClient<'_>,
     request: &RefreshRequest,
     params: &Params,
+    key: Option<&Thumbprint>,
     (now, grace): (Timestamp, Duration),
 ) -> Result<Decision, RefreshError> {
     let grant = &state.grant;
@@ -86,6 +91,10 @@ pub fn decide(
     }
     if grant.revoked.is_some() {
         return Err(RefreshError::Revoked);
+    }
+    // Before reuse is looked at: whoever has stolen the token alone can end nothing with it.
+    if state.token.key.is_some() && state.token.key.as_ref() != key {
+        return Err(RefreshError::Key);
     }
     let repeated = state.rotated.as_ref().map(|(at, _)| now.since(*at));
     if repeated.is_some_and(|age| age > grace) {

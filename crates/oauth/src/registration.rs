@@ -7,6 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use crate::dpop;
 use crate::error::ErrorCode;
 use crate::jws::Keys;
 use crate::model::{AuthMethod, Client, Digest};
@@ -401,13 +402,13 @@ fn asks_for(metadata: &Map<String, Value>, grant_type: &str) -> bool {
 
 /// Members that say yes or no.
 fn check_flags(metadata: &Map<String, Value>) -> Result<(), RegistrationError> {
-    match metadata.get(pushed::REQUIRED) {
-        None | Some(Value::Null | Value::Bool(_)) => Ok(()),
-        Some(_) => Err(RegistrationError::Member {
-            member: pushed::REQUIRED,
-            wrong: "must be true or false",
-        }),
+    for member in [pushed::REQUIRED, dpop::REQUIRED] {
+        if !matches!(metadata.get(member), None | Some(Value::Null | Value::Bool(_))) {
+            let wrong = "must be true or false";
+            return Err(RegistrationError::Member { member, wrong });
+        }
     }
+    Ok(())
 }
 
 fn check_response_types(metadata: &Map<String, Value>) -> Result<(), RegistrationError> {

@@ -6,6 +6,7 @@ use sallyport_core::capability::AccessClaims;
 use sallyport_core::{ScopeSet, Secret, Timestamp, TokenId};
 use serde_json::json;
 
+use crate::dpop;
 use crate::model::Grant;
 
 /// The claims of an access token under `grant`. It never lives longer than the grant.
@@ -23,6 +24,7 @@ pub fn access_claims(
         audience: grant.resource.clone(),
         scopes,
         token,
+        key: None,
         grant: grant.id.clone(),
         issued: now,
         expires: now.plus(lifetime).min(grant.expires),
@@ -35,7 +37,7 @@ pub fn access_claims(
 pub fn body(claims: &AccessClaims, access: &Secret<String>, refresh: Option<&Secret<String>>) -> String {
     let mut body = json!({
         "access_token": access.expose(),
-        "token_type": "Bearer",
+        "token_type": if claims.key.is_some() { dpop::SCHEME } else { "Bearer" },
         "expires_in": claims.expires.as_secs().saturating_sub(claims.issued.as_secs()).max(0),
         "scope": claims.scopes.to_string(),
     });

@@ -34,15 +34,19 @@ use crate::route::{Allowed, Route, What};
 use crate::running::RunningCall;
 use crate::tasks::{self, Wish};
 use crate::upstream::Link;
-use crate::{cors, door, front, stream_get, translate};
+use crate::{cors, door, front, proof, stream_get, translate};
 
 /// Serves one HTTP request to an MCP endpoint.
 pub(crate) async fn serve(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: Inbound) -> Response {
     let origin = cors::origin(&inbound.parts);
-    let response = match enter(proxy, worker, &inbound) {
-        Err(response) => *response,
-        Ok((caller, Some(half))) => Box::pin(front::sse::serve(caller, half, inbound)).await,
-        Ok((caller, None)) => match inbound.parts.method {
+    let (caller, half) = match enter(proxy, worker, &inbound) {
+        Err(response) => return cors::expose(*response, origin.as_ref()),
+        Ok(entered) => entered,
+    };
+    let nonce = caller.nonce.clone();
+    let mut response = match half {
+        Some(half) => Box::pin(front::sse::serve(caller, half, inbound)).await,
+        None => match inbound.parts.method {
             // In a box: it is large, and would be moved at each step of the way up to the connection.
             http::Method::POST => Box::pin(front::post(caller, inbound)).await,
             http::Method::GET => stream_get::get(&caller, &inbound.parts),
@@ -50,6 +54,9 @@ pub(crate) async fn serve(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: Inb
             _ => door::method_not_allowed(),
         },
     };
+    if let Some(nonce) = nonce {
+        response.headers_mut().insert(proof::NONCE, nonce);
+    }
     cors::expose(response, origin.as_ref())
 }
 
@@ -69,7 +76,13 @@ fn enter(
         return Err(Box::new(cors::preflight(&inbound.parts)));
     }
     let admitted = door::admit(proxy, &world, place, worker, inbound);
-    let caller = admitted.map_err(|turned| Box::new(turned.answer(place.metadata)))?;
+    let caller = admitted.map_err(|turned| {
+        let mut response = turned.answer(place.metadata);
+        if let Some(nonce) = proof::nonce(proxy, &inbound.parts) {
+            response.headers_mut().insert(proof::NONCE, nonce);
+        }
+        Box::new(response)
+    })?;
     Ok((caller, half))
 }
 

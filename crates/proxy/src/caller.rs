@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use sallyport_core::audit::{Action, Outcome};
 use sallyport_core::{Principal, PrincipalKey, RequestId};
 use sallyport_mcp::capabilities::ClientCapabilities;
@@ -42,6 +43,8 @@ pub(crate) struct Caller {
     pub(crate) request: RequestId,
     /// The forms of answer that the client takes.
     pub(crate) accept: Accept,
+    /// The nonce that its next proof shall have, for a client that sends proofs.
+    pub(crate) nonce: Option<HeaderValue>,
 }
 
 impl Caller {
@@ -68,6 +71,7 @@ impl Caller {
             principal: Arc::clone(&self.principal),
             key: self.key.clone(),
             request: self.request,
+            nonce: None,
             ..*self.as_ref()
         })
     }

@@ -11,8 +11,9 @@ use sallyport_net::Response;
 use sallyport_net::respond;
 
 /// The request headers that pages may send, apart from `Mcp-Param-*`.
-const PAGE_HEADERS: [&str; 9] = [
+const PAGE_HEADERS: [&str; 10] = [
     "authorization",
+    "dpop",
     "content-type",
     "accept",
     "mcp-session-id",
@@ -62,7 +63,7 @@ pub(crate) fn expose(mut response: Response, origin: Option<&HeaderValue>) -> Re
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("mcp-session-id, mcp-protocol-version, www-authenticate"),
+        HeaderValue::from_static("mcp-session-id, mcp-protocol-version, www-authenticate, dpop-nonce"),
     );
     headers.append(VARY, HeaderValue::from_name(ORIGIN));
     response

@@ -11,7 +11,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use sallyport_core::audit::{Action, Event, Outcome};
-use sallyport_core::capability::VerifyToken;
+use sallyport_core::capability::{TokenError, VerifyToken};
 use sallyport_core::{Principal, RequestId, Scope, Secret, Timestamp};
 use sallyport_net::respond::{self, Challenge};
 use sallyport_net::{Body, Inbound, Response, Worker};
@@ -20,6 +20,7 @@ use crate::Proxy;
 use crate::caller::Caller;
 use crate::exchange::Long;
 use crate::head::{self, Accept};
+use crate::proof::{self, Proved};
 use crate::world::{Endpoint, Place, World};
 
 /// The longest bearer token that is looked at, in bytes.
@@ -57,18 +58,19 @@ impl Pass {
     /// The pass of an admitted request.
     pub(crate) fn of(caller: &Caller, parts: &Parts) -> Self {
         let is_local = caller.proxy.world.load().local.is_some();
-        let token = bearer(&parts.headers).ok().filter(|_| !is_local);
+        let token = shown(&parts.headers).ok().filter(|_| !is_local);
         Self {
             verifier: Arc::clone(&caller.proxy.verifier),
             endpoint: Arc::clone(&caller.endpoint),
-            token: token.map(Secret::from),
+            token: token.map(|(_, token)| Secret::from(token)),
         }
     }
 
     /// Whether the caller may still be here.
     pub(crate) fn is_good(&self, now: Timestamp) -> bool {
         let audiences = &self.endpoint.resources;
-        let verify = |token: &Secret<String>| self.verifier.verify(token.expose(), audiences, now);
+        // A proof was seen when the stream was opened.
+        let verify = |token: &Secret<String>| self.verifier.verify_any(token.expose(), audiences, now);
         self.token.as_ref().is_none_or(|token| verify(token).is_ok())
     }
 }
@@ -98,8 +100,10 @@ impl TurnedAway {
 /// Who knocks: what is shown, and what log and trail know it by.
 #[derive(Clone, Copy)]
 pub(crate) struct Visit<'a> {
-    /// The bearer token, or what is wrong with it.
+    /// The token, or what is wrong with it.
     pub(crate) token: Result<&'a str, Challenge>,
+    /// What is shown besides, under the scheme of proofs.
+    pub(crate) proved: Option<Proved<'a>>,
     /// The peer's address.
     pub(crate) peer: IpAddr,
     /// The request's number.
@@ -117,8 +121,14 @@ pub(crate) fn admit(
     worker: &Arc<Worker>,
     inbound: &Inbound,
 ) -> Result<Arc<Caller>, TurnedAway> {
+    let (scheme, token) = match shown(&inbound.parts.headers) {
+        Ok((scheme, token)) => (scheme, Ok(token)),
+        Err(kind) => (Scheme::Bearer, Err(kind)),
+    };
+    let is_proved = scheme == Scheme::Proved;
     let visit = Visit {
-        token: bearer(&inbound.parts.headers),
+        token,
+        proved: is_proved.then(|| Proved::of(&inbound.parts)),
         peer: inbound.peer.ip(),
         request: inbound.id,
     };
@@ -133,6 +143,7 @@ pub(crate) fn admit(
         peer: inbound.peer.ip(),
         request: inbound.id,
         accept: Accept::of(&inbound.parts.headers),
+        nonce: is_proved.then(|| proof::fresh(proxy)).flatten(),
     }))
 }
 
@@ -174,11 +185,23 @@ fn authenticate(proxy: &Proxy, place: Place<'_>, visit: Visit<'_>) -> Result<Arc
         }
     };
     let now = proxy.books.clock.now();
+    if let Some(proved) = visit.proved {
+        return proved.verify(proxy, place, token, now).map_err(|refused| {
+            // Being told the nonce is a step of the way in and no refusal.
+            if refused.challenge != Challenge::ProofNonce {
+                turned_away(proxy, visit, None, refused.label);
+            }
+            TurnedAway::Challenged(refused.challenge)
+        });
+    }
     let verified = proxy.verifier.verify(token, &place.endpoint.resources, now);
     verified.map_err(|error| {
         tracing::info!(request = %visit.request, peer = %visit.peer, "token refused: {error}");
         turned_away(proxy, visit, None, error.label());
-        TurnedAway::Challenged(Challenge::InvalidToken)
+        TurnedAway::Challenged(match error {
+            TokenError::Bound => Challenge::InvalidBoundToken,
+            _ => Challenge::InvalidToken,
+        })
     })
 }
 
@@ -190,8 +213,25 @@ const fn is_b64token(b: u8) -> bool {
     letter | digit | (b == b'_') | (b == b'~') | (b == b'+') | (b == b'=')
 }
 
-/// The token of the one `Authorization` header. Tokens elsewhere are not looked for (AU-09).
+/// Under which scheme a token is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Scheme {
+    /// RFC 6750.
+    Bearer,
+    /// With a proof (RFC 9449).
+    Proved,
+}
+
+/// The bearer token of the one `Authorization` header.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Challenge> {
+    match shown(headers)? {
+        (Scheme::Bearer, token) => Ok(token),
+        (Scheme::Proved, _) => Err(Challenge::NoToken),
+    }
+}
+
+/// The token of the one `Authorization` header, and its scheme. Tokens elsewhere are not looked for (AU-09).
+pub(crate) fn shown(headers: &HeaderMap) -> Result<(Scheme, &str), Challenge> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (value, None) = (values.next().ok_or(Challenge::NoToken)?, values.next()) else {
         return Err(Challenge::InvalidRequest);
@@ -202,12 +242,17 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Challenge> {
     if !scheme.is_ascii() {
         return Err(Challenge::InvalidToken);
     }
-    if !scheme.eq_ignore_ascii_case(b"bearer") {
+    let scheme = if scheme.eq_ignore_ascii_case(b"bearer") {
+        Scheme::Bearer
+    } else if proof::is_proved(scheme) {
+        Scheme::Proved
+    } else {
         return Err(Challenge::NoToken);
-    }
+    };
     std::str::from_utf8(token.trim_ascii())
         .map_err(|_| Challenge::InvalidToken)
         .and_then(well_formed)
+        .map(|token| (scheme, token))
 }
 
 /// The token, if it can be one.

@@ -20,6 +20,7 @@ pub mod metrics;
 mod notice;
 mod park;
 mod progress;
+mod proof;
 mod proxy;
 mod pulse;
 mod record;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sallyport_core::audit::Audit;
-use sallyport_core::capability::{SealState, VerifyToken};
+use sallyport_core::capability::{SealState, VerifyProof, VerifyToken};
 use sallyport_core::{Clock, Random, Timestamp};
 use sallyport_net::{Inbound, Response, Worker};
 use tokio::runtime::Handle;
@@ -42,6 +42,8 @@ const QUIET: Duration = Duration::from_millis(500);
 pub struct ProxyDeps {
     /// Turns tokens into principals.
     pub verifier: Arc<dyn VerifyToken>,
+    /// Believes that whoever shows a bound token holds its key.
+    pub proofs: Arc<dyn VerifyProof>,
     /// Seals sessions, cursors and states.
     pub sealer: Arc<dyn SealState>,
     /// Where calls and refusals are recorded.
@@ -61,6 +63,7 @@ pub struct ProxyDeps {
 /// The MCP data path: every endpoint, every session, every running call.
 pub struct Proxy {
     pub(crate) verifier: Arc<dyn VerifyToken>,
+    pub(crate) proofs: Arc<dyn VerifyProof>,
     pub(crate) sealer: Arc<dyn SealState>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) upstreams: Arc<Upstreams>,
@@ -115,6 +118,7 @@ impl Proxy {
         let built = builder.build(&Arc::clone(&fleet.borrow()), None, now);
         let proxy = Arc::new(Self {
             verifier: deps.verifier,
+            proofs: deps.proofs,
             sealer: deps.sealer,
             upstreams: deps.upstreams,
             books,

@@ -1,6 +1,6 @@
 //! Columns as the types of the model: the only place where rows are read.
 
-use sallyport_core::{Resource, ScopeSet, Timestamp};
+use sallyport_core::{Resource, ScopeSet, Thumbprint, Timestamp};
 use sallyport_oauth::model::Digest;
 use serde::de::DeserializeOwned;
 use sqlx::Row as _;
@@ -18,6 +18,7 @@ pub(crate) trait Columns {
     fn maybe_time(&self, column: &'static str) -> Result<Option<Timestamp>, StoreError>;
     fn digest(&self, column: &'static str) -> Result<Digest, StoreError>;
     fn maybe_digest(&self, column: &'static str) -> Result<Option<Digest>, StoreError>;
+    fn maybe_key(&self, column: &'static str) -> Result<Option<Thumbprint>, StoreError>;
     fn resource(&self, column: &'static str) -> Result<Resource, StoreError>;
     fn scopes(&self, column: &'static str) -> Result<ScopeSet, StoreError>;
     fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, StoreError>;
@@ -64,6 +65,10 @@ impl Columns for SqliteRow {
         bytes
             .map(|b| b.try_into().map_err(|_| StoreError::Corrupt { what: column }))
             .transpose()
+    }
+
+    fn maybe_key(&self, column: &'static str) -> Result<Option<Thumbprint>, StoreError> {
+        Ok(self.try_get::<Option<String>, _>(column)?.map(Thumbprint::new))
     }
 
     fn resource(&self, column: &'static str) -> Result<Resource, StoreError> {

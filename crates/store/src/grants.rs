@@ -1,6 +1,6 @@
 //! Grants and the authorization codes that open them.
 
-use sallyport_core::{ClientId, GrantId, Timestamp, UserId};
+use sallyport_core::{ClientId, GrantId, Thumbprint, Timestamp, UserId};
 use sallyport_oauth::model::{AuthorizationCode, Digest, Grant, TakenCode};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
@@ -31,13 +31,14 @@ impl Store {
         let mut tx = self.begin().await?;
         insert(&mut tx, grant).await?;
         sqlx::query(
-            "INSERT INTO codes (digest, grant_id, redirect_uri, challenge, expires) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO codes (digest, grant_id, redirect_uri, challenge, expires, key) VALUES (?, ?, ?, ?, ?, ?)",
         )
         .bind(code.digest.as_slice())
         .bind(grant.id.as_str())
         .bind(&code.redirect_uri)
         .bind(&code.challenge)
         .bind(code.expires.as_millis())
+        .bind(code.key.as_ref().map(Thumbprint::as_str))
         .execute(&mut *tx)
         .await?;
         tx.commit().await
@@ -56,7 +57,7 @@ impl Store {
                 .fetch_optional(&mut *tx)
                 .await?;
         let row = sqlx::query(
-            "SELECT g.*, c.redirect_uri, c.challenge, c.expires AS code_expires \
+            "SELECT g.*, c.redirect_uri, c.challenge, c.expires AS code_expires, c.key \
              FROM codes c JOIN grants g ON g.id = c.grant_id WHERE c.digest = ?",
         )
         .bind(digest.as_slice())
@@ -76,6 +77,7 @@ impl Store {
             grant: grant.id.clone(),
             redirect_uri: row.text("redirect_uri")?,
             challenge: row.text("challenge")?,
+            key: row.maybe_key("key")?,
             expires: row.time("code_expires")?,
         };
         tx.commit().await?;

@@ -12,6 +12,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (4, include_str!("../migrations/0004_registrations.sql")),
     (10, include_str!("../migrations/0010_identities.sql")),
     (15, include_str!("../migrations/0015_pushed_requests.sql")),
+    (16, include_str!("../migrations/0016_key_bindings.sql")),
 ];
 
 /// Marks the file as ours (`PRAGMA application_id`): "SLLY".

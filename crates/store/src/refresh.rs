@@ -1,6 +1,6 @@
 //! Refresh tokens: a family is a line of tokens under one grant, each rotated at most once.
 
-use sallyport_core::{GrantId, Timestamp};
+use sallyport_core::{GrantId, Thumbprint, Timestamp};
 use sallyport_oauth::model::{Digest, RefreshState, RefreshToken};
 use sqlx::SqliteConnection;
 
@@ -25,7 +25,7 @@ impl Store {
     /// [`StoreError`] if the store failed, or the grant is gone.
     pub async fn begin_refresh_family(&self, first: &RefreshToken) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        insert(&mut tx, first, &first.grant).await?;
+        insert(&mut tx, first, (&first.grant, first.key.as_ref())).await?;
         tx.commit().await
     }
 
@@ -35,7 +35,7 @@ impl Store {
     /// [`StoreError`] if the store failed.
     pub async fn refresh_state(&self, digest: &Digest) -> Result<Option<RefreshState>, StoreError> {
         let row = sqlx::query(
-            "SELECT g.*, r.issued, r.expires AS token_expires, r.rotated, r.successor \
+            "SELECT g.*, r.issued, r.expires AS token_expires, r.rotated, r.successor, r.key \
              FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id WHERE r.digest = ?",
         )
         .bind(digest.as_slice())
@@ -46,6 +46,7 @@ impl Store {
         let token = RefreshToken {
             digest: *digest,
             grant: grant.id.clone(),
+            key: row.maybe_key("key")?,
             issued: row.time("issued")?,
             expires: row.time("token_expires")?,
         };
@@ -58,7 +59,7 @@ impl Store {
     }
 
     /// Rotates a token by compare-and-set: of any number of callers one keeps its successor (RF-02). The successor joins
-    /// the family of the old token, whatever its own `grant` says.
+    /// the family of the old token, whatever its own `grant` says, and is bound to the same key.
     ///
     /// # Errors
     /// [`StoreError`] if the store failed; then nothing was changed.
@@ -70,7 +71,7 @@ impl Store {
     ) -> Result<Rotation, StoreError> {
         let mut tx = self.begin().await?;
         let row = sqlx::query(
-            "SELECT r.grant_id, r.rotated FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id \
+            "SELECT r.grant_id, r.rotated, r.key FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id \
              WHERE r.digest = ? AND g.revoked IS NULL",
         )
         .bind(old.as_slice())
@@ -85,7 +86,8 @@ impl Store {
             return Ok(Rotation::AlreadyRotated(at));
         }
         let grant = GrantId::new(row.text("grant_id")?);
-        insert(&mut tx, successor, &grant).await?;
+        let key = row.maybe_key("key")?;
+        insert(&mut tx, successor, (&grant, key.as_ref())).await?;
         sqlx::query(
             "UPDATE refresh_tokens SET rotated = ?, successor = ? WHERE digest = ? AND rotated IS NULL",
         )
@@ -99,12 +101,17 @@ impl Store {
     }
 }
 
-async fn insert(tx: &mut SqliteConnection, token: &RefreshToken, grant: &GrantId) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO refresh_tokens (digest, grant_id, issued, expires) VALUES (?, ?, ?, ?)")
+async fn insert(
+    tx: &mut SqliteConnection,
+    token: &RefreshToken,
+    (grant, key): (&GrantId, Option<&Thumbprint>),
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO refresh_tokens (digest, grant_id, issued, expires, key) VALUES (?, ?, ?, ?, ?)")
         .bind(token.digest.as_slice())
         .bind(grant.as_str())
         .bind(token.issued.as_millis())
         .bind(token.expires.as_millis())
+        .bind(key.map(Thumbprint::as_str))
         .execute(tx)
         .await?;
     Ok(())

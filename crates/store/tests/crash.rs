@@ -57,6 +57,7 @@ mod crash {
             grant: grant(n).id,
             redirect_uri: "http://localhost/cb".into(),
             challenge: "c".into(),
+            key: None,
             expires: Timestamp::from_secs(60),
         }
     }
@@ -65,6 +66,7 @@ mod crash {
         RefreshToken {
             digest: digest(kind, n),
             grant: grant(n).id,
+            key: None,
             issued: Timestamp::from_secs(2),
             expires: Timestamp::from_secs(900_000),
         }

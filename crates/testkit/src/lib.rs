@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod clock;
+pub mod dpop;
 pub mod everything;
 pub mod forge;
 pub mod framed;

@@ -178,6 +178,14 @@ struct Claims<'a> {
     grant: &'a str,
     iat: i64,
     exp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation<'a>>,
+}
+
+/// RFC 7800 §3.1, RFC 9449 §6.1.
+#[derive(Serialize)]
+struct Confirmation<'a> {
+    jkt: &'a str,
 }
 
 /// Signs with one key and publishes it together with those that are being retired.
@@ -271,6 +279,7 @@ impl SignToken for Signer {
             grant: claims.grant.as_str(),
             iat: claims.issued.as_secs(),
             exp: claims.expires.as_secs(),
+            cnf: claims.key.as_ref().map(|key| Confirmation { jkt: key.as_str() }),
         };
         let body = serde_json::to_vec(&claims).map_err(|_| SignError)?;
         let mut token = format!("{}.{}", ring.header, URL_SAFE_NO_PAD.encode(body));

@@ -11,7 +11,7 @@ use sallyport_oauth::token_request::CodeRequest;
 use sallyport_oauth::{ErrorCode, Params, registration, token_set};
 
 use super::answer::{ApiError, internal, json};
-use super::{end_grant, refuse_grant};
+use super::{Holder, end_grant, refuse_grant};
 use crate::app::App;
 use crate::context::Context;
 use crate::credentials::Kind;
@@ -20,7 +20,7 @@ pub(super) async fn exchange(
     app: &App,
     context: &Context,
     client: AuthenticatedClient<'_>,
-    (request, params): (&CodeRequest, &Params),
+    (request, params, holder): (&CodeRequest, &Params, &Holder),
 ) -> Result<Response, ApiError> {
     let digest = app.parts.digest(Kind::Code, request.code.expose().as_bytes());
     let invalid = "the code is not valid".to_owned();
@@ -46,14 +46,15 @@ pub(super) async fn exchange(
             ))
         }
         TakenCode::Fresh(code, grant) => {
-            if let Err(error) = redeem((&code, &grant), client, request, params, context.now) {
+            let key = holder.key();
+            if let Err(error) = redeem((&code, &grant), client, request, params, key, context.now) {
                 // The code is used up, so nothing can come of the grant any more.
                 let ended = app.parts.store.revoke_grant(&grant.id, context.now).await;
                 ended.map_err(internal("end the grant"))?;
                 let refusal = (Some(grant.id), error.code(), error.to_string());
                 return Err(refuse_grant(app, context, client, refusal));
             }
-            issue(app, context, client, &grant).await
+            issue(app, context, client, (&grant, holder)).await
         }
     }
 }
@@ -62,11 +63,12 @@ async fn issue(
     app: &App,
     context: &Context,
     client: AuthenticatedClient<'_>,
-    grant: &Grant,
+    (grant, holder): (&Grant, &Holder),
 ) -> Result<Response, ApiError> {
     let (settings, parts, now) = (&context.settings, &app.parts, context.now);
     let token = TokenId::generate(parts.random.as_ref());
     let claims = token_set::access_claims(grant, grant.scopes.clone(), token, now, settings.access_ttl);
+    let claims = holder.bind(app, context, claims)?;
     let access = parts.signer.sign(&claims).map_err(super::answer::unsigned)?;
     let refresh =
         registration::allows_grant(client.client(), "refresh_token").then(|| parts.new_secret(Kind::Refresh));
@@ -82,6 +84,7 @@ async fn issue(
         let first = RefreshToken {
             digest: *digest,
             grant: grant.id.clone(),
+            key: holder.key_of_refresh(client),
             issued: now,
             expires,
         };

@@ -2,13 +2,14 @@
 
 mod answer;
 mod code;
+mod holder;
 mod own_name;
 mod refresh;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_core::{ClientId, GrantId};
 use sallyport_oauth::client_auth::AuthenticatedClient;
@@ -16,6 +17,7 @@ use sallyport_oauth::token_request::TokenRequest;
 use sallyport_oauth::{ErrorCode, Params};
 
 pub(crate) use answer::{ApiError, internal, json};
+pub(crate) use holder::{Holder, with_nonce};
 
 use crate::app::{App, Shared};
 use crate::context::Context;
@@ -29,19 +31,27 @@ pub(crate) async fn post(
 ) -> Result<Response, ApiError> {
     let params = sender::form(&app, &context, request).await?;
     let answer = exchange(&app, &context, &params).await;
-    sender::counted(&app, &context, answer)
+    let answer = sender::counted(&app, &context, answer);
+    Ok(with_nonce(&app, &context, answer.into_response()))
 }
 
 async fn exchange(app: &App, context: &Context, params: &Params) -> Result<Response, ApiError> {
     let request = TokenRequest::read(params)
         .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error.code(), error.to_string()))?;
     let sender = Sender::read(app, context, params).await?;
+    // Before the client's own statement is used up: a client that has to take another nonce sends the same one again.
+    let holder = Holder::read(app, context, "/token")?;
     let client = sender.prove(app, context).await?;
+    holder.check(client)?;
     match request {
-        TokenRequest::Code(request) => code::exchange(app, context, client, (&request, params)).await,
-        TokenRequest::Refresh(request) => refresh::exchange(app, context, client, (&request, params)).await,
+        TokenRequest::Code(request) => {
+            code::exchange(app, context, client, (&request, params, &holder)).await
+        }
+        TokenRequest::Refresh(request) => {
+            refresh::exchange(app, context, client, (&request, params, &holder)).await
+        }
         TokenRequest::OwnName(scope) => {
-            own_name::exchange(app, context, client, (scope.as_deref(), params)).await
+            own_name::exchange(app, context, client, (scope.as_deref(), params, &holder)).await
         }
     }
 }

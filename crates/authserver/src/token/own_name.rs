@@ -9,7 +9,7 @@ use sallyport_oauth::model::Grant;
 use sallyport_oauth::{Params, own_name, token_set};
 
 use super::answer::{ApiError, internal, json, unsigned};
-use super::refuse_grant;
+use super::{Holder, refuse_grant};
 use crate::app::App;
 use crate::context::Context;
 
@@ -17,7 +17,7 @@ pub(super) async fn exchange(
     app: &App,
     context: &Context,
     client: AuthenticatedClient<'_>,
-    (scope, params): (Option<&str>, &Params),
+    (scope, params, holder): (Option<&str>, &Params, &Holder),
 ) -> Result<Response, ApiError> {
     let resources = context.settings.resources.iter();
     let resources = resources.map(|info| (info.path.as_str(), &info.resource));
@@ -30,6 +30,7 @@ pub(super) async fn exchange(
     let (settings, parts, now) = (&context.settings, &app.parts, context.now);
     let token = TokenId::generate(parts.random.as_ref());
     let claims = token_set::access_claims(&grant, grant.scopes.clone(), token, now, settings.access_ttl);
+    let claims = holder.bind(app, context, claims)?;
     let access = parts.signer.sign(&claims).map_err(unsigned)?;
     let event = Event {
         user: Some(grant.user.clone()),

@@ -13,7 +13,7 @@ use sallyport_oauth::{ErrorCode, Params, token_set};
 use sallyport_store::Rotation;
 
 use super::answer::{ApiError, internal, json};
-use super::{end_grant, refuse_grant};
+use super::{Holder, end_grant, refuse_grant};
 use crate::app::App;
 use crate::context::Context;
 use crate::credentials::Kind;
@@ -22,7 +22,7 @@ pub(super) async fn exchange(
     app: &App,
     context: &Context,
     client: AuthenticatedClient<'_>,
-    (request, params): (&RefreshRequest, &Params),
+    (request, params, holder): (&RefreshRequest, &Params, &Holder),
 ) -> Result<Response, ApiError> {
     let digest = app.parts.digest(Kind::Refresh, request.token.expose().as_bytes());
     let state = app
@@ -41,7 +41,8 @@ pub(super) async fn exchange(
         return Err(refuse_grant(app, context, client, refusal));
     }
     let grace = context.settings.reuse_grace;
-    let scopes = match decide(&state, client, request, params, (context.now, grace)) {
+    let times = (context.now, grace);
+    let scopes = match decide(&state, client, request, params, holder.key(), times) {
         Ok(Decision::Rotate(scopes) | Decision::Repeat(scopes)) => scopes,
         Ok(Decision::Reuse) => return Err(reused(app, context, &state.grant).await),
         Err(error) => {
@@ -50,7 +51,7 @@ pub(super) async fn exchange(
             return Err(refuse_grant(app, context, client, refusal));
         }
     };
-    issue(app, context, (&state.grant, scopes), request).await
+    issue(app, context, (&state.grant, scopes), (request, holder)).await
 }
 
 /// Signs, records, rotates, in this order: if the record cannot be written, the old token is still good. A request that
@@ -59,11 +60,12 @@ async fn issue(
     app: &App,
     context: &Context,
     (grant, scopes): (&Grant, ScopeSet),
-    request: &RefreshRequest,
+    (request, holder): (&RefreshRequest, &Holder),
 ) -> Result<Response, ApiError> {
     let (settings, parts, now) = (&context.settings, &app.parts, context.now);
     let token = TokenId::generate(parts.random.as_ref());
     let claims = token_set::access_claims(grant, scopes, token, now, settings.access_ttl);
+    let claims = holder.bind(app, context, claims)?;
     let access = parts.signer.sign(&claims).map_err(super::answer::unsigned)?;
     let event = Event {
         user: Some(grant.user.clone()),
@@ -78,6 +80,8 @@ async fn issue(
     let successor = RefreshToken {
         digest,
         grant: grant.id.clone(),
+        // The store gives it the key of the token that it replaces.
+        key: None,
         issued: now,
         expires,
     };

@@ -13,6 +13,7 @@ mod clients;
 mod consent;
 mod discovery;
 mod documents;
+mod dpop;
 mod introspection;
 mod login;
 mod management;

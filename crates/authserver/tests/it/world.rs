@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Request, StatusCode};
-use sallyport_authserver::{Parts, ResourceInfo, Settings, router};
+use sallyport_authserver::{Parts, Proofs, ResourceInfo, Settings, router};
 use sallyport_core::audit::{Action, Audit, AuditUnavailable, Event, Outcome, Pending};
 use sallyport_core::capability::{Passwords as _, TokenError, VerifyToken as _};
 use sallyport_core::{Clock, Random as _, Resource, Secret, Timestamp, UserId};
@@ -163,10 +163,11 @@ impl World {
             store: store.clone(),
             signer,
             sealer: vault.clone(),
-            derive: vault,
+            derive: vault.clone(),
             passwords: passwords(),
             verify: verifier.clone(),
             revoke: verifier.clone(),
+            proofs: Arc::new(Proofs::new(vault.clone(), &*random)),
             audit: audit.clone(),
             clock: clock.clone(),
             random,
@@ -212,6 +213,10 @@ impl World {
         };
         self.store.create_user(&user).await.unwrap();
         id
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub(crate) fn pass(&self, time: Duration) {

@@ -19,7 +19,17 @@ pub enum Challenge {
     InvalidRequest,
     /// Its token does not reach far enough: 403 `insufficient_scope`.
     InsufficientScope,
+    /// Its token is shown with a proof and is not good, or is bound to a key and is shown without: 401 `invalid_token`,
+    /// under the scheme of proofs (RFC 9449 §7.1).
+    InvalidBoundToken,
+    /// The proof that its sender holds the token's key is none: 401 `invalid_dpop_proof`.
+    InvalidProof,
+    /// The proof needs the nonce that goes with the answer: 401 `use_dpop_nonce` (RFC 9449 §9).
+    ProofNonce,
 }
+
+/// The algorithms of proofs (RFC 9449 §7.1).
+const PROOF_ALGORITHMS: &str = "ES256 EdDSA RS256 PS256";
 
 /// A metadata URL or scope that cannot stand in a header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
@@ -31,7 +41,11 @@ impl Challenge {
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
-            Self::NoToken | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::NoToken
+            | Self::InvalidToken
+            | Self::InvalidBoundToken
+            | Self::InvalidProof
+            | Self::ProofNonce => StatusCode::UNAUTHORIZED,
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::InsufficientScope => StatusCode::FORBIDDEN,
         }
@@ -48,6 +62,18 @@ impl Challenge {
             Self::InsufficientScope => Some((
                 "insufficient_scope",
                 "The access token does not have the scope that this needs.",
+            )),
+            Self::InvalidBoundToken => Some((
+                "invalid_token",
+                "The access token is invalid or has expired, or is bound to a key and needs a proof.",
+            )),
+            Self::InvalidProof => Some((
+                "invalid_dpop_proof",
+                "The proof is not for this request and this token, or was used before.",
+            )),
+            Self::ProofNonce => Some((
+                "use_dpop_nonce",
+                "The proof must have the nonce of the DPoP-Nonce header.",
             )),
         }
     }
@@ -66,7 +92,12 @@ impl Challenge {
         if !plain(metadata) || !plain(scope) {
             return Err(ChallengeError);
         }
-        let mut text = String::from("Bearer ");
+        let mut text = match self {
+            Self::InvalidBoundToken | Self::InvalidProof | Self::ProofNonce => {
+                format!("DPoP algs=\"{PROOF_ALGORITHMS}\", ")
+            }
+            _ => String::from("Bearer "),
+        };
         if let Some((error, description)) = self.error() {
             text.push_str(&format!(
                 "error=\"{error}\", error_description=\"{description}\", "

@@ -65,6 +65,9 @@ pub enum AuthorizeError {
     /// No PKCE.
     #[error(transparent)]
     Challenge(#[from] ChallengeError),
+    /// `dpop_jkt` is no thumbprint.
+    #[error("`dpop_jkt` must be the SHA-256 thumbprint of a key, 43 characters")]
+    Thumbprint,
     /// The resource is not ours.
     #[error(transparent)]
     Target(#[from] InvalidTarget),
@@ -91,6 +94,7 @@ impl AuthorizeError {
             | Self::NoResponseType
             | Self::ResponseMode
             | Self::NotPushed
+            | Self::Thumbprint
             | Self::Challenge(_)
             | Self::Prompt(_) => ErrorCode::InvalidRequest,
             Self::ResponseType => ErrorCode::UnsupportedResponseType,

@@ -19,6 +19,8 @@ struct Case {
     rotated: Option<u64>,
     revoked: bool,
     may_refresh: bool,
+    bound: Option<&'static str>,
+    proved: Option<&'static str>,
 }
 
 const FRESH: Case = Case {
@@ -28,7 +30,30 @@ const FRESH: Case = Case {
     rotated: None,
     revoked: false,
     may_refresh: true,
+    bound: None,
+    proved: None,
 };
+
+#[test]
+fn au_10_a_bound_token_is_for_the_holder_of_the_key() {
+    let key = |bound, proved, rotated| {
+        run(Case {
+            bound,
+            proved,
+            rotated,
+            now: DAY,
+            ..FRESH
+        })
+    };
+    assert!(matches!(key(Some("k"), Some("k"), None), Ok(Decision::Rotate(_))));
+    assert!(matches!(key(None, Some("k"), None), Ok(Decision::Rotate(_))));
+    // Who has stolen it can neither use it nor end anything with it.
+    for rotated in [None, Some(0)] {
+        assert_eq!(key(Some("k"), Some("other"), rotated), Err(RefreshError::Key));
+        assert_eq!(key(Some("k"), None, rotated), Err(RefreshError::Key));
+    }
+    assert_eq!(key(Some("k"), Some("k"), Some(0)), Ok(Decision::Reuse));
+}
 
 impl Case {
     fn of_client(self, client: &'static str) -> Self {
@@ -53,6 +78,7 @@ fn run(case: Case) -> Result<Decision, RefreshError> {
         token: RefreshToken {
             digest: [1; 32],
             grant: GrantId::new("g"),
+            key: case.bound.map(Thumbprint::new),
             issued: ISSUED,
             expires: after(30 * DAY),
         },
@@ -95,7 +121,15 @@ fn run(case: Case) -> Result<Decision, RefreshError> {
         token: Secret::from("r1"),
         scope,
     };
-    decide(&state, authenticated, &request, &params, (after(case.now), GRACE))
+    let key = case.proved.map(Thumbprint::new);
+    decide(
+        &state,
+        authenticated,
+        &request,
+        &params,
+        key.as_ref(),
+        (after(case.now), GRACE),
+    )
 }
 
 fn all() -> ScopeSet {

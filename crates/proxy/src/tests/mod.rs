@@ -141,6 +141,7 @@ impl Gate {
         });
         let deps = ProxyDeps {
             verifier: Arc::new(Keys),
+            proofs: Arc::new(Keys),
             sealer: Arc::new(Wax),
             audit: Arc::clone(&trail) as Arc<dyn Audit>,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,

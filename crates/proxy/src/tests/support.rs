@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sallyport_core::audit::{Audit, AuditUnavailable, Event, Outcome, Pending};
-use sallyport_core::capability::{Purpose, SealState, TokenError, VerifyToken};
+use sallyport_core::capability::{
+    ProofError, ProvedRequest, Purpose, SealState, TokenError, VerifyProof, VerifyToken,
+};
 use sallyport_core::{
-    ClientId, Clock, GrantId, Principal, Random, Resource, ScopeSet, Timestamp, TokenId, UserId,
+    ClientId, Clock, GrantId, Principal, Random, Resource, ScopeSet, Thumbprint, Timestamp, TokenId, UserId,
 };
 
 use crate::metrics::Metrics;
@@ -116,6 +118,16 @@ impl VerifyToken for Keys {
             audience: audiences.first().cloned().ok_or(TokenError::Audience)?,
             expires: Timestamp::from_millis(if token == "short" { SHORT } else { i64::MAX }),
         }))
+    }
+}
+
+impl VerifyProof for Keys {
+    fn verify_proof(&self, _: ProvedRequest<'_>, _: &Thumbprint, _: Timestamp) -> Result<(), ProofError> {
+        Err(ProofError::Key)
+    }
+
+    fn nonce(&self, _: Timestamp) -> String {
+        "nonce".to_owned()
     }
 }
 

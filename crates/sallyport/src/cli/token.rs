@@ -62,6 +62,7 @@ pub(super) async fn run(run: &Run, verb: &TokenVerb) -> Result<(), Failure> {
         audience: resource,
         scopes,
         token: TokenId::generate(&*base.random),
+        key: None,
         grant: grant.id.clone(),
         issued: now,
         expires: grant.expires,

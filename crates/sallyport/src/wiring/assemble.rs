@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use sallyport_authserver::{Parts, router, setup_link};
+use sallyport_authserver::{Parts, Proofs, router, setup_link};
 use sallyport_core::Secret;
 use sallyport_core::audit::{Action, Audit, Event, Outcome};
 use sallyport_net::egress::{Egress, EgressPolicy};
@@ -252,9 +252,11 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
             .unwrap_or_else(|| Launcher::Guard(child::guard_command())),
         environment: overrides.environment.all(),
     });
+    let proofs = Arc::new(Proofs::new(base.vault.clone(), &*base.random));
     let proxy = Proxy::new(
         ProxyDeps {
             verifier: verifier.clone(),
+            proofs: proofs.clone(),
             sealer: base.vault.clone(),
             audit,
             clock: Arc::clone(&base.clock),
@@ -274,6 +276,7 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
         listening,
         signer,
         verifier,
+        proofs,
         upstreams,
         proxy,
         metrics,
@@ -308,6 +311,7 @@ fn authserver(live: &Arc<Live>) -> Result<(Parts, Option<axum::Router>), StartEr
         passwords: Arc::new(passwords),
         verify: live.verifier.clone(),
         revoke: live.verifier.clone(),
+        proofs: Arc::clone(&live.proofs),
         audit: live.trail.clone(),
         clock: Arc::clone(&live.base.clock),
         random: Arc::clone(&live.base.random),

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use sallyport_authserver::Settings;
+use sallyport_authserver::{Proofs, Settings};
 use sallyport_core::Timestamp;
 use sallyport_core::audit::{Action, Audit as _, Event, Outcome};
 use sallyport_net::layers::{Doors, DoorsOptions};
@@ -35,6 +35,7 @@ pub(super) struct Live {
     pub(super) listening: Vec<SocketAddr>,
     pub(super) signer: Arc<Signer>,
     pub(super) verifier: Arc<Verifier>,
+    pub(super) proofs: Arc<Proofs>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) proxy: Arc<Proxy>,
     pub(super) metrics: Arc<Metrics>,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderName, Method, StatusCode};
 use http_body_util::BodyExt as _;
+use sallyport_authserver::Proofs;
 use sallyport_core::policy::Selection;
 use sallyport_core::{ProfileSlug, RequestId, UserId};
 use sallyport_net::egress::{Egress, EgressPolicy};
@@ -84,6 +85,7 @@ impl Local {
         });
         let deps = ProxyDeps {
             verifier: Arc::new(Verifier::new(&origin, &signer.public_keys(), 0)?),
+            proofs: Arc::new(Proofs::new(base.vault.clone(), &*base.random)),
             sealer: base.vault.clone(),
             audit: trail.clone(),
             clock: Arc::clone(&base.clock),

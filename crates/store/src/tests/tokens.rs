@@ -13,6 +13,7 @@ fn code(byte: u8, id: &str) -> AuthorizationCode {
         grant: grant(id, "ann").id,
         redirect_uri: "http://127.0.0.1:5/cb?x=1".into(),
         challenge: "challenge".into(),
+        key: None,
         expires: at(70),
     }
 }
@@ -21,6 +22,7 @@ fn refresh(byte: u8, id: &str) -> RefreshToken {
     RefreshToken {
         digest: [byte; 32],
         grant: grant(id, "ann").id,
+        key: None,
         issued: at(20),
         expires: at(5000),
     }

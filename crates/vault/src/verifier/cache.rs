@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use sallyport_core::{Principal, Timestamp};
+use sallyport_core::{Principal, Thumbprint, Timestamp};
 
 /// Enough that data threads seldom wait for each other.
 const SHARDS: usize = 64;
@@ -15,6 +15,8 @@ type Hash = [u8; 32];
 /// A token whose signature and claims have been verified.
 pub(super) struct Entry {
     pub(super) principal: Arc<Principal>,
+    /// The key that it is bound to.
+    pub(super) key: Option<Thumbprint>,
     /// `nbf` or `iat`, less the skew that is granted.
     pub(super) not_before: Timestamp,
     /// The generation of the keys that verified it.

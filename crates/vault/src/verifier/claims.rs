@@ -6,7 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use sallyport_core::capability::TokenError;
-use sallyport_core::{ClientId, GrantId, Principal, Resource, ScopeSet, Timestamp, TokenId, UserId};
+use sallyport_core::{
+    ClientId, GrantId, Principal, Resource, ScopeSet, Thumbprint, Timestamp, TokenId, UserId,
+};
 use serde::{Deserialize, Deserializer};
 
 use crate::signing::{ACCESS_TOKEN, Alg};
@@ -73,6 +75,20 @@ pub(super) struct Claims {
     exp: i64,
     #[serde(default, deserialize_with = "present")]
     nbf: Option<i64>,
+    #[serde(default, deserialize_with = "confirmation")]
+    cnf: Option<Confirmation>,
+}
+
+/// What the token is bound to. A binding of another kind cannot be checked, so that a token with one is none here
+/// (RFC 7800 §3.1).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Confirmation {
+    jkt: String,
+}
+
+fn confirmation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Confirmation>, D::Error> {
+    Confirmation::deserialize(deserializer).map(Some)
 }
 
 /// A member that may be absent but not null or of another type (CVE-2026-25537 was that confusion).
@@ -81,6 +97,12 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D:
 }
 
 impl Claims {
+    /// The key that the token is bound to.
+    pub(super) fn key(&self) -> Option<Thumbprint> {
+        let bound = self.cnf.as_ref();
+        bound.map(|confirmation| Thumbprint::new(confirmation.jkt.as_str()))
+    }
+
     /// The principal, and the time from which the token is valid by the letter of its claims.
     pub(super) fn into_principal(self, issuer: &str) -> Result<(Principal, Timestamp), TokenError> {
         if self.iss != issuer {

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::DecodingKey;
-use sallyport_core::capability::{RevokeTokens, TokenError, VerifyToken};
+use sallyport_core::capability::{RevokeTokens, TokenError, Verified, VerifyToken};
 use sallyport_core::{GrantId, Principal, Resource, Timestamp, TokenId};
 
 use crate::KeyError;
@@ -104,12 +104,7 @@ impl Verifier {
     }
 
     /// Everything about a verified token that changes with time and with the request.
-    fn judge(
-        &self,
-        entry: &Entry,
-        audiences: &[Resource],
-        now: Timestamp,
-    ) -> Result<Arc<Principal>, TokenError> {
+    fn judge(&self, entry: &Entry, audiences: &[Resource], now: Timestamp) -> Result<Verified, TokenError> {
         let principal = &entry.principal;
         if now >= principal.expires || now < entry.not_before {
             return Err(TokenError::Expired);
@@ -125,7 +120,10 @@ impl Verifier {
             }
             entry.checked.store(epoch, Ordering::Release);
         }
-        Ok(Arc::clone(principal))
+        Ok(Verified {
+            principal: Arc::clone(principal),
+            key: entry.key.clone(),
+        })
     }
 
     fn verify_anew(&self, token: &str) -> Result<Entry, TokenError> {
@@ -136,8 +134,10 @@ impl Verifier {
         let (alg, key) = keys.get(kid.as_ref()).ok_or(TokenError::Malformed)?;
         let claims = claims::verify(token, &kid, *alg, key)?;
         drop(keys);
+        let key = claims.key();
         let (principal, not_before) = claims.into_principal(&self.issuer)?;
         Ok(Entry {
+            key,
             principal: Arc::new(principal),
             not_before: not_before.minus(SKEW),
             generation,
@@ -153,6 +153,19 @@ impl VerifyToken for Verifier {
         audiences: &[Resource],
         now: Timestamp,
     ) -> Result<Arc<Principal>, TokenError> {
+        let verified = self.verify_any(token, audiences, now)?;
+        if verified.key.is_some() {
+            return Err(TokenError::Bound);
+        }
+        Ok(verified.principal)
+    }
+
+    fn verify_any(
+        &self,
+        token: &str,
+        audiences: &[Resource],
+        now: Timestamp,
+    ) -> Result<Verified, TokenError> {
         if token.len() > MAX_TOKEN {
             return Err(TokenError::Malformed);
         }
@@ -170,9 +183,9 @@ impl VerifyToken for Verifier {
             Some(judged) => judged,
             None => {
                 let entry = self.verify_anew(token)?;
-                let principal = self.judge(&entry, audiences, now)?;
+                let verified = self.judge(&entry, audiences, now)?;
                 self.cache.insert(hash, entry);
-                Ok(principal)
+                Ok(verified)
             }
         }
     }

@@ -79,6 +79,8 @@ impl Credential {
         };
         let visit = Visit {
             token: shown,
+            // A proof is of one request; whole conversations have none.
+            proved: None,
             peer,
             request,
         };

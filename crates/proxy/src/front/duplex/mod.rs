@@ -223,6 +223,7 @@ impl Inner {
             peer: self.peer,
             request: self.request,
             accept: Accept::ALL,
+            nonce: None,
         }))
     }
 

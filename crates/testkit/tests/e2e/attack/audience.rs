@@ -2,7 +2,6 @@
 
 use sallyport_testkit::everything::{Era, Options, serve::HttpServer};
 use sallyport_testkit::forge::Forger;
-use sallyport_testkit::http::Request;
 use sallyport_testkit::oauth::Tokens;
 
 use super::{Stage, error, list, redirected, refused};
@@ -135,23 +134,5 @@ async fn au_07_a_token_without_the_scope_is_told_which() {
         ] {
             assert!(challenge.contains(part), "{part} {challenge}");
         }
-    }
-}
-
-#[tokio::test]
-async fn au_10_no_proof_is_offered_and_none_is_believed() {
-    let mut stage = Stage::new().await.unwrap();
-    let tokens = stage.tokens().await.unwrap();
-    let bound = list("/mcp")
-        .header("Authorization", &format!("DPoP {}", tokens.access))
-        .header("DPoP", "e30.e30.");
-    let answer = stage.ask(&bound).await.unwrap();
-    assert_eq!(answer.status(), 401);
-    for document in [
-        "/.well-known/oauth-authorization-server",
-        "/.well-known/oauth-protected-resource/mcp",
-    ] {
-        let text = stage.ask(&Request::get(document)).await.unwrap().text();
-        assert!(!text.to_lowercase().contains("dpop"), "{text}");
     }
 }

@@ -3,6 +3,7 @@
 mod audience;
 mod authorize;
 mod consent;
+mod dpop;
 mod jwt;
 mod pkce;
 mod redirects;

@@ -38,6 +38,7 @@ fn claims() -> AccessClaims {
         audience: audience(),
         scopes: ScopeSet::parse("mcp"),
         token: TokenId::new("jti"),
+        key: None,
         grant: GrantId::new("grant"),
         issued: now(),
         expires: now().plus(Duration::from_secs(900)),

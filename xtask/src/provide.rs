@@ -104,7 +104,7 @@ impl Workspace {
         once(&folder, package, || {
             let made = command::quietly(Command::new("python3").args(["-m", "venv"]).arg(&folder));
             if made.is_err() {
-                apt(&["python3-venv"])?;
+                install(&["python3-venv"])?;
                 command::quietly(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
             }
             let mut install = Command::new(&python);
@@ -151,6 +151,57 @@ impl Workspace {
     }
 }
 
+impl Workspace {
+    /// nginx, from Debian if there is none.
+    ///
+    /// # Errors
+    /// When it cannot be fetched.
+    pub(crate) fn nginx(&self) -> anyhow::Result<PathBuf> {
+        self.server("nginx", "usr/sbin/nginx")
+    }
+
+    /// Caddy, from Debian if there is none.
+    ///
+    /// # Errors
+    /// When it cannot be fetched.
+    pub(crate) fn caddy(&self) -> anyhow::Result<PathBuf> {
+        self.server("caddy", "usr/bin/caddy")
+    }
+
+    /// A server that is installed, or taken out of Debian's package without installing it: the package would start it.
+    fn server(&self, package: &str, file: &str) -> anyhow::Result<PathBuf> {
+        // Debian puts some where only root's PATH leads.
+        let installed = Path::new("/").join(file);
+        if let Some(found) = command::find(package).or_else(|| installed.is_file().then_some(installed)) {
+            return Ok(found);
+        }
+        let folder = self.cache().join("debian").join(package);
+        once(&folder, package, || {
+            let download = || {
+                let mut download = Command::new("apt-get");
+                download
+                    .args(["download", "--quiet", package])
+                    .current_dir(&folder);
+                command::quietly(&mut download)
+            };
+            if download().is_err() {
+                apt(&["update", "--quiet"])?;
+                download()?;
+            }
+            let archive = fs::read_dir(&folder)?
+                .filter_map(|entry| Some(entry.ok()?.path()))
+                .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+                .with_context(|| format!("apt-get brought no package {package}"))?;
+            let mut unpack = Command::new("dpkg-deb");
+            unpack.arg("--extract").arg(&archive).arg(&folder);
+            command::quietly(&mut unpack).map(drop)
+        })?;
+        let program = folder.join(file);
+        anyhow::ensure!(program.is_file(), "the package {package} has no {file}");
+        Ok(program)
+    }
+}
+
 /// A Chromium, from Debian if there is none.
 ///
 /// # Errors
@@ -164,7 +215,7 @@ pub(crate) fn chromium() -> anyhow::Result<PathBuf> {
     if let Some(found) = find() {
         return Ok(found);
     }
-    apt(&["chromium"])?;
+    install(&["chromium"])?;
     find().context("the package chromium brought no chromium")
 }
 
@@ -176,26 +227,28 @@ pub(crate) fn valgrind() -> anyhow::Result<PathBuf> {
     if let Some(found) = command::find("valgrind") {
         return Ok(found);
     }
-    apt(&["valgrind"])?;
+    install(&["valgrind"])?;
     command::find("valgrind").context("the package valgrind brought no valgrind")
 }
 
-/// Installs Debian packages, with sudo where it is needed.
-fn apt(packages: &[&str]) -> anyhow::Result<()> {
+/// Installs Debian packages.
+fn install(packages: &[&str]) -> anyhow::Result<()> {
     say::line(format_args!("  installing {} from Debian", packages.join(" ")));
-    let apt = |arguments: &[&str]| {
-        let mut command = match command::find("sudo") {
-            Some(sudo) => {
-                let mut command = Command::new(sudo);
-                command.args(["--non-interactive", "apt-get"]);
-                command
-            }
-            None => Command::new("apt-get"),
-        };
-        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-        command::quietly(&mut command)
-    };
     apt(&["update", "--quiet"])?;
     let install = ["install", "--quiet", "--yes", "--no-install-recommends"];
-    apt(&[&install, packages].concat()).map(drop)
+    apt(&[&install, packages].concat())
+}
+
+/// Runs apt-get, with sudo where it is needed.
+fn apt(arguments: &[&str]) -> anyhow::Result<()> {
+    let mut command = match command::find("sudo") {
+        Some(sudo) => {
+            let mut command = Command::new(sudo);
+            command.args(["--non-interactive", "apt-get"]);
+            command
+        }
+        None => Command::new("apt-get"),
+    };
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+    command::quietly(&mut command).map(drop)
 }

@@ -46,6 +46,8 @@ pub enum Action {
     ReuseDetected,
     /// A grant was revoked.
     Revoke,
+    /// An API key was made, or took the place of another.
+    ApiKeyIssue,
     /// A request was refused at the door.
     Denied,
     /// A legacy session was opened.
@@ -62,6 +64,8 @@ pub enum Action {
     ResourceRead,
     /// A prompt was fetched.
     PromptGet,
+    /// Another key signs access tokens.
+    KeyRotate,
     /// A server was added or removed by command.
     ServerChange,
     /// A child process of a stdio server was started.

@@ -105,6 +105,12 @@ pub trait VerifyToken: Send + Sync {
         now: Timestamp,
     ) -> Result<Arc<Principal>, TokenError>;
 
+    /// Whether what was verified has been revoked since.
+    fn is_revoked(&self, principal: &Principal) -> bool;
+
+    /// A number that changes with every revocation: as long as it stays, nobody has to be asked about again.
+    fn revocations(&self) -> u64;
+
     /// The same for a token that may be bound to a key. Whoever asks has to see the proof, or has seen it before.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sallyport_core::capability::AccessClaims;
-use sallyport_core::{ScopeSet, Secret, Timestamp, TokenId};
+use sallyport_core::{Principal, ScopeSet, Secret, Timestamp, TokenId};
 use serde_json::json;
 
 use crate::dpop;
@@ -28,6 +28,20 @@ pub fn access_claims(
         grant: grant.id.clone(),
         issued: now,
         expires: now.plus(lifetime).min(grant.expires),
+    }
+}
+
+/// Whom a secret stands for that is as good as the whole grant: an API key.
+#[must_use]
+pub fn bearer(grant: &Grant) -> Principal {
+    Principal {
+        user: grant.user.clone(),
+        client: grant.client.clone(),
+        grant: grant.id.clone(),
+        token: TokenId::new(grant.id.as_str()),
+        scopes: grant.scopes.clone(),
+        audience: grant.resource.clone(),
+        expires: grant.expires,
     }
 }
 

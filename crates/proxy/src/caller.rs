@@ -45,6 +45,8 @@ pub(crate) struct Caller {
     pub(crate) accept: Accept,
     /// The nonce that its next proof shall have, for a client that sends proofs.
     pub(crate) nonce: Option<HeaderValue>,
+    /// How often everybody had been called to look whether they may stay, before this caller was let in.
+    pub(crate) calls: u64,
 }
 
 impl Caller {

@@ -98,7 +98,7 @@ fn event(caller: &Arc<Caller>, session: Option<&Arc<Session>>, message: Bytes) -
 /// Turns what a call says into an answer. `session` is where a legacy client that takes no events may hear questions.
 async fn deliver(caller: &Arc<Caller>, session: Option<&Arc<Session>>, mut outgoing: Outgoing) -> Response {
     if !caller.accept.events {
-        return whole(session, outgoing).await;
+        return whole(caller, session, outgoing).await;
     }
     let first = match until_quiet(caller, session, &mut outgoing).await {
         Waited::Said(Some(Out::Last { status, message })) if caller.accept.json => {
@@ -108,6 +108,7 @@ async fn deliver(caller: &Arc<Caller>, session: Option<&Arc<Session>>, mut outgo
         Waited::Said(Some(out)) => Some(out),
         // Cancelled: there is no response, and the stream ends without one.
         Waited::Said(None) => return events(Body::empty()),
+        Waited::TurnedOut => return door::turned_out(caller),
         Waited::TooLong => None,
     };
     live(caller, session, outgoing, first)
@@ -155,6 +156,7 @@ fn live(
 
 enum Waited {
     Said(Option<Out>),
+    TurnedOut,
     TooLong,
 }
 
@@ -173,13 +175,23 @@ async fn until_quiet(caller: &Caller, session: Option<&Arc<Session>>, outgoing: 
     tokio::select! {
         biased;
         out = outgoing.next() => Waited::Said(out),
+        () = caller.turned_out() => Waited::TurnedOut,
         () = beats => Waited::TooLong,
     }
 }
 
 /// The response alone, for a client that takes nothing else.
-async fn whole(session: Option<&Arc<Session>>, mut outgoing: Outgoing) -> Response {
-    while let Some(out) = outgoing.next().await {
+async fn whole(caller: &Caller, session: Option<&Arc<Session>>, mut outgoing: Outgoing) -> Response {
+    loop {
+        let out = tokio::select! {
+            biased;
+            out = outgoing.next() => out,
+            () = caller.turned_out() => return door::turned_out(caller),
+        };
+        // Cancelled: nobody waits for this.
+        let Some(out) = out else {
+            return door::accepted();
+        };
         match out {
             Out::Notification(_) | Out::Progress(_) => {}
             Out::Request(message) => {
@@ -191,8 +203,6 @@ async fn whole(session: Option<&Arc<Session>>, mut outgoing: Outgoing) -> Respon
             Out::Last { status, message } => return door::message(status, message),
         }
     }
-    // Cancelled: nobody waits for this.
-    door::accepted()
 }
 
 struct Live {
@@ -203,6 +213,9 @@ struct Live {
 
 /// The next event. The stream of a call ends after its response; one of several calls after the last.
 async fn next(mut live: Live) -> Option<(Result<Bytes, Fault>, Live)> {
+    if live.caller.is_turned_out() {
+        return None;
+    }
     let out = match live.first.take() {
         Some(out) => Some(out),
         None => {
@@ -210,6 +223,7 @@ async fn next(mut live: Live) -> Option<(Result<Bytes, Fault>, Live)> {
             tokio::select! {
                 biased;
                 out = live.outgoing.next() => Some(out?),
+                () = live.caller.turned_out() => return None,
                 () = beat => None,
             }
         }
@@ -242,6 +256,9 @@ struct Told {
 
 /// The next event of what is written down.
 async fn read(mut told: Told) -> Option<(Result<Bytes, Fault>, Told)> {
+    if told.caller.is_turned_out() {
+        return None;
+    }
     if let Some(first) = told.first.take() {
         let frames = together(first, &mut told.reader);
         return Some((Ok(frames), told));
@@ -250,6 +267,7 @@ async fn read(mut told: Told) -> Option<(Result<Bytes, Fault>, Told)> {
     let frame = tokio::select! {
         biased;
         frame = told.reader.next() => together(frame?, &mut told.reader),
+        () = told.caller.turned_out() => return None,
         () = beat => sse::comment(),
     };
     Some((Ok(frame), told))

@@ -75,6 +75,20 @@ impl Pass {
     }
 }
 
+/// The answer to a caller whose token was revoked while the request ran: the challenge, as for the next request.
+pub(crate) fn turned_out(caller: &Caller) -> Response {
+    let audience = caller.principal.audience.as_str();
+    let path = audience.find("://").and_then(|scheme| {
+        let host = audience.get(scheme + 3..)?;
+        Some(scheme + 3 + host.find('/')?)
+    });
+    let (origin, path) = audience
+        .split_at_checked(path.unwrap_or(audience.len()))
+        .unwrap_or_default();
+    let metadata = format!("{origin}/.well-known/oauth-protected-resource{path}");
+    TurnedAway::Challenged(Challenge::InvalidToken).answer(&metadata)
+}
+
 /// Why a request is not let in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum TurnedAway {
@@ -132,6 +146,7 @@ pub(crate) fn admit(
         peer: inbound.peer.ip(),
         request: inbound.id,
     };
+    let calls = proxy.turnout.calls();
     let principal = identify(proxy, world, place, visit)?;
     Ok(Arc::new(Caller {
         proxy: Arc::clone(proxy),
@@ -144,6 +159,7 @@ pub(crate) fn admit(
         request: inbound.id,
         accept: Accept::of(&inbound.parts.headers),
         nonce: is_proved.then(|| proof::fresh(proxy)).flatten(),
+        calls,
     }))
 }
 

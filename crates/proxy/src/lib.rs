@@ -40,8 +40,10 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod translate;
+mod turnout;
 mod unfold;
 pub mod upstream;
+mod verify;
 mod visit;
 mod world;
 
@@ -49,3 +51,4 @@ pub use front::duplex::{Conversation, Credential, Ended, Entrance, Manner, Turne
 pub use front::lines::lines;
 pub use metrics::Metrics;
 pub use proxy::{Proxy, ProxyDeps};
+pub use verify::is_verify;

@@ -27,6 +27,7 @@ use crate::state::Used;
 use crate::strangers::Strangers;
 use crate::sync::lock;
 use crate::tasks::{Hears, Tasks};
+use crate::turnout::{self, Turnout};
 use crate::upstream::Upstreams;
 use crate::world::{self, Builder, World};
 
@@ -84,6 +85,8 @@ pub struct Proxy {
     pub(crate) pulse: Pulse,
     /// The shorter tick after two of which a silent call becomes a stream that its client can leave and resume.
     pub(crate) quiet: Pulse,
+    /// What calls long requests to look whether their callers may stay.
+    pub(crate) turnout: Turnout,
     /// Cancelled when streams are to end in good order.
     pub(crate) closing: CancellationToken,
 }
@@ -136,6 +139,7 @@ impl Proxy {
             streams: Streams::default(),
             pulse: Pulse::new(),
             quiet: Pulse::new(),
+            turnout: Turnout::new(),
             closing: CancellationToken::new(),
         });
         let weak = Arc::downgrade(&proxy);
@@ -144,6 +148,7 @@ impl Proxy {
             .spawn(beat(Weak::clone(&weak), keep_alive, |proxy| &proxy.pulse));
         deps.control
             .spawn(beat(Weak::clone(&weak), QUIET, |proxy| &proxy.quiet));
+        deps.control.spawn(turnout::watch(Weak::clone(&weak)));
         deps.control.spawn(sweep(Weak::clone(&weak)));
         deps.control.spawn(let_go(weak, left));
         proxy
@@ -157,6 +162,7 @@ impl Proxy {
         self.upstreams.apply(servers);
         let fleet = Arc::clone(&self.upstreams.watch().borrow());
         world::rebuild(self, &fleet);
+        self.turnout.call();
     }
 
     /// Whether a path may be one of an MCP endpoint: `/mcp`, `/mcp/…` (also those of HTTP+SSE) or `/servers/…/mcp`, with or

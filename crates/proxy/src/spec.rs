@@ -1,7 +1,8 @@
 //! What the operator configured, as the proxy needs it: servers, profiles, limits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sallyport_core::policy::Rules;
@@ -319,4 +320,6 @@ pub struct ProxyConfig {
     pub public_url: String,
     /// Whether a bearer token is needed; `None` names the local user that everyone is (`auth.mode: none`).
     pub anonymous: Option<sallyport_core::UserId>,
+    /// What people, and clients that act in their own name, are called: for whoever asks who calls.
+    pub names: Arc<HashMap<sallyport_core::UserId, Box<str>>>,
 }

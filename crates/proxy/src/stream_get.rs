@@ -201,7 +201,7 @@ struct Live<K> {
 }
 
 async fn next<K>(mut live: Live<K>) -> Option<(Result<Bytes, Fault>, Live<K>)> {
-    if live.over {
+    if live.over || live.open.caller.is_turned_out() {
         return None;
     }
     if let Some(first) = live.first.take() {
@@ -224,6 +224,7 @@ async fn next<K>(mut live: Live<K>) -> Option<(Result<Bytes, Fault>, Live<K>)> {
         frame = source.next() => frame,
         () = ended => None,
         () = closing.cancelled() => None,
+        () = caller.turned_out() => None,
         () = beat => may_stay(caller, pass).then(sse::comment),
     };
     match frame {

@@ -138,7 +138,7 @@ impl Store {
     }
 }
 
-async fn insert(tx: &mut SqliteConnection, grant: &Grant) -> Result<(), StoreError> {
+pub(crate) async fn insert(tx: &mut SqliteConnection, grant: &Grant) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO grants (id, user, client, resource, scopes, created, expires, revoked) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

@@ -6,6 +6,7 @@
 //! The [audit trail](audit) is a chain of keyed hashes in the same database, with a checkpoint in a file beside it.
 #![forbid(unsafe_code)]
 
+mod api_keys;
 pub mod audit;
 mod browser;
 mod changes;

@@ -4,12 +4,15 @@ use sqlx::{Connection as _, Row as _, SqliteConnection};
 
 use crate::StoreError;
 
-/// In order; the version of the last is the schema that this program writes. Each ends by setting `user_version`.
+/// In order of their numbers, which may leave gaps; the number of the last is the schema that this program writes. Each
+/// ends by setting `user_version`.
 const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../migrations/0001_start.sql")),
     (2, include_str!("../migrations/0002_audit_rows.sql")),
     (3, include_str!("../migrations/0003_once.sql")),
     (4, include_str!("../migrations/0004_registrations.sql")),
+    (5, include_str!("../migrations/0005_key_ring.sql")),
+    (6, include_str!("../migrations/0006_api_keys.sql")),
     (10, include_str!("../migrations/0010_identities.sql")),
     (15, include_str!("../migrations/0015_pushed_requests.sql")),
     (16, include_str!("../migrations/0016_key_bindings.sql")),
@@ -66,6 +69,7 @@ mod tests {
     #[tokio::test]
     async fn every_migration_sets_its_version_and_none_runs_twice() {
         let mut db = memory().await;
+        assert!(MIGRATIONS.is_sorted_by(|(a, _), (b, _)| a < b));
         for (version, sql) in MIGRATIONS {
             assert!(
                 sql.trim_end()
@@ -114,6 +118,25 @@ mod tests {
         assert!(migrate_with(&mut db, broken).await.is_err());
         assert_eq!(pragma(&mut db, "PRAGMA user_version").await.unwrap(), 1);
         assert!(sqlx::query("SELECT x FROM b").fetch_all(&mut db).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn numbers_may_leave_gaps() {
+        let mut db = memory().await;
+        let steps: &[(i64, &'static str)] = &[
+            (1, "CREATE TABLE a (x); PRAGMA user_version = 1;"),
+            (7, "CREATE TABLE b (x); PRAGMA user_version = 7;"),
+            (20, "CREATE TABLE c (x); PRAGMA user_version = 20;"),
+        ];
+        for upto in 1..=steps.len() {
+            let (last, _) = steps[upto - 1];
+            migrate_with(&mut db, &steps[..upto]).await.unwrap();
+            assert_eq!(pragma(&mut db, "PRAGMA user_version").await.unwrap(), last);
+        }
+        assert!(matches!(
+            migrate_with(&mut db, &steps[..2]).await,
+            Err(StoreError::Newer { found: 20, known: 7 })
+        ));
     }
 
     #[tokio::test]

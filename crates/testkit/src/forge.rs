@@ -4,8 +4,8 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sallyport_core::{Secret, Timestamp};
-use sallyport_vault::signing::SigningKey;
+use sallyport_core::Timestamp;
+use sallyport_vault::signing::{Alg, SigningKey};
 use serde_json::{Value, json};
 
 /// Signs what no gateway would.
@@ -20,7 +20,7 @@ impl Forger {
     /// # Errors
     /// When the library fails.
     pub fn new() -> anyhow::Result<Self> {
-        Self::with(&SigningKey::generate(Timestamp::EPOCH)?)
+        Self::with(&SigningKey::generate(Alg::Es256, Timestamp::EPOCH)?)
     }
 
     /// A forger who has got hold of `key`.
@@ -28,8 +28,7 @@ impl Forger {
     /// # Errors
     /// When the library fails.
     pub fn with(key: &SigningKey) -> anyhow::Result<Self> {
-        let pkcs8: &Secret<Vec<u8>> = key.pkcs8();
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.expose())?;
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.secret().expose())?;
         Ok(Self {
             kid: key.kid().to_owned(),
             pair,

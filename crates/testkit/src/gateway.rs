@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use sallyport::base::{self, Base};
 use sallyport::config::{Adjustments, Config, Location};
 use sallyport::environment::Environment;
-use sallyport::keys;
+use sallyport::keys::{self, Rotated};
 use sallyport::{Gateway, Overrides, Source};
 use sallyport_core::capability::Passwords as _;
 use sallyport_core::{Clock as _, Secret, UserId};
@@ -50,18 +50,32 @@ impl TestGateway {
     pub async fn start(more: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("sallyport.yaml");
-        let data = folder.path().join("data");
+        std::fs::write(&file, written(&folder.path().join("data"), more))?;
+        Self::open(folder, file, ManualClock::default()).await
+    }
+
+    /// Another gateway of the same issuer on the same data directory, by the same clock, as a second replica is.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn beside(&self) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("sallyport.yaml");
         let text = format!(
-            "listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\ndata_dir: {}\n{more}",
-            data.display()
+            "public_url: {}\nlisten: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\ndata_dir: {}\n",
+            self.front.origin(),
+            self.config.data_dir.display()
         );
         std::fs::write(&file, text)?;
+        Self::open(folder, file, self.clock.clone()).await
+    }
+
+    async fn open(folder: tempfile::TempDir, file: PathBuf, clock: ManualClock) -> anyhow::Result<Self> {
         let source = Source {
             location: Location::find(Some(file), BTreeMap::new()),
             adjust: Adjustments::default(),
         };
         let config = base::load(&source.location, &source.adjust).await?;
-        let clock = ManualClock::default();
         let overrides = Overrides {
             clock: Arc::new(clock.clone()),
             launcher: Some(launcher()?),
@@ -76,6 +90,18 @@ impl TestGateway {
             config,
             folder,
         })
+    }
+
+    /// Goes on with `more` in its configuration in place of what was there.
+    ///
+    /// # Errors
+    /// When the configuration is wrong.
+    pub async fn configure(&self, more: &str) -> anyhow::Result<()> {
+        std::fs::write(
+            self.folder.path().join("sallyport.yaml"),
+            written(&self.data_dir(), more),
+        )?;
+        Ok(self.gateway.reload().await?)
     }
 
     /// The clock that everything in the gateway reads.
@@ -123,11 +149,27 @@ impl TestGateway {
     /// # Errors
     /// When the data directory cannot be read.
     pub async fn signing_key(&self) -> anyhow::Result<SigningKey> {
-        let (clock, random) = (Arc::new(self.clock.clone()), Arc::new(SystemRandom));
-        let base = Base::open(self.config.clone(), &Environment::default(), clock, random).await?;
-        let (active, _) = keys::load(&base).await?;
+        let base = self.base().await?;
+        let keys = keys::load(&base).await?;
         base.store.close().await;
-        Ok(active)
+        Ok(keys.active.key)
+    }
+
+    /// Replaces the signing key by the next one, as the command does.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn rotate_keys(&self) -> anyhow::Result<Rotated> {
+        let base = self.base().await?;
+        let rotated = keys::rotate(&base, &keys::policy(&base)).await?;
+        base.store.close().await;
+        Ok(rotated)
+    }
+
+    /// What a command stands on.
+    async fn base(&self) -> anyhow::Result<Base> {
+        let (clock, random) = (Arc::new(self.clock.clone()), Arc::new(SystemRandom));
+        Ok(Base::open(self.config.clone(), &Environment::default(), clock, random).await?)
     }
 
     /// Makes an account with [`PASSWORD`].
@@ -153,6 +195,14 @@ impl TestGateway {
     pub async fn shutdown(self) {
         self.gateway.shutdown().await;
     }
+}
+
+/// A configuration of free ports with `more` in it.
+fn written(data: &Path, more: &str) -> String {
+    format!(
+        "listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\ndata_dir: {}\n{more}",
+        data.display()
+    )
 }
 
 /// Children are guarded by the built program; the test's own has no verb for that.

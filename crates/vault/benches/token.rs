@@ -5,17 +5,17 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use sallyport_core::capability::{AccessClaims, SignToken as _, VerifyToken as _};
 use sallyport_core::{ClientId, GrantId, Resource, ScopeSet, Timestamp, TokenId, UserId};
-use sallyport_vault::signing::{Signer, SigningKey};
+use sallyport_vault::signing::{Alg, Signer, SigningKey};
 use sallyport_vault::verifier::{DEFAULT_CACHE, Verifier};
 
 const ISSUER: &str = "https://gateway.example";
 
 fn bench(c: &mut Criterion) {
     let now = Timestamp::from_secs(1_800_000_000);
-    let Ok(key) = SigningKey::generate(now) else {
+    let Ok(key) = SigningKey::generate(Alg::Es256, now) else {
         return;
     };
-    let Ok(signer) = Signer::new(ISSUER, key, Vec::new()) else {
+    let Ok(signer) = Signer::new(ISSUER, &key, &[]) else {
         return;
     };
     let Ok(audience) = Resource::parse("https://gateway.example/mcp") else {
@@ -34,10 +34,10 @@ fn bench(c: &mut Criterion) {
     };
     let Ok(token) = signer.sign(&claims) else { return };
     let audiences = [audience];
-    let public = signer.public_keys();
+    let keys = signer.verifying_keys();
     let (Ok(with), Ok(without)) = (
-        Verifier::new(ISSUER, &public, DEFAULT_CACHE),
-        Verifier::new(ISSUER, &public, 0),
+        Verifier::new(ISSUER, &keys, DEFAULT_CACHE),
+        Verifier::new(ISSUER, &keys, 0),
     ) else {
         return;
     };

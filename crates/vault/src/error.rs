@@ -51,8 +51,8 @@ pub enum KeyError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// A signing key is not a PKCS#8 P-256 private key.
-    #[error("the signing key is not a P-256 private key in PKCS#8 form")]
+    /// A signing key is not of the form that its algorithm has.
+    #[error("the signing key is not a private key of its algorithm")]
     SigningKey,
     /// The cryptographic library refused an operation that has no reason to fail.
     #[error("the cryptographic library failed")]

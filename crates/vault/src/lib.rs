@@ -6,7 +6,7 @@
 //! | [`source`] | the master key, from a file that only the gateway can read or from a value |
 //! | [`Vault`] | sealed secrets and sealed state (AES-256-GCM-SIV, RFC 8452), keyed hashes (HMAC-SHA-256) |
 //! | [`password`] | Argon2id hashes (RFC 9106) |
-//! | [`signing`] | ES256 keys and RFC 9068 access tokens |
+//! | [`signing`] | signing keys and RFC 9068 access tokens |
 //! | [`verifier`] | the one place where an access token is believed |
 #![forbid(unsafe_code)]
 

@@ -59,8 +59,20 @@ pub(super) fn interleave(workspace: &Workspace) -> anyhow::Result<Count> {
     )
 }
 
-fn tests(workspace: &Workspace, which: &[&str]) -> anyhow::Result<Count> {
+/// nginx and Caddy ask the gateway about each request.
+pub(super) fn proxies(workspace: &Workspace) -> anyhow::Result<Count> {
+    let (nginx, caddy) = (workspace.nginx()?, workspace.caddy()?);
+    workspace.build()?;
     let mut test = workspace.cargo();
+    test.env("NGINX", nginx).env("CADDY", caddy);
+    run_tests(test, &["--test", "e2e", "--", "verify::installed", "--ignored"])
+}
+
+fn tests(workspace: &Workspace, which: &[&str]) -> anyhow::Result<Count> {
+    run_tests(workspace.cargo(), which)
+}
+
+fn run_tests(mut test: Command, which: &[&str]) -> anyhow::Result<Count> {
     test.args(["test", "--quiet", "--workspace", "--no-fail-fast"])
         .args(which);
     let mut count = Count::default();

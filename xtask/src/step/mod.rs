@@ -49,6 +49,7 @@ const STEPS: &[Step] = &[
     ("clippy", cargo::clippy),
     ("unit", cargo::unit),
     ("e2e", cargo::e2e),
+    ("proxies", cargo::proxies),
     ("fixture", conformance::fixture),
     ("conformance", conformance::run),
     ("clients", clients::run),

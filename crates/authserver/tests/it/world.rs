@@ -18,7 +18,7 @@ use sallyport_net::egress::{Egress, EgressPolicy};
 use sallyport_oauth::model::User;
 use sallyport_store::{Store, StoreOptions};
 use sallyport_vault::password::Argon2id;
-use sallyport_vault::signing::{Signer, SigningKey};
+use sallyport_vault::signing::{Alg, Signer, SigningKey};
 use sallyport_vault::verifier::Verifier;
 use sallyport_vault::{SystemRandom, Vault};
 use serde_json::{Value, json};
@@ -147,9 +147,9 @@ impl World {
         let master = sallyport_vault::MasterKey::from_bytes(master).unwrap();
         let vault = Arc::new(Vault::new(&master, random.clone()).unwrap());
         let clock = Arc::new(ManualClock(AtomicI64::new(1_790_000_000_000)));
-        let key = SigningKey::generate(clock.now()).unwrap();
-        let signer = Arc::new(Signer::new(ISSUER, key, vec![]).unwrap());
-        let verifier = Arc::new(Verifier::new(ISSUER, &signer.public_keys(), 100).unwrap());
+        let key = SigningKey::generate(Alg::Es256, clock.now()).unwrap();
+        let signer = Arc::new(Signer::new(ISSUER, &key, &[]).unwrap());
+        let verifier = Arc::new(Verifier::new(ISSUER, &signer.verifying_keys(), 100).unwrap());
         let audit = Arc::new(Recorder::default());
         let info = |url: &str, path: &str, label: &str| ResourceInfo {
             resource: Resource::parse(url).unwrap(),

@@ -170,6 +170,12 @@ impl Doors {
         self.proxies.client(headers, peer.ip())
     }
 
+    /// Whether the other end of a connection is a proxy whose word is taken.
+    #[must_use]
+    pub fn trusts(&self, peer: SocketAddr) -> bool {
+        self.proxies.trusts(peer.ip().to_canonical())
+    }
+
     /// Requests without an origin do not come from a page of another site, or change nothing (a browser sends `Origin`
     /// with every POST and with every request across origins).
     fn check_origin(&self, headers: &HeaderMap) -> Result<(), DoorError> {

@@ -111,6 +111,7 @@ fn config(servers: Vec<ServerSpec>, endpoints: Vec<EndpointSpec>) -> ProxyConfig
         limits: ProxyLimits::default(),
         public_url: PUBLIC.to_owned(),
         anonymous: None,
+        names: Arc::default(),
     }
 }
 

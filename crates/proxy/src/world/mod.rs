@@ -24,6 +24,8 @@ pub(crate) struct World {
     pub(crate) limits: ProxyLimits,
     /// Who everyone is where no token is needed.
     pub(crate) local: Option<Arc<Principal>>,
+    /// What those who may call are called.
+    pub(crate) names: Arc<HashMap<UserId, Box<str>>>,
     endpoints: Vec<Arc<Endpoint>>,
     paths: HashMap<String, (usize, String)>,
 }
@@ -50,6 +52,7 @@ impl World {
         Self {
             limits: config.limits,
             local: local(config),
+            names: Arc::clone(&config.names),
             endpoints,
             paths,
         }

@@ -94,9 +94,12 @@ pub enum Verb {
     /// OAuth clients
     #[command(subcommand)]
     Client(ClientVerb),
-    /// Access tokens
+    /// Access tokens and API keys
     #[command(subcommand)]
     Token(TokenVerb),
+    /// The keys that sign access tokens
+    #[command(subcommand)]
+    Key(KeyVerb),
     /// The configuration
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -254,21 +257,59 @@ pub struct NewClient {
 /// `token`.
 #[derive(Subcommand, Debug)]
 pub enum TokenVerb {
-    /// Print an access token, and nothing else
-    Issue {
-        /// In whose name
+    /// Print an access token or an API key, and nothing else
+    Issue(IssueArgs),
+    /// List what is good: log-ins, tokens by command, API keys
+    List {
+        /// Only those of one user
         #[arg(long)]
-        user: String,
-        /// For which profile
-        #[arg(long, default_value = "default", value_parser = ProfileSlug::parse)]
-        profile: ProfileSlug,
-        /// With which scopes, separated by spaces
-        #[arg(long, default_value = "mcp")]
-        scope: String,
-        /// For how long
-        #[arg(long, default_value = "1h", value_parser = period)]
-        ttl: Period,
+        user: Option<String>,
     },
+    /// End one, and everything that came from it
+    Revoke {
+        /// As `token list` shows it
+        // A generated one may begin with a hyphen.
+        #[arg(allow_hyphen_values = true)]
+        id: String,
+    },
+    /// Print another API key in the place of one, for as long as that was good, and nothing else
+    Rotate {
+        /// As `token list` shows it
+        #[arg(allow_hyphen_values = true)]
+        id: String,
+        /// How long the old one stays good
+        #[arg(long, default_value = "0s", value_parser = period)]
+        overlap: Period,
+    },
+}
+
+/// `token issue`.
+#[derive(Args, Debug)]
+pub struct IssueArgs {
+    /// In whose name
+    #[arg(long)]
+    pub user: String,
+    /// For which profile
+    #[arg(long, default_value = "default", value_parser = ProfileSlug::parse)]
+    pub profile: ProfileSlug,
+    /// With which scopes, separated by spaces
+    #[arg(long, default_value = "mcp")]
+    pub scope: String,
+    /// For how long: 1h unless said otherwise, 90d for an API key
+    #[arg(long, value_parser = period)]
+    pub ttl: Option<Period>,
+    /// An API key, of which only a hash is kept, in place of an access token
+    #[arg(long)]
+    pub api_key: bool,
+}
+
+/// `key`.
+#[derive(Subcommand, Debug)]
+pub enum KeyVerb {
+    /// List the keys: the one that signs, the next, and those whose tokens are still good
+    List,
+    /// Replace the key that signs by the next one; tokens that were signed before stay good
+    Rotate,
 }
 
 /// `config`.

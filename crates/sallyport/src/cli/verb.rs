@@ -7,7 +7,7 @@ use sallyport_core::clock::SystemClock;
 use sallyport_vault::SystemRandom;
 
 use super::args::{Format, Shared, Verb};
-use super::{Failure, audit, clients, configuration, serve, servers, token, tools, users};
+use super::{Failure, audit, clients, configuration, keys, serve, servers, token, tools, users};
 use crate::base::{Base, load};
 use crate::config::{Adjustments, Config, Location};
 use crate::environment::Environment;
@@ -35,6 +35,7 @@ impl Run {
             Verb::User(verb) => self.wait(users::run(&self, &verb)),
             Verb::Client(verb) => self.wait(clients::run(&self, &verb)),
             Verb::Token(verb) => self.wait(token::run(&self, &verb)),
+            Verb::Key(verb) => self.wait(keys::run(&self, &verb)),
             Verb::Audit(verb) => self.wait(audit::run(&self, &verb)),
         }
     }

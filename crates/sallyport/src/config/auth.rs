@@ -62,8 +62,10 @@ section! {
         refresh_ttl: Period = Period::secs(30 * 86_400), within Period::secs(600)..=Period::secs(366 * 86_400);
         /// The age at which a login ends whatever happens.
         refresh_absolute: Period = Period::secs(180 * 86_400), within Period::secs(600)..=Period::secs(3660 * 86_400);
-        /// The signature algorithm.
+        /// The signature algorithm. Another one takes effect within seconds; tokens that were signed before stay good.
         alg: Algorithm = Algorithm::Es256;
+        /// The age at which the signing key is replaced by the next one, which is published long before; `0s` is never.
+        rotate_every: Located<Period> = Located { place: super::tree::Place::START, value: Period::secs(90 * 86_400) };
     }
 }
 
@@ -72,6 +74,12 @@ choice! {
     Algorithm {
         /// ECDSA over P-256 with SHA-256.
         Es256 = "ES256",
+        /// Ed25519.
+        EdDsa = "EdDSA",
+        /// RSA with 2048 bits, PKCS #1 v1.5 and SHA-256.
+        Rs256 = "RS256",
+        /// HMAC with SHA-256 and a secret that is not published: nobody but the gateway can verify its tokens.
+        Hs256 = "HS256",
     }
 }
 

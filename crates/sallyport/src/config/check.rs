@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::auth::Mode;
+use super::auth::{Algorithm, Mode};
 use super::problem::{Collector, nearest};
 use super::profiles::Profile;
 use super::read::shown;
 use super::root::Root;
 use super::tree::Place;
-use super::value::{Address, Located};
+use super::value::{Address, Located, Period};
 
 /// Everything that can be judged from the file alone.
 pub fn check(root: &Root, problems: &mut Collector) {
@@ -24,6 +24,23 @@ pub fn check(root: &Root, problems: &mut Collector) {
     }
     check_addresses(root, problems);
     super::people::check(&root.auth, problems);
+    check_rotation(root, problems);
+}
+
+/// The shortest age at which a signing key is replaced: shorter ones would only fill the key set.
+const SHORTEST_ROTATION: Period = Period::secs(3600);
+
+fn check_rotation(root: &Root, problems: &mut Collector) {
+    let every = &root.auth.tokens.rotate_every;
+    if !every.value.0.is_zero() && every.value < SHORTEST_ROTATION {
+        problems.add(
+            every.place,
+            format!(
+                "{} is too short; write `{SHORTEST_ROTATION}` or more, or `0s` for never",
+                every.value
+            ),
+        );
+    }
 }
 
 fn check_addresses(root: &Root, problems: &mut Collector) {
@@ -118,6 +135,12 @@ pub fn check_references(root: &Root, stored: &BTreeSet<String>, problems: &mut C
 #[must_use]
 pub fn warnings(root: &Root) -> Vec<String> {
     let mut warnings = super::people::warnings(&root.auth);
+    if root.auth.tokens.alg == Algorithm::Hs256 {
+        warnings.push(
+            "auth.tokens.alg is HS256: no public key is published, and whoever could verify a token could make one"
+                .to_owned(),
+        );
+    }
     if root.auth.mode.value == Mode::None {
         warnings.push("auth.mode is none: every process on this machine may call every tool".to_owned());
     }

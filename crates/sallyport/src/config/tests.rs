@@ -186,9 +186,13 @@ const BAD: &[(&str, &str)] = &[
              f.yaml:2:15: `none` would let in everyone who reaches 0.0.0.0:1; listen on 127.0.0.1, or use `oauth`",
     ),
     (
-        "auth: { mode: open, tokens: { alg: HS256 } }",
+        "auth: { mode: open, tokens: { alg: HS512 } }",
         "f.yaml:1:15: `open` is not known here; write `oauth`, `none`\n\
-             f.yaml:1:36: `HS256` is not known here; write `ES256`",
+             f.yaml:1:36: `HS512` is not known here; write `ES256`, `EdDSA`, `RS256`, `HS256`",
+    ),
+    (
+        "auth: { tokens: { rotate_every: 1m } }",
+        "f.yaml:1:33: 1m is too short; write `1h` or more, or `0s` for never",
     ),
     (
         "public_url: https://h/mcp?x=1\nadmin_listen: 127.0.0.1:8717",

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::admin::Admin;
 use super::framed::TcpGate;
 use super::gateway::{Gateway, Overrides};
-use super::live::{Live, doors, plan_now, run_dir};
+use super::live::{Live, doors, due, plan_now, run_dir};
 use super::service::Front;
 use super::watch;
 use crate::base::{Base, StartError, public_origin};
@@ -235,8 +235,11 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
         control,
     } = wires;
     let audit: Arc<dyn Audit> = trail.clone();
-    let signer = keys::ring(&base, &origin).await?.signer;
-    let verifier = Arc::new(Verifier::new(&origin, &signer.public_keys(), DEFAULT_CACHE)?);
+    let (signer, ring) = keys::signer(&base, &origin).await?;
+    let verifier = Verifier::new(&origin, &signer.verifying_keys(), DEFAULT_CACHE)?;
+    let verifier = Arc::new(verifier.with_api_keys(base.vault.clone()));
+    let policy = keys::policy(&base);
+    base.store.note_token_life(policy.longest).await?;
     let plan = plan_now(&base, &base.config, &origin).await?;
     let metrics = Arc::new(Metrics::new());
     let upstreams = Upstreams::start(UpstreamDeps {
@@ -274,7 +277,8 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
         base,
         origin,
         listening,
-        signer,
+        keys_due: due(ring.due(&policy)),
+        signer: Arc::new(signer),
         verifier,
         proofs,
         upstreams,
@@ -291,6 +295,7 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
 /// The trail's first record of this run, and what other processes revoked before it.
 async fn started(live: &Live) -> Result<(), StartError> {
     live.refresh_revoked().await?;
+    live.refresh_api_keys().await?;
     let mut event = Event::new(Action::Start, Outcome::Ok).on(env!("CARGO_PKG_VERSION"));
     if live.config.load().root.auth.mode.value == Mode::None {
         event = event.because("auth.mode is none");

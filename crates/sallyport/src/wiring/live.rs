@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -11,19 +11,22 @@ use sallyport_authserver::{Proofs, Settings};
 use sallyport_core::Timestamp;
 use sallyport_core::audit::{Action, Audit as _, Event, Outcome};
 use sallyport_net::layers::{Doors, DoorsOptions};
-use sallyport_oauth::own_name;
+use sallyport_oauth::{own_name, token_set};
 use sallyport_proxy::{Metrics, Proxy, upstream::Upstreams};
 use sallyport_store::AuditTrail;
-use sallyport_vault::signing::Signer;
+use sallyport_vault::signing::{Signer, VerifyingKey};
 use sallyport_vault::verifier::Verifier;
 
 use super::plan::{self, Plan};
 use crate::base::{Base, StartError};
 use crate::config::{Config, Problems};
-use crate::keys;
+use crate::keys::{self, Policy};
 
 /// No access token lives longer: those of the command line, and those of the largest `access_ttl`.
 const LONGEST_TOKEN: Duration = Duration::from_secs(30 * 86_400);
+
+/// After what time the signing keys are looked at again when that failed.
+const RETRY_KEYS: Duration = Duration::from_secs(30);
 
 /// The running gateway.
 pub(super) struct Live {
@@ -34,6 +37,8 @@ pub(super) struct Live {
     pub(super) origin: String,
     pub(super) listening: Vec<SocketAddr>,
     pub(super) signer: Arc<Signer>,
+    /// When there is something to do about the signing keys, in milliseconds since the epoch.
+    pub(super) keys_due: AtomicI64,
     pub(super) verifier: Arc<Verifier>,
     pub(super) proofs: Arc<Proofs>,
     pub(super) upstreams: Arc<Upstreams>,
@@ -67,6 +72,16 @@ pub(super) async fn plan_now(base: &Base, config: &Config, origin: &str) -> Resu
         origin,
         derive: &*base.vault,
     })
+}
+
+/// A time as it is kept, the end of time for never.
+fn millis(due: Option<Timestamp>) -> i64 {
+    due.map_or(i64::MAX, Timestamp::as_millis)
+}
+
+/// When there is something to do about the signing keys.
+pub(super) fn due(due: Option<Timestamp>) -> AtomicI64 {
+    AtomicI64::new(millis(due))
 }
 
 /// The doors of a configuration.
@@ -113,6 +128,7 @@ impl Live {
         let config = self.config.load_full();
         let done = async {
             self.refresh_revoked().await?;
+            self.refresh_api_keys().await?;
             self.refresh_keys().await?;
             let plan = plan_now(&self.base, &config, &self.origin).await?;
             self.take_over(plan);
@@ -134,23 +150,55 @@ impl Live {
         Ok(())
     }
 
-    async fn refresh_keys(&self) -> Result<(), StartError> {
-        let (active, retiring) = keys::load(&self.base).await?;
-        let known: Vec<String> = self
-            .signer
-            .public_keys()
-            .iter()
-            .map(|key| key.kid().to_owned())
-            .collect();
-        let present: Vec<&str> = std::iter::once(&active)
-            .chain(&retiring)
-            .map(|key| key.kid())
-            .collect();
-        if known != present {
-            self.signer.replace(active, retiring)?;
-            self.verifier.replace_keys(&self.signer.public_keys())?;
-        }
+    /// The API keys that are good.
+    pub(super) async fn refresh_api_keys(&self) -> Result<(), StartError> {
+        let keys = self.base.store.api_keys(self.base.clock.now()).await?;
+        let keys = keys
+            .into_iter()
+            .map(|(digest, grant)| (digest, token_set::bearer(&grant), grant.created));
+        self.verifier.replace_api_keys(keys);
         Ok(())
+    }
+
+    async fn refresh_keys(&self) -> Result<(), StartError> {
+        let keys = keys::load(&self.base).await?;
+        let known = self.signer.verifying_keys();
+        if !known.iter().map(VerifyingKey::kid).eq(keys.kids()) {
+            let others = keys.others();
+            // What verifies comes first: no token is signed that this process does not know.
+            let verifying = std::iter::once(&keys.active.key).chain(&others);
+            let verifying: Vec<_> = verifying.map(|key| key.verifying().clone()).collect();
+            self.verifier.replace_keys(&verifying)?;
+            self.signer.replace(&keys.active.key, &others)?;
+        }
+        let policy = Policy::from(&self.config.load().root.auth.tokens);
+        self.keys_due.store(millis(keys.due(&policy)), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Does what is due about the signing keys.
+    pub(super) async fn tend_keys(&self) {
+        let now = self.base.clock.now();
+        if now.as_millis() < self.keys_due.load(Ordering::Relaxed) {
+            return;
+        }
+        let policy = Policy::from(&self.config.load().root.auth.tokens);
+        let done = async {
+            if let Some(kid) = keys::tend(&self.base, &policy).await? {
+                tracing::info!(kid, "another key signs access tokens");
+                let event = Event::new(Action::KeyRotate, Outcome::Ok).on(&kid);
+                if self.trail.record(event.because("by schedule")).is_err() {
+                    tracing::error!("a rotation could not be recorded: the audit trail cannot be written");
+                }
+            }
+            self.refresh_keys().await
+        };
+        if let Err(error) = done.await {
+            // Tried again, but not every second.
+            self.keys_due
+                .store(now.plus(RETRY_KEYS).as_millis(), Ordering::Relaxed);
+            tracing::error!(%error, "the signing keys could not be tended");
+        }
     }
 
     fn take_over(&self, plan: Plan) {
@@ -182,10 +230,14 @@ impl Live {
     async fn change_to(&self, config: Config) -> Result<(), StartError> {
         let doors = doors(&config, &self.origin, &self.listening)?;
         let plan = plan_now(&self.base, &config, &self.origin).await?;
+        // Before any token lives that long.
+        let longest = config.root.auth.tokens.access_ttl.0;
+        self.base.store.note_token_life(longest).await?;
         self.record(Outcome::Ok);
         self.doors.store(Arc::new(doors));
         self.config.store(Arc::new(config));
         self.take_over(plan);
+        self.refresh_keys().await?;
         self.refused.store(Arc::default());
         tracing::info!("the configuration was taken over");
         Ok(())

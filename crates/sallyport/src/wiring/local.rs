@@ -70,7 +70,7 @@ impl Local {
             .map(|server| server.limits.connect + server.limits.handshake)
             .max()
             .unwrap_or_default();
-        let signer = keys::ring(base, &origin).await?.signer;
+        let (signer, _) = keys::signer(base, &origin).await?;
         let trail = Arc::new(base.trail().await?);
         let control = tokio::runtime::Handle::current();
         let upstreams = Upstreams::start(UpstreamDeps {
@@ -84,7 +84,7 @@ impl Local {
             environment: environment.all(),
         });
         let deps = ProxyDeps {
-            verifier: Arc::new(Verifier::new(&origin, &signer.public_keys(), 0)?),
+            verifier: Arc::new(Verifier::new(&origin, &signer.verifying_keys(), 0)?),
             proofs: Arc::new(Proofs::new(base.vault.clone(), &*base.random)),
             sealer: base.vault.clone(),
             audit: trail.clone(),

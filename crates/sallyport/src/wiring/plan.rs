@@ -1,5 +1,6 @@
 //! From the configuration, the store's servers and the users to what the proxy and the authorization server need.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sallyport_authserver::{ResourceInfo, Settings};
@@ -7,6 +8,7 @@ use sallyport_core::capability::DeriveKeyed;
 use sallyport_core::{Resource, ServerName, UserId};
 use sallyport_oauth::model::{Client, User};
 use sallyport_oauth::provider::Identity;
+use sallyport_oauth::{display, own_name};
 use sallyport_proxy::spec::{EndpointKind, EndpointSpec, ProxyConfig, ProxyLimits};
 
 use crate::base::StartError;
@@ -63,12 +65,24 @@ pub(super) fn plan(sources: &Sources<'_>) -> Result<Plan, StartError> {
         limits: ProxyLimits::from(&sources.config.root.limits),
         public_url: sources.origin.to_owned(),
         anonymous: anonymous.then(|| UserId::new(LOCAL_USER)),
+        names: Arc::new(names(sources)),
     };
     Ok(Plan {
         proxy,
         settings,
         notes,
     })
+}
+
+/// What everyone is called who may get a token.
+fn names(sources: &Sources<'_>) -> HashMap<UserId, Box<str>> {
+    let users = sources.users.iter();
+    let users = users.map(|user| (user.id.clone(), user.name.as_str().into()));
+    let clients = sources.clients.iter().filter_map(|client| {
+        let name = display::client_name(client)?;
+        Some((own_name::user(&client.id), name.into()))
+    });
+    users.chain(clients).collect()
 }
 
 /// What the authorization server is told; tokens are issued for profiles and for servers alone alike.

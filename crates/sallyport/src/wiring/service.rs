@@ -10,7 +10,7 @@ use http::{Method, StatusCode, Uri};
 use sallyport_core::RequestId;
 use sallyport_net::layers::{DoorError, secure, strict_transport};
 use sallyport_net::{Inbound, Response, Service, Worker, respond};
-use sallyport_proxy::Proxy;
+use sallyport_proxy::{Proxy, is_verify};
 use tokio::runtime::Handle;
 use tower::ServiceExt as _;
 
@@ -33,12 +33,17 @@ pub(super) struct Front {
 impl Service for Front {
     async fn call(&self, worker: &Arc<Worker>, mut inbound: Inbound) -> Response {
         let doors = self.live.doors.load();
+        let is_trusted = doors.trusts(inbound.peer);
         let client = doors.client(&inbound.parts.headers, inbound.peer);
         inbound.peer = SocketAddr::new(client, inbound.peer.port());
         let line = Line::begin(&inbound);
-        let mut response = match doors.check(&inbound.parts) {
-            Ok(()) => self.answer(worker, inbound).await,
-            Err(error) => turned_away(error),
+        let mut response = if is_verify(inbound.parts.uri.path()) {
+            self.live.proxy.verify(&inbound, is_trusted)
+        } else {
+            match doors.check(&inbound.parts) {
+                Ok(()) => self.answer(worker, inbound).await,
+                Err(error) => turned_away(error),
+            }
         };
         secure(response.headers_mut());
         if self.is_https {
@@ -90,8 +95,9 @@ struct Line {
     path: Uri,
     peer: SocketAddr,
     since: Instant,
-    /// A request to an MCP endpoint: the audit trail has its call already, so that success is not worth a line.
-    is_mcp: bool,
+    /// A request to an MCP endpoint, or a proxy's question: the audit trail has the call already, or the proxy's log has the
+    /// request, so that success is not worth a line.
+    is_frequent: bool,
 }
 
 impl Line {
@@ -106,7 +112,7 @@ impl Line {
             path: inbound.parts.uri.clone(),
             peer: inbound.peer,
             since: Instant::now(),
-            is_mcp: Proxy::owns(inbound.parts.uri.path()),
+            is_frequent: Proxy::owns(inbound.parts.uri.path()) || is_verify(inbound.parts.uri.path()),
         })
     }
 
@@ -116,7 +122,7 @@ impl Line {
         let Self { id, method, .. } = self;
         let (ms, peer) = (self.since.elapsed().as_millis(), self.peer.ip());
         let status_code = status.as_u16();
-        if self.is_mcp && status_code < 400 {
+        if self.is_frequent && status_code < 400 {
             tracing::debug!(
                 target: "sallyport::request",
                 %id, %method, path, status = status_code, %ms, %peer, "request"

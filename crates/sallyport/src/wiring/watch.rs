@@ -16,6 +16,8 @@ use crate::config::{Config, Problems, print};
 
 /// Editors and deployments write in several steps: the file is read this long after the first.
 const QUIET: Duration = Duration::from_millis(200);
+/// How often it is looked whether something is to be done about the signing keys.
+const KEYS: Duration = Duration::from_secs(1);
 /// How often what has ended is removed.
 const SWEEP: Duration = Duration::from_secs(600);
 
@@ -32,6 +34,8 @@ pub(super) async fn watch(
     let mut changes = live.base.store.changes();
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut keys = interval(KEYS);
+    keys.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (touched, mut file) = mpsc::channel(1);
     let _watcher = source
         .as_ref()
@@ -43,6 +47,7 @@ pub(super) async fn watch(
         tokio::select! {
             () = stop.cancelled() => return,
             Ok(()) = changes.changed() => live.refresh().await,
+            _ = keys.tick() => live.tend_keys().await,
             _ = sweep.tick() => live.sweep().await,
             Some(ask) = asked.recv() => {
                 let Some(source) = &source else { continue };

@@ -236,26 +236,63 @@ async fn browser_sessions_and_consents() {
     );
 }
 
-#[tokio::test]
-async fn keys_and_servers() {
-    let (_root, store) = store().await;
-    let key = |kid: &str, created| StoredKey {
+fn key(kid: &str, created: i64) -> StoredKey {
+    StoredKey {
         kid: kid.to_owned(),
+        alg: "ES256".to_owned(),
         sealed: vec![1, 2, 3],
         created: at(created),
+        signs: None,
         retired: None,
-    };
-    assert!(store.insert_first_signing_key(&key("a", 1)).await.unwrap());
-    assert!(!store.insert_first_signing_key(&key("b", 2)).await.unwrap());
-    store.insert_signing_key(&key("c", 3)).await.unwrap();
-    assert!(store.retire_signing_key("a", at(4)).await.unwrap());
-    assert!(!store.retire_signing_key("a", at(5)).await.unwrap());
-    let retired = StoredKey {
-        retired: Some(at(4)),
+        longest: Duration::from_secs(900),
+        until: at(0),
+    }
+}
+
+#[tokio::test]
+async fn jw_16_a_key_is_next_then_signs_and_stays_until_its_last_token_has_ended() {
+    let (_root, store) = store().await;
+    let first = StoredKey {
+        signs: Some(at(1)),
         ..key("a", 1)
     };
-    assert_eq!(store.signing_keys().await.unwrap(), [key("c", 3), retired]);
+    assert!(store.insert_first_signing_key(&first).await.unwrap());
+    assert!(!store.insert_first_signing_key(&key("x", 2)).await.unwrap());
+    assert!(store.insert_next_signing_key(&key("b", 2)).await.unwrap());
+    assert!(!store.insert_next_signing_key(&key("x", 3)).await.unwrap());
+    // Of another algorithm: the one that has signed nothing goes.
+    let other = StoredKey {
+        alg: "EdDSA".to_owned(),
+        ..key("c", 3)
+    };
+    assert!(store.insert_next_signing_key(&other).await.unwrap());
+    store.note_token_life(Duration::from_secs(1000)).await.unwrap();
+    store.note_token_life(Duration::from_secs(10)).await.unwrap();
+    for (active, next) in [("a", "b"), ("c", "a"), ("b", "c"), ("c", "c")] {
+        assert!(
+            !store.rotate_signing_keys(active, next, at(9)).await.unwrap(),
+            "{active} {next}"
+        );
+    }
+    assert!(store.rotate_signing_keys("a", "c", at(10)).await.unwrap());
+    assert!(!store.rotate_signing_keys("a", "c", at(11)).await.unwrap());
+    let ring = store.signing_keys().await.unwrap();
+    let of = |kid: &str| ring.iter().find(|key| key.kid == kid).unwrap();
+    assert_eq!(ring.len(), 2);
+    assert_eq!((of("c").signs, of("c").retired), (Some(at(10)), None));
+    assert_eq!((of("a").retired, of("a").until), (Some(at(10)), at(1010)));
+    assert_eq!(of("c").longest, Duration::from_secs(1000));
+    // A token that lives longer than those of clients keeps its key.
+    store.note_token_end("a", at(5000)).await.unwrap();
+    store.note_token_end("a", at(2000)).await.unwrap();
+    assert_eq!(store.remove_ended_signing_keys(at(4999)).await.unwrap(), 0);
+    assert_eq!(store.remove_ended_signing_keys(at(5000)).await.unwrap(), 1);
+    assert_eq!(store.remove_ended_signing_keys(at(999_999)).await.unwrap(), 0);
+}
 
+#[tokio::test]
+async fn servers_are_kept_sealed() {
+    let (_root, store) = store().await;
     let name = ServerName::parse("docs").unwrap();
     store.put_server(&name, b"one").await.unwrap();
     store.put_server(&name, b"two").await.unwrap();

@@ -1,5 +1,7 @@
 //! Codes, refresh tokens, revocation and sweeping.
 
+use std::time::Duration;
+
 use sallyport_core::{ClientId, TokenId};
 use sallyport_oauth::model::{AuthorizationCode, RefreshToken, TakenCode};
 use tokio::task::JoinSet;
@@ -266,4 +268,41 @@ async fn a_statement_counts_once_for_its_client_whoever_asks() {
     assert!(store.use_assertion(&a, &[2; 32], at(200)).await.unwrap());
     assert_eq!(store.sweep(at(100)).await.unwrap(), 2);
     assert!(!other.use_assertion(&a, &[2; 32], at(200)).await.unwrap());
+}
+
+#[tokio::test]
+async fn api_keys_are_good_as_long_as_their_grants() {
+    let (_root, store) = store().await;
+    let (one, two) = (grant("1", "ann"), grant("2", "ann"));
+    store.insert_api_key(&one, &[1; 32], None).await.unwrap();
+    store.insert_grant(&grant("3", "ann")).await.unwrap();
+    let good = async |at| {
+        let keys = store.api_keys(at).await.unwrap();
+        let mut ids: Vec<_> = keys
+            .iter()
+            .map(|(digest, grant)| (digest[0], grant.id.to_string()))
+            .collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(good(one.created).await, [(1, "1".to_owned())]);
+    assert!(good(one.expires).await.is_empty());
+    // Another takes its place, a little later.
+    let later = one.created.plus(Duration::from_secs(10));
+    store
+        .insert_api_key(&two, &[2; 32], Some((&one.id, later)))
+        .await
+        .unwrap();
+    assert_eq!(good(one.created).await.len(), 2);
+    assert_eq!(good(later).await, [(2, "2".to_owned())]);
+    // It never lives longer for that.
+    let (third, never) = (grant("4", "ann"), at(i64::MAX / 2000));
+    let again = store.insert_api_key(&third, &[4; 32], Some((&two.id, never)));
+    again.await.unwrap();
+    assert!(!good(two.expires).await.contains(&(2, "2".to_owned())));
+    let living = store.living_grants(one.created).await.unwrap();
+    let keys = living.iter().filter(|(_, is_key)| *is_key).count();
+    assert_eq!((living.len(), keys), (4, 3));
+    store.revoke_grant(&two.id, later).await.unwrap();
+    assert!(!good(one.created).await.contains(&(2, "2".to_owned())));
 }

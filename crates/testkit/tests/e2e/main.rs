@@ -1,6 +1,7 @@
 //! Sallyport through its front door, as clients, operators and attackers meet it.
 #![forbid(unsafe_code)]
 
+mod api_keys;
 mod attack;
 mod bridge;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod outage;
 mod passing;
 mod provider;
 mod reload;
+mod rotation;
 mod servers;
 mod sessions;
 #[cfg(test)]
@@ -38,5 +40,7 @@ mod tasks;
 #[cfg(test)]
 mod tcp;
 mod transports;
+mod turnout;
+mod verify;
 #[cfg(test)]
 mod websocket;

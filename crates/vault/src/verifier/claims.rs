@@ -26,8 +26,8 @@ struct Header<'a> {
     kid: Cow<'a, str>,
 }
 
-/// Which key a token says it was signed with, once the form of the token and its header are right.
-pub(super) fn read_header(token: &str) -> Result<Box<str>, TokenError> {
+/// Which key a token says it was signed with, and how, once the form of the token and its header are right.
+pub(super) fn read_header(token: &str) -> Result<(Box<str>, Alg), TokenError> {
     let mut parts = token.split('.');
     let (Some(header), Some(_), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
@@ -37,10 +37,8 @@ pub(super) fn read_header(token: &str) -> Result<Box<str>, TokenError> {
         .decode(header)
         .map_err(|_| TokenError::Malformed)?;
     let header: Header<'_> = serde_json::from_slice(&header).map_err(|_| TokenError::Malformed)?;
-    if header.alg != Alg::Es256.as_str() || header.typ != ACCESS_TOKEN {
-        return Err(TokenError::Malformed);
-    }
-    Ok(header.kid.as_ref().into())
+    let alg = Alg::parse(&header.alg).filter(|_| header.typ == ACCESS_TOKEN);
+    Ok((header.kid.as_ref().into(), alg.ok_or(TokenError::Malformed)?))
 }
 
 /// Checks the signature with the key's own algorithm and reads the claims.
@@ -50,6 +48,9 @@ pub(super) fn read_header(token: &str) -> Result<Box<str>, TokenError> {
 pub(super) fn verify(token: &str, kid: &str, alg: Alg, key: &DecodingKey) -> Result<Claims, TokenError> {
     let mut validation = Validation::new(match alg {
         Alg::Es256 => Algorithm::ES256,
+        Alg::EdDsa => Algorithm::EdDSA,
+        Alg::Rs256 => Algorithm::RS256,
+        Alg::Hs256 => Algorithm::HS256,
     });
     validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
     validation.validate_exp = false;

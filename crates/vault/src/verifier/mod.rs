@@ -1,9 +1,10 @@
-//! The one place where an access token is believed (RFC 9068 §4, RFC 8725 §3).
+//! The one place where an access token or an API key is believed (RFC 9068 §4, RFC 8725 §3).
 //!
 //! A token that was verified is remembered by its SHA-256, so that the next request with it costs a hash and a look-up.
 //! What is remembered dies with the token's time, with a change of the keys and with the revocation of its grant; all
 //! three are looked at on every hit.
 
+pub mod api_keys;
 mod cache;
 mod claims;
 mod revoked;
@@ -18,11 +19,12 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::DecodingKey;
-use sallyport_core::capability::{RevokeTokens, TokenError, Verified, VerifyToken};
+use sallyport_core::capability::{DeriveKeyed, RevokeTokens, TokenError, Verified, VerifyToken};
 use sallyport_core::{GrantId, Principal, Resource, Timestamp, TokenId};
 
 use crate::KeyError;
-use crate::signing::{Alg, PublicKey};
+use crate::signing::{Alg, VerifyingKey};
+use api_keys::{ApiKeys, KeyDigest};
 use cache::{Cache, Entry};
 use revoked::Revoked;
 
@@ -43,6 +45,7 @@ pub struct Verifier {
     generation: AtomicU64,
     cache: Cache,
     revoked: Revoked,
+    api_keys: Option<ApiKeys>,
 }
 
 /// By key id: the header names a key, and the key brings its algorithm.
@@ -54,21 +57,40 @@ impl Verifier {
     ///
     /// # Errors
     /// [`KeyError::SigningKey`] if a public key cannot be used.
-    pub fn new(issuer: &str, keys: &[PublicKey], cache_capacity: usize) -> Result<Self, KeyError> {
+    pub fn new(issuer: &str, keys: &[VerifyingKey], cache_capacity: usize) -> Result<Self, KeyError> {
         Ok(Self {
             issuer: issuer.to_owned(),
             keys: RwLock::new(key_set(keys)?),
             generation: AtomicU64::new(0),
             cache: Cache::new(cache_capacity),
             revoked: Revoked::default(),
+            api_keys: None,
         })
+    }
+
+    /// Takes API keys too, whose hashes are made by `derive`.
+    #[must_use]
+    pub fn with_api_keys(self, derive: Arc<dyn DeriveKeyed>) -> Self {
+        Self {
+            api_keys: Some(ApiKeys::new(derive)),
+            ..self
+        }
+    }
+
+    /// Replaces the API keys: each with whom it stands for, and since when. What is no longer among them is refused from now
+    /// on, remembered or not.
+    pub fn replace_api_keys(&self, keys: impl IntoIterator<Item = (KeyDigest, Principal, Timestamp)>) {
+        let changed = self.api_keys.as_ref().is_some_and(|known| known.replace(keys));
+        if changed {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// Replaces the keys: tokens of a key that is no longer there are refused from now on, remembered ones too.
     ///
     /// # Errors
     /// [`KeyError::SigningKey`] if a public key cannot be used; then nothing changes.
-    pub fn replace_keys(&self, keys: &[PublicKey]) -> Result<(), KeyError> {
+    pub fn replace_keys(&self, keys: &[VerifyingKey]) -> Result<(), KeyError> {
         let keys = key_set(keys)?;
         let mut current = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         *current = keys;
@@ -126,12 +148,30 @@ impl Verifier {
         })
     }
 
+    fn find_api_key(&self, key: &str) -> Result<Entry, TokenError> {
+        // Read before the keys: what is found in older ones is looked for anew.
+        let generation = self.generation.load(Ordering::Acquire);
+        let keys = self.api_keys.as_ref().ok_or(TokenError::Malformed)?;
+        let known = keys.find(key).ok_or(TokenError::Malformed)?;
+        Ok(Entry {
+            key: None,
+            principal: known.principal,
+            not_before: known.since.minus(SKEW),
+            generation,
+            checked: AtomicU64::new(Revoked::UNCHECKED),
+        })
+    }
+
     fn verify_anew(&self, token: &str) -> Result<Entry, TokenError> {
+        if token.starts_with(api_keys::PREFIX) {
+            return self.find_api_key(token);
+        }
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         // Read under the lock that `replace_keys` holds while it counts.
         let generation = self.generation.load(Ordering::Acquire);
-        let kid = claims::read_header(token)?;
-        let (alg, key) = keys.get(kid.as_ref()).ok_or(TokenError::Malformed)?;
+        let (kid, claimed) = claims::read_header(token)?;
+        let found = keys.get(kid.as_ref()).filter(|(alg, _)| *alg == claimed);
+        let (alg, key) = found.ok_or(TokenError::Malformed)?;
         let claims = claims::verify(token, &kid, *alg, key)?;
         drop(keys);
         let key = claims.key();
@@ -189,6 +229,14 @@ impl VerifyToken for Verifier {
             }
         }
     }
+
+    fn is_revoked(&self, principal: &Principal) -> bool {
+        self.revoked.contains(principal)
+    }
+
+    fn revocations(&self) -> u64 {
+        self.revoked.epoch()
+    }
 }
 
 impl RevokeTokens for Verifier {
@@ -209,12 +257,8 @@ impl fmt::Debug for Verifier {
     }
 }
 
-fn key_set(keys: &[PublicKey]) -> Result<KeySet, KeyError> {
+fn key_set(keys: &[VerifyingKey]) -> Result<KeySet, KeyError> {
     keys.iter()
-        .map(|key| {
-            let (x, y) = key.coordinates();
-            let decoding = DecodingKey::from_ec_components(x, y).map_err(|_| KeyError::SigningKey)?;
-            Ok((key.kid().to_owned(), (key.alg(), decoding)))
-        })
+        .map(|key| Ok((key.kid().to_owned(), (key.alg(), key.decoding()?))))
         .collect()
 }

@@ -224,6 +224,7 @@ impl Inner {
             request: self.request,
             accept: Accept::ALL,
             nonce: None,
+            calls: self.proxy.turnout.calls(),
         }))
     }
 

@@ -70,7 +70,7 @@ fn jw_08_edges_of_time() {
     let skew = i64::try_from(SKEW.as_secs()).unwrap();
     // Without a cache and with one that is warm.
     for capacity in [0, 1000] {
-        let gate = Gate::with(SigningKey::generate(now()).unwrap(), ISSUER, capacity);
+        let gate = Gate::with(SigningKey::generate(Alg::Es256, now()).unwrap(), ISSUER, capacity);
         let token = gate.with_claim("exp", json!(NOW + 10));
         let at = |secs| {
             gate.verifier
@@ -153,7 +153,11 @@ fn jw_12_issuers_that_look_alike() {
 fn jw_13_one_gateways_token_signed_by_another_one() {
     let (a, b) = (
         Gate::new(),
-        Gate::with(SigningKey::generate(now()).unwrap(), "https://b.example", 10),
+        Gate::with(
+            SigningKey::generate(Alg::Es256, now()).unwrap(),
+            "https://b.example",
+            10,
+        ),
     );
     let mut header = a.header();
     a.refused(&b.sign(&header, &body()), TokenError::Malformed);
@@ -163,7 +167,7 @@ fn jw_13_one_gateways_token_signed_by_another_one() {
 
 #[test]
 fn jw_18_a_token_of_another_environment() {
-    let key = SigningKey::generate(now()).unwrap();
+    let key = SigningKey::generate(Alg::Es256, now()).unwrap();
     let staging = Gate::with(key.clone(), "https://staging.example", 10);
     let production = Gate::with(key, ISSUER, 10);
     production.refused(

@@ -1,4 +1,3 @@
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use proptest::prelude::*;
@@ -7,8 +6,9 @@ use sallyport_core::{ClientId, ScopeSet, TokenId, UserId};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::signing::{Signer, SigningKey};
+use crate::signing::{Alg, Signer, SigningKey};
 
+mod api_keys;
 mod claims;
 mod form;
 mod state;
@@ -52,14 +52,23 @@ fn body() -> Value {
     })
 }
 
+/// A gate for each algorithm.
+fn gates() -> impl Iterator<Item = Gate> {
+    Alg::ALL.into_iter().map(Gate::of)
+}
+
 impl Gate {
     fn new() -> Self {
-        Self::with(SigningKey::generate(now()).unwrap(), ISSUER, 1000)
+        Self::of(Alg::Es256)
+    }
+
+    fn of(alg: Alg) -> Self {
+        Self::with(SigningKey::generate(alg, now()).unwrap(), ISSUER, 1000)
     }
 
     fn with(key: SigningKey, issuer: &str, capacity: usize) -> Self {
-        let signer = Signer::new(issuer, key.clone(), Vec::new()).unwrap();
-        let verifier = Verifier::new(issuer, &signer.public_keys(), capacity).unwrap();
+        let signer = Signer::new(issuer, &key, &[]).unwrap();
+        let verifier = Verifier::new(issuer, &signer.verifying_keys(), capacity).unwrap();
         Self {
             key,
             signer,
@@ -68,7 +77,7 @@ impl Gate {
     }
 
     fn header(&self) -> Value {
-        json!({"alg": "ES256", "typ": "at+jwt", "kid": self.key.kid()})
+        json!({"alg": self.key.alg().as_str(), "typ": "at+jwt", "kid": self.key.kid()})
     }
 
     /// A token with a true signature over whatever header and claims.
@@ -82,12 +91,8 @@ impl Gate {
             URL_SAFE_NO_PAD.encode(header),
             URL_SAFE_NO_PAD.encode(claims)
         );
-        let pair =
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, self.key.pkcs8().expose()).unwrap();
-        let signature = pair
-            .sign(&aws_lc_rs::rand::SystemRandom::new(), message.as_bytes())
-            .unwrap();
-        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+        let signature = self.key.pair().unwrap().sign(message.as_bytes()).unwrap();
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(&*signature))
     }
 
     fn check(&self, token: &str) -> Result<Arc<Principal>, TokenError> {

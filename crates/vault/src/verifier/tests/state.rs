@@ -27,17 +27,19 @@ fn jw_05_a_key_that_is_gone_verifies_nothing_that_was_remembered() {
     let gate = Gate::new();
     let token = gate.signer.sign(&claims()).unwrap();
     assert!(gate.check(token.expose()).is_ok());
-    let next = SigningKey::generate(now()).unwrap();
-    gate.signer.replace(next.clone(), vec![gate.key.clone()]).unwrap();
-    gate.verifier.replace_keys(&gate.signer.public_keys()).unwrap();
+    let next = SigningKey::generate(Alg::Es256, now()).unwrap();
+    gate.signer
+        .replace(&next, std::slice::from_ref(&gate.key))
+        .unwrap();
+    gate.verifier.replace_keys(&gate.signer.verifying_keys()).unwrap();
     let newer = gate.signer.sign(&claims()).unwrap();
     assert!(
         gate.check(token.expose()).is_ok(),
         "a retiring key still verifies"
     );
     assert!(gate.check(newer.expose()).is_ok());
-    gate.signer.replace(next, Vec::new()).unwrap();
-    gate.verifier.replace_keys(&gate.signer.public_keys()).unwrap();
+    gate.signer.replace(&next, &[]).unwrap();
+    gate.verifier.replace_keys(&gate.signer.verifying_keys()).unwrap();
     gate.refused(token.expose(), TokenError::Malformed);
     assert!(gate.check(newer.expose()).is_ok());
 }
@@ -108,7 +110,7 @@ fn tokens_at_the_limit_and_past_it() {
 
 #[test]
 fn what_is_remembered_is_bounded_and_can_be_switched_off() {
-    let key = SigningKey::generate(now()).unwrap();
+    let key = SigningKey::generate(Alg::Es256, now()).unwrap();
     for (capacity, most) in [(0, 0), (1, 64), (128, 128)] {
         let gate = Gate::with(key.clone(), ISSUER, capacity);
         for jti in 0..400 {
@@ -170,13 +172,13 @@ fn jw_16_no_live_token_is_refused_while_keys_are_rotated() {
             .collect();
         let mut ring = vec![gate.key.clone()];
         for _ in 0..50 {
-            let next = SigningKey::generate(now()).unwrap();
+            let next = SigningKey::generate(Alg::Es256, now()).unwrap();
             let retiring = ring.clone();
             ring.push(next.clone());
             // Published before it signs: nobody sees a token whose key is not known yet.
-            let published: Vec<_> = ring.iter().map(|key| key.public().clone()).collect();
+            let published: Vec<_> = ring.iter().map(|key| key.verifying().clone()).collect();
             gate.verifier.replace_keys(&published).unwrap();
-            gate.signer.replace(next, retiring).unwrap();
+            gate.signer.replace(&next, &retiring).unwrap();
         }
         stop.store(true, Ordering::Relaxed);
         for client in clients {

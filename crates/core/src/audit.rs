@@ -132,6 +132,7 @@ impl Event {
 
     /// An event with nothing but what happened and how it ended.
     #[must_use]
+    #[inline]
     pub fn new(action: Action, outcome: Outcome) -> Self {
         Self {
             action,
@@ -150,6 +151,7 @@ impl Event {
 
     /// With the principal's person, client and grant.
     #[must_use]
+    #[inline]
     pub fn by(mut self, principal: &Principal) -> Self {
         self.user = Some(principal.user.clone());
         self.client = Some(principal.client.clone());
@@ -159,6 +161,7 @@ impl Event {
 
     /// With what it was done to.
     #[must_use]
+    #[inline]
     pub fn on(mut self, target: &str) -> Self {
         self.target = Some(cut(target).into());
         self

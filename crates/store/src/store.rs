@@ -10,7 +10,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
 
-use crate::write::Write;
+use crate::write::{self, Prepared, Write};
 use crate::{DirectoryError, StoreError, directory, migrate};
 
 /// Held while the store is opened, so that two processes that start together migrate one after the other.
@@ -145,6 +145,12 @@ impl Store {
     /// Takes no more writes until a restart.
     pub(crate) fn distrust(&self) {
         self.inner.suspect.store(true, Ordering::Release);
+    }
+
+    /// A write of one statement.
+    pub(crate) async fn write_at_once(&self, query: Prepared<'_>) -> Result<u64, StoreError> {
+        self.sound()?;
+        write::at_once(self, &self.inner.writer, query).await
     }
 
     /// Begins a write. The lock is taken at once, so that what is read inside cannot change before the commit.

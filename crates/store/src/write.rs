@@ -6,10 +6,33 @@
 use std::ops::{Deref, DerefMut};
 
 use sqlx::pool::PoolConnection;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool};
 
 use crate::error::is_unsound;
 use crate::{Store, StoreError};
+
+/// A statement and what is bound to it.
+pub(crate) type Prepared<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+/// Carries out one statement, which is a transaction of its own, and returns how many rows it has written once they are on
+/// the disk.
+pub(crate) async fn at_once(
+    store: &Store,
+    writer: &SqlitePool,
+    query: Prepared<'_>,
+) -> Result<u64, StoreError> {
+    match query.execute(writer).await {
+        Ok(done) => Ok(done.rows_affected()),
+        Err(error) => {
+            if is_unsound(&error) {
+                store.distrust();
+            }
+            Err(error.into())
+        }
+    }
+}
 
 /// A transaction that holds the write lock. Dropped without an end — an error, a caller that went away — it takes its
 /// connection with it, and SQLite takes back what was not committed.

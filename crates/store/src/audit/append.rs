@@ -6,7 +6,7 @@ use sqlx::SqliteConnection;
 use thiserror::Error;
 
 use super::chain::{Break, ChainBreak, Head, Record};
-use super::rows::{self, ROW};
+use super::rows;
 use crate::columns::Columns as _;
 use crate::{Store, StoreError};
 
@@ -24,31 +24,43 @@ impl From<sqlx::Error> for AppendError {
     }
 }
 
-/// Appends in one transaction and returns the new head. The head is read within the transaction, so that several
-/// processes continue one chain (AL-07), and what was there before (`known`) has to be there still.
+/// Appends at most [`rows::ROW`] records as a whole or not at all, and returns the new head. Several processes continue one
+/// chain (AL-07), and what was there before (`known`) has to be there still.
 pub(super) async fn append(
     store: &Store,
     keys: &dyn DeriveKeyed,
     known: &Head,
     bodies: impl Iterator<Item = (Timestamp, String)>,
 ) -> Result<Head, AppendError> {
+    let (records, end) = follow(known, bodies, keys);
+    // Mostly nobody else has written, and the database has to be asked only once.
+    if rows::insert_after(store, known, &records).await? {
+        return Ok(end);
+    }
     let mut tx = store.begin().await?;
-    let mut head = head(&mut tx).await?;
+    let head = head(&mut tx).await?;
     witness(&mut tx, known, &head).await?;
-    let mut records = Vec::new();
+    let bodies = records.into_iter().map(|record| (record.at, record.body));
+    let (records, end) = follow(&head, bodies, keys);
+    rows::insert(&mut tx, &records).await?;
+    tx.commit().await?;
+    Ok(end)
+}
+
+/// The records that follow `head`, and the head after them.
+fn follow(
+    head: &Head,
+    bodies: impl Iterator<Item = (Timestamp, String)>,
+    keys: &dyn DeriveKeyed,
+) -> (Vec<Record>, Head) {
+    let mut head = head.clone();
+    let mut records = Vec::with_capacity(bodies.size_hint().0);
     for (at, body) in bodies {
         let record = Record::follow(&head, at, body, keys);
-        head = Head {
-            seq: record.seq,
-            hash: record.hash,
-        };
+        (head.seq, head.hash) = (record.seq, record.hash);
         records.push(record);
     }
-    for row in records.chunks(ROW) {
-        rows::insert(&mut tx, row).await?;
-    }
-    tx.commit().await?;
-    Ok(head)
+    (records, head)
 }
 
 pub(super) fn signed(seq: u64) -> Result<i64, StoreError> {

@@ -136,7 +136,7 @@ impl AuditTrail {
     fn item(&self, event: Event, done: Option<oneshot::Sender<()>>) -> Item {
         Item {
             at: self.clock.now(),
-            event,
+            event: Box::new(event),
             done,
         }
     }

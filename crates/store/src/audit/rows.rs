@@ -6,44 +6,93 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use super::append::signed;
-use super::chain::Record;
-use crate::StoreError;
+use super::chain::{Head, Record};
 use crate::columns::Columns as _;
+use crate::write::Prepared;
+use crate::{Store, StoreError};
 
-/// The most records in one row: some 200 KB of calls.
-pub(super) const ROW: usize = 512;
+/// The most records in one row, and in one transaction: some 1.5 MB of calls.
+pub(super) const ROW: usize = 4096;
 
 const INSERT: &str = "INSERT INTO audit (seq, prev, at, hash, mac, body) VALUES (?, ?, ?, ?, ?, ?)";
 
+/// Writes only if the last record is the one that is expected: its place, and its hash.
+const INSERT_AFTER: &str = "INSERT INTO audit (seq, prev, at, hash, mac, body) SELECT ?, ?, ?, ?, ?, ? \
+     FROM (SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1) AS last \
+     WHERE last.seq = ? AND substr(last.hash, -32) = ?";
+
 /// Writes the records, which follow each other, as one row.
 pub(super) async fn insert(tx: &mut SqliteConnection, records: &[Record]) -> Result<(), StoreError> {
-    let (Some(first), Some(last)) = (records.first(), records.last()) else {
-        return Ok(());
-    };
-    let mut at = Vec::with_capacity(records.len() * 8);
-    let mut hash = Vec::with_capacity(records.len() * 32);
-    let mut mac = Vec::with_capacity(records.len() * 32);
-    let length: usize = records.iter().map(|record| record.body.len() + 1).sum();
-    let mut body = String::with_capacity(length);
-    for record in records {
-        if !at.is_empty() {
-            body.push('\n');
-        }
-        at.extend_from_slice(&record.at.as_millis().to_be_bytes());
-        hash.extend_from_slice(&record.hash);
-        mac.extend_from_slice(&record.mac);
-        body.push_str(&record.body);
+    if let Some(row) = Row::of(records)? {
+        row.bind(sqlx::query(INSERT)).execute(tx).await?;
     }
-    sqlx::query(INSERT)
-        .bind(signed(last.seq)?)
-        .bind(first.prev.to_vec())
-        .bind(at)
-        .bind(hash)
-        .bind(mac)
-        .bind(body)
-        .execute(tx)
-        .await?;
     Ok(())
+}
+
+/// Writes the records, which follow `known`, as one row, if `known` is the last record that is there. `false`: it is not,
+/// and nothing was written.
+pub(super) async fn insert_after(
+    store: &Store,
+    known: &Head,
+    records: &[Record],
+) -> Result<bool, StoreError> {
+    let Some(row) = Row::of(records)? else {
+        return Ok(true);
+    };
+    let query = row.bind(sqlx::query(INSERT_AFTER));
+    let query = query.bind(signed(known.seq)?).bind(known.hash.to_vec());
+    Ok(store.write_at_once(query).await? > 0)
+}
+
+/// Records as the columns of one row.
+struct Row {
+    seq: i64,
+    prev: Vec<u8>,
+    at: Vec<u8>,
+    hash: Vec<u8>,
+    mac: Vec<u8>,
+    body: String,
+}
+
+impl Row {
+    /// `None` without records.
+    fn of(records: &[Record]) -> Result<Option<Self>, StoreError> {
+        let (Some(first), Some(last)) = (records.first(), records.last()) else {
+            return Ok(None);
+        };
+        let mut at = Vec::with_capacity(records.len() * 8);
+        let mut hash = Vec::with_capacity(records.len() * 32);
+        let mut mac = Vec::with_capacity(records.len() * 32);
+        let length: usize = records.iter().map(|record| record.body.len() + 1).sum();
+        let mut body = String::with_capacity(length);
+        for record in records {
+            if !at.is_empty() {
+                body.push('\n');
+            }
+            at.extend_from_slice(&record.at.as_millis().to_be_bytes());
+            hash.extend_from_slice(&record.hash);
+            mac.extend_from_slice(&record.mac);
+            body.push_str(&record.body);
+        }
+        Ok(Some(Self {
+            seq: signed(last.seq)?,
+            prev: first.prev.to_vec(),
+            at,
+            hash,
+            mac,
+            body,
+        }))
+    }
+
+    fn bind(self, query: Prepared<'_>) -> Prepared<'_> {
+        query
+            .bind(self.seq)
+            .bind(self.prev)
+            .bind(self.at)
+            .bind(self.hash)
+            .bind(self.mac)
+            .bind(self.body)
+    }
 }
 
 /// The records of a row, in order.

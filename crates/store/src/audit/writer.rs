@@ -1,4 +1,4 @@
-//! The task that writes the trail: gathers what comes within 20 ms into one transaction, and moves the checkpoint on.
+//! The task that writes the trail: gathers what comes within 50 ms into one transaction, and moves the checkpoint on.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,14 +13,16 @@ use tokio::time::Instant;
 use super::append::{self, AppendError, append};
 use super::chain::{Break, ChainBreak, Head};
 use super::checkpoint::{self, Found};
+use super::rows::ROW;
 use super::{AuditError, Signals, body};
 use crate::Store;
 
-/// How long records are gathered before they are written together.
-const GATHER: Duration = Duration::from_millis(20);
+/// How long records are gathered before they are written together: half of what [`Audit::record`](sallyport_core::audit::Audit::record)
+/// promises.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// The most records in one transaction.
-const BATCH: usize = 4096;
+const BATCH: usize = ROW;
 
 /// The checkpoint is never older than this, nor further behind than [`CHECKPOINT_RECORDS`], while records are written.
 const CHECKPOINT_AGE: Duration = Duration::from_secs(1);
@@ -32,7 +34,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// One event on its way.
 pub(super) struct Item {
     pub(super) at: Timestamp,
-    pub(super) event: Event,
+    /// In a box: it is handed on several times, and is large.
+    pub(super) event: Box<Event>,
     /// Told once the record is on the disk; dropped if it will not be.
     pub(super) done: Option<oneshot::Sender<()>>,
 }
@@ -97,7 +100,7 @@ impl Writer {
                     .because("the checkpoint was missing: records may have been cut off before this one");
                 waiting.push(Item {
                     at: clock.now(),
-                    event,
+                    event: Box::new(event),
                     done: None,
                 });
             }
@@ -213,7 +216,7 @@ impl Writer {
                             .because("the trail could not be written for a while");
                         self.waiting.push(Item {
                             at: self.clock.now(),
-                            event,
+                            event: Box::new(event),
                             done: None,
                         });
                     }

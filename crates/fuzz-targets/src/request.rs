@@ -33,7 +33,7 @@ pub fn request_head(bytes: &[u8]) {
 }
 
 /// The head at the front, as a connection reads it; `None` if it is not complete.
-fn take<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<Result<Box<Head>, Refusal>> {
+fn take<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<Result<Head, Refusal>> {
     let mut end = HeadEnd::default();
     let mut buffer = Vec::new();
     for piece in pieces {
@@ -58,7 +58,7 @@ fn take<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<Result<Box<Head>, 
     None
 }
 
-fn summary(head: &Option<Result<Box<Head>, Refusal>>) -> String {
+fn summary(head: &Option<Result<Head, Refusal>>) -> String {
     match head {
         Some(Ok(head)) => {
             for length in head.parts.headers.get_all("content-length") {

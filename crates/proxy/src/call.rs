@@ -251,8 +251,9 @@ impl Call {
         if let Client::Legacy(session) = &self.client {
             session.note_link(&self.route.server);
             if let Some(level) = session.level_to_tell(&self.route.server) {
-                let told = link.control(&caller.worker, Control::LogLevel(level)).await;
-                told.map_err(|fault| self.failed(&fault))?;
+                // In a box, as whatever is seldom needed: the future of every call has room for it otherwise.
+                let told = Box::pin(link.control(&caller.worker, Control::LogLevel(level)));
+                told.await.map_err(|fault| self.failed(&fault))?;
             }
         }
         let flows = std::mem::take(&mut self.flows) && translate::passes(self, era);

@@ -7,27 +7,36 @@ use std::task::{Context, Poll};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use tokio::runtime::Handle;
 
-/// What goes on with a stream whose reader left.
-type Sink<T> = Box<dyn FnMut(T) + Send>;
-
 /// A stream that is read to its end even when its reader goes away.
-pub(crate) struct Lingering<S: Stream + Send + Unpin + 'static> {
-    inner: Option<(S, Sink<S::Item>)>,
+pub(crate) struct Lingering<S, F>
+where
+    S: Stream + Send + Unpin + 'static,
+    F: FnMut(S::Item) + Send + 'static,
+    S::Item: Send,
+{
+    inner: Option<(S, F)>,
 }
 
-impl<S: Stream + Send + Unpin + 'static> Lingering<S>
+impl<S, F> Lingering<S, F>
 where
+    S: Stream + Send + Unpin + 'static,
+    F: FnMut(S::Item) + Send + 'static,
     S::Item: Send,
 {
     /// Wraps a stream; items that come after the reader has left go to `sink`.
-    pub(crate) fn new(stream: S, sink: impl FnMut(S::Item) + Send + 'static) -> Self {
+    pub(crate) fn new(stream: S, sink: F) -> Self {
         Self {
-            inner: Some((stream, Box::new(sink))),
+            inner: Some((stream, sink)),
         }
     }
 }
 
-impl<S: Stream + Send + Unpin + 'static> Stream for Lingering<S> {
+impl<S, F> Stream for Lingering<S, F>
+where
+    S: Stream + Send + Unpin + 'static,
+    F: FnMut(S::Item) + Send + Unpin + 'static,
+    S::Item: Send,
+{
     type Item = S::Item;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
@@ -42,7 +51,12 @@ impl<S: Stream + Send + Unpin + 'static> Stream for Lingering<S> {
     }
 }
 
-impl<S: Stream + Send + Unpin + 'static> Drop for Lingering<S> {
+impl<S, F> Drop for Lingering<S, F>
+where
+    S: Stream + Send + Unpin + 'static,
+    F: FnMut(S::Item) + Send + 'static,
+    S::Item: Send,
+{
     fn drop(&mut self) {
         let Some((mut stream, mut sink)) = self.inner.take() else {
             return;

@@ -1,7 +1,9 @@
 //! A running call as the client hears it: what the server says, turned into the client's era, one message at a time.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::future::{Future as _, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +20,7 @@ use crate::caller::Client;
 use crate::exchange::{Long, Message, Question, Reply};
 use crate::progress::Progress;
 use crate::refusal::Refusal;
+use crate::running::RunningCall;
 use crate::tasks::{self, Created};
 use crate::translate::{self, Terminal};
 use crate::unfold::Round;
@@ -174,13 +177,24 @@ fn begin(call: Call, stage: Stage, era: Era, visits: Visits) -> impl Stream<Item
 
 /// The messages of a call from where it stands. Boxed, because the call is handed from step to step.
 pub(crate) fn run(relay: Box<Relay>) -> impl Stream<Item = Out> + Send {
-    stream::unfold(Some(relay), |relay| async { Some(relay?.step().await) })
+    stream::unfold(Some(relay), |relay| async { relay?.until_cancelled().await })
 }
 
 /// A call's step: what the client hears next, and the call unless that was the last.
 pub(crate) type Step = (Out, Option<Box<Relay>>);
 
 impl Relay {
+    /// The next step; `None` once the client has cancelled the request, which ends the call.
+    async fn until_cancelled(self: Box<Self>) -> Option<Step> {
+        let cancel = self.call.running.as_ref().map(RunningCall::cancel);
+        let mut step = pin!(self.step());
+        poll_fn(|cx| match &cancel {
+            Some(cancel) if cancel.poll(cx).is_ready() => Poll::Ready(None),
+            _ => step.as_mut().poll(cx).map(Some),
+        })
+        .await
+    }
+
     async fn step(mut self: Box<Self>) -> Step {
         loop {
             if let Some(out) = self.queue.pop_front() {
@@ -249,14 +263,14 @@ impl Relay {
             }
             Stage::Waiting(round) => {
                 let round = std::mem::replace(round, Round::nothing());
-                let (params, id) = unfold::answered(self, round).await?;
+                let (params, id) = Box::pin(unfold::answered(self, round)).await?;
                 self.withdraw_questions();
                 self.stage = Stage::Ready(params, id);
                 Ok(None)
             }
             Stage::Away(ids) => {
                 let ids = std::mem::take(ids);
-                let (params, id) = visit::back(self, &ids).await;
+                let (params, id) = Box::pin(visit::back(self, &ids)).await;
                 self.stage = Stage::Ready(params, id);
                 Ok(None)
             }

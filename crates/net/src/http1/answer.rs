@@ -127,6 +127,23 @@ impl AnswerBody {
         self.gather_up_to(BytesMut::new(), usize::MAX, limit).await
     }
 
+    /// The whole body where all of it has come with the head and it is not above `limit`: nothing is waited for.
+    pub fn here(&mut self, limit: usize) -> Option<BytesMut> {
+        let Framing::Known(left) = &self.framing else {
+            return None;
+        };
+        let left = usize::try_from(*left).ok().filter(|left| *left <= limit)?;
+        let Some(connection) = &mut self.connection else {
+            return (left == 0).then(BytesMut::new);
+        };
+        if connection.buffer.len() < left {
+            return None;
+        }
+        let body = self.framing.take(&mut connection.buffer, left).ok()?;
+        self.finish();
+        Some(body)
+    }
+
     /// What the body begins with, at least `enough` bytes of it, and the rest; no rest where that is all.
     ///
     /// # Errors

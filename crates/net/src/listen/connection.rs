@@ -119,7 +119,7 @@ async fn next_head<T>(
     wire: &mut Wire<T>,
     drain: &mut Drain<'_, '_>,
     is_first: bool,
-) -> Result<Option<Box<Head>>, Refusal>
+) -> Result<Option<Head>, Refusal>
 where
     T: AsyncRead + Unpin,
 {

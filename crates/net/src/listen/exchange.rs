@@ -44,7 +44,7 @@ struct Said {
 pub(super) async fn exchange<S, T>(
     shared: &Shared<S>,
     wire: &mut Wire<T>,
-    head: Box<Head>,
+    head: Head,
     peer: SocketAddr,
 ) -> After
 where
@@ -82,12 +82,12 @@ where
 }
 
 /// Asks the service, and feeds it the body meanwhile. `None` when the client leaves: nobody wants the answer then.
-async fn ask<S, T>(shared: &Shared<S>, wire: &mut Wire<T>, head: Box<Head>, peer: SocketAddr) -> Option<Said>
+async fn ask<S, T>(shared: &Shared<S>, wire: &mut Wire<T>, head: Head, peer: SocketAddr) -> Option<Said>
 where
     S: Service,
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let Head { parts, length, facts } = *head;
+    let Head { parts, length, facts } = head;
     let (mut body, mut feed) = receive(wire, length, facts);
     let mut upgrade = None;
     if facts.upgrades && facts.protocol {

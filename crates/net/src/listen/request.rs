@@ -2,6 +2,8 @@
 //! differently is refused, because behind a proxy that reads it the other way it is a request within a request (HT-01,
 //! HT-02, HT-05).
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
@@ -9,6 +11,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{Method, Request, Uri, Version};
+use memchr::memmem::Finder;
 
 /// Room for the fields that a request has as a rule.
 const USUAL_FIELDS: usize = 12;
@@ -39,7 +42,7 @@ pub(crate) enum Refusal {
 #[derive(Debug)]
 pub(crate) struct Head {
     /// Method, target, version and headers.
-    pub(crate) parts: Parts,
+    pub(crate) parts: Box<Parts>,
     /// How its body ends.
     pub(crate) length: Length,
     /// What else matters for the connection.
@@ -64,6 +67,9 @@ pub(crate) struct Facts {
     pub(crate) protocol: bool,
 }
 
+/// The empty line at the end of a head. Made once: making it takes longer than looking for it.
+static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
+
 /// Finds the end of a head, looking at each byte once.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct HeadEnd {
@@ -81,7 +87,7 @@ impl HeadEnd {
     pub(crate) fn find(&mut self, buffer: &[u8], limit: usize) -> Result<Option<usize>, Refusal> {
         // Most heads come as a whole. Their lines are looked at when they are read.
         if self.seen == 0
-            && let Some(at) = memchr::memmem::find(buffer, b"\r\n\r\n")
+            && let Some(at) = END.find(buffer)
         {
             let end = at + 4;
             return if end > limit {
@@ -130,7 +136,7 @@ pub(crate) fn blank(buffer: &[u8]) -> usize {
 ///
 /// # Errors
 /// [`Refusal`].
-pub(crate) fn read(text: &Bytes, max_fields: usize) -> Result<Box<Head>, Refusal> {
+pub(crate) fn read(text: &Bytes, max_fields: usize) -> Result<Head, Refusal> {
     let (line, mut at) = next_line(text, 0).ok_or(Refusal::Broken)?;
     let mut request = Request::new(());
     (*request.method_mut(), *request.uri_mut(), *request.version_mut()) = request_line(text, line)?;
@@ -161,7 +167,8 @@ pub(crate) fn read(text: &Bytes, max_fields: usize) -> Result<Box<Head>, Refusal
     if parts.method == Method::CONNECT {
         return Err(Refusal::Tunnel);
     }
-    Ok(Box::new(Head { parts, length, facts }))
+    let parts = Box::new(parts);
+    Ok(Head { parts, length, facts })
 }
 
 /// The line that begins at `at`, without its CRLF, and where the next one begins.

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// Reads the head at the front as the connection does; `None` if it is not complete.
-fn head_of(bytes: &[u8], limit: usize) -> Option<Result<Box<Head>, Refusal>> {
+fn head_of(bytes: &[u8], limit: usize) -> Option<Result<Head, Refusal>> {
     let bytes = bytes.get(blank(bytes)..)?;
     let mut end = HeadEnd::default();
     match end.find(bytes, limit) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::Stream;
 use http::HeaderValue;
 use http::request::Parts;
 use sallyport_core::audit::{Action, Outcome};
@@ -41,7 +41,7 @@ pub(super) async fn post(
     let id = envelope.id_raw().unwrap_or_default();
     if envelope.kind == Kind::Request && envelope.called() == Method::Initialize {
         return match Box::pin(open(&caller, envelope)).await {
-            Ok((session, message)) => opened(&caller, &session, message).await,
+            Ok((session, message)) => Box::pin(opened(&caller, &session, message)).await,
             Err(refusal) => refuse_to(id, &refusal),
         };
     }
@@ -150,7 +150,8 @@ pub(super) async fn request(
         task @ (Method::TasksGet | Method::TasksCancel | Method::TasksList | Method::TasksResult)
             if session.view.revision >= Revision::V2025_11_25 =>
         {
-            match about_task(&caller.settled().await, session, task, envelope, &id).await {
+            let settled = caller.settled().await;
+            match Box::pin(about_task(&settled, session, task, envelope, &id)).await {
                 Ok(said) => return said,
                 Err(refusal) => Err(refusal),
             }
@@ -186,17 +187,15 @@ async fn call(
     Ok(running(session, id, call, relay::start))
 }
 
-/// Lets a call run until it ends, or the client cancels it.
+/// Lets a call run among the session's, where the client can cancel it.
 fn running<S: Stream<Item = Out> + Send + 'static>(
     session: &Arc<Session>,
     id: &Bytes,
     mut call: Call,
     start: impl FnOnce(Call) -> S,
 ) -> Said {
-    let running = session.running.begin(id.clone());
-    let cancelled = running.token().clone().cancelled_owned();
-    call.running = Some(running);
-    Said::Running(Box::pin(start(call).take_until(cancelled)))
+    call.running = Some(session.running.begin(id.clone()));
+    Said::Running(Box::pin(start(call)))
 }
 
 /// What was said, so that it goes on when its HTTP exchange breaks: that is no cancel.

@@ -167,7 +167,7 @@ impl Gate {
         }
         let (parts, ()) = request.body(()).expect("a request").into_parts();
         let inbound = Inbound {
-            parts,
+            parts: Box::new(parts),
             body: RequestBody::from_bytes(ask.body),
             peer: "127.0.0.1:40000".parse().expect("an address"),
             id: RequestId(7),

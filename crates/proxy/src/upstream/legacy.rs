@@ -107,7 +107,7 @@ impl LegacyLink {
         loop {
             let wire = lane.slot().wire().await?;
             if let Logs::From(level) = logs {
-                lane.slot().want_level(worker, level).await;
+                Box::pin(lane.slot().want_level(worker, level)).await;
             }
             let kept = (kept.clone(), Arc::clone(&lane), Arc::clone(&wire));
             match wire.call(worker, &outgoing, kept).await {

@@ -43,8 +43,7 @@ pub(super) async fn hear(talk: &Talk, caller: Arc<Caller>, body: Bytes, is_full:
     let mut all: SelectAll<Outgoing> = SelectAll::new();
     for (running, envelope, message) in &requests {
         let said = legacy::request(&caller, &session, envelope, message).await;
-        let cancelled = running.token().clone().cancelled_owned();
-        all.push(Box::pin(said.into_outgoing().take_until(cancelled)));
+        all.push(Box::pin(running.until(said.into_outgoing())));
     }
     let mut responses = Vec::new();
     while let Some(out) = all.next().await {

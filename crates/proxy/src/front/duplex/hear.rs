@@ -88,7 +88,7 @@ impl Talk {
         };
         tokio::select! {
             biased;
-            () = running.token().cancelled() => {}
+            () = running.cancelled() => {}
             () = answer => {}
         }
     }

@@ -81,6 +81,17 @@ impl Refused {
     }
 }
 
+/// The JSON text of an answer that has come with its head: most have.
+pub(super) fn json_here(answer: &mut Answer, message_bytes: usize) -> Option<BytesMut> {
+    let is_json =
+        answer.status == 200 && media_type(&answer.headers) == Media::Json && is_plain(&answer.headers);
+    if is_json {
+        answer.body.here(message_bytes)
+    } else {
+        None
+    }
+}
+
 /// Judges an answer. Where it `flows`, a long JSON text is not waited for.
 ///
 /// # Errors

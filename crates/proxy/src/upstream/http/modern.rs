@@ -11,7 +11,7 @@ use sallyport_mcp::mirror::{self, ParamHeader, encode};
 use sallyport_net::Worker;
 use sallyport_net::http1::RequestHead;
 
-use super::answer::{Got, HttpError, Refused, judge};
+use super::answer::{Got, HttpError, Refused, json_here, judge};
 use super::endpoint::{Endpoint, METHOD, VERSION, put};
 use super::relay::Call;
 use crate::exchange::Reply;
@@ -55,7 +55,8 @@ impl Modern {
     ) -> Result<Reply, Fault> {
         let annotated = self.ground.param_headers.of(outgoing.target);
         let refused = match self.exchange(worker, outgoing, &annotated, None).await {
-            Ok((call, got)) => return call.reply(got, kept).await,
+            Ok((call, Got::Json(body))) => return call.whole_reply(body),
+            Ok((call, got)) => return Box::pin(call.reply(got, kept)).await,
             Err(HttpError::Fault(fault)) => return Err(fault),
             Err(HttpError::Refused(refused)) => refused,
         };
@@ -120,12 +121,16 @@ impl Modern {
         let head = self.head(outgoing, annotated)?;
         let call = Call::new(&self.ground, &self.ids, outgoing, None);
         let body = body(call.sent_id(), outgoing);
-        let answer = match patience {
-            Some(patience) => self.endpoint.send_within(worker, &head, &body, patience).await?,
+        let message_bytes = self.endpoint.message_bytes;
+        let mut answer = match patience {
+            Some(patience) => Box::pin(self.endpoint.send_within(worker, &head, &body, patience)).await?,
             None => self.endpoint.send(worker, &head, &body).await?,
         };
-        let judging = std::pin::pin!(judge(answer, self.endpoint.message_bytes, outgoing.flows));
-        let got = call.within(judging).await??;
+        if let Some(body) = json_here(&mut answer, message_bytes) {
+            return Ok((call, Got::Json(body)));
+        }
+        let mut judging = Box::pin(judge(answer, message_bytes, outgoing.flows));
+        let got = call.within(judging.as_mut()).await??;
         Ok((call, got))
     }
 

@@ -95,16 +95,22 @@ impl Call {
         self.pace.within(future).await
     }
 
+    /// The reply of one JSON text.
+    ///
+    /// # Errors
+    /// A fault when it is no answer to this call.
+    pub(super) fn whole_reply(mut self, body: BytesMut) -> Result<Reply, Fault> {
+        self.settle();
+        self.whole(body).map(Reply::Whole)
+    }
+
     /// Turns an answer into a reply. `kept` lives as long as the call.
     ///
     /// # Errors
     /// A fault when the answer is none to this call.
     pub(super) async fn reply<K: Send + 'static>(mut self, got: Got, kept: K) -> Result<Reply, Fault> {
         match got {
-            Got::Json(body) => {
-                self.settle();
-                self.whole(body).map(Reply::Whole)
-            }
+            Got::Json(body) => self.whole_reply(body),
             Got::Begun(begin, rest) => {
                 self.settle();
                 Box::pin(self.long(begin, *rest, kept)).await

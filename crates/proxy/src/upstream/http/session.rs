@@ -13,7 +13,7 @@ use sallyport_net::http1::{Answer, RequestHead};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{HttpError, Refused, judge, judge_taken};
+use super::answer::{HttpError, Refused, json_here, judge, judge_taken};
 use super::endpoint::{Endpoint, SESSION, VERSION, put};
 use super::modern::body;
 use super::relay::Call;
@@ -150,7 +150,7 @@ impl Session {
         let id = call.sent_id().clone();
         call.begin();
         let pieces = body(&id, outgoing);
-        let answer = match self.endpoint.send(worker, &self.post, &pieces).await {
+        let mut answer = match self.endpoint.send(worker, &self.post, &pieces).await {
             Ok(answer) => answer,
             Err(fault) => {
                 if fault.retry == Retry::Safe {
@@ -159,9 +159,22 @@ impl Session {
                 return Err(fault);
             }
         };
+        if let Some(body) = json_here(&mut answer, self.endpoint.message_bytes) {
+            return call.whole_reply(body);
+        }
+        Box::pin(self.replied(call, answer, outgoing, (kept, token))).await
+    }
+
+    async fn replied<K: Send + 'static>(
+        self: &Arc<Self>,
+        mut call: Call,
+        answer: Answer,
+        outgoing: &Outgoing<'_>,
+        kept: K,
+    ) -> Result<Reply, Fault> {
         let judging = std::pin::pin!(judge(answer, self.endpoint.message_bytes, outgoing.flows));
         match call.within(judging).await? {
-            Ok(got) => call.reply(got, (kept, token)).await,
+            Ok(got) => call.reply(got, kept).await,
             Err(HttpError::Fault(fault)) => Err(fault),
             Err(HttpError::Refused(refused)) => {
                 call.settle();

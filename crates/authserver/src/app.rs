@@ -14,6 +14,7 @@ use crate::answers::Answered;
 use crate::documents::Documents;
 use crate::hashing::Hashing;
 use crate::limits::Limits;
+use crate::logins::Logins;
 use crate::proofs::Proofs;
 use crate::provider::Discovered;
 use crate::settings::Settings;
@@ -52,6 +53,8 @@ pub struct Parts {
     pub egress: Arc<Egress>,
     /// Counts failures.
     pub metrics: MetricHook,
+    /// Takes down what happens to log-ins.
+    pub logins: Arc<Logins>,
 }
 
 /// The state of the router.

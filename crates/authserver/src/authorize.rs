@@ -8,8 +8,10 @@ use axum::extract::State;
 use axum::response::Response;
 use sallyport_core::random::token;
 use sallyport_oauth::Params;
-use sallyport_oauth::authorize::{AnchorError, AuthorizeError, Refusal, ValidRequest};
+use sallyport_oauth::authorize::{AnchorError, AuthorizeError, Refusal, ResponseTarget, ValidRequest};
 use sallyport_oauth::consent::is_covered;
+use sallyport_oauth::flight::{Place, Point, Refused, Step};
+use sallyport_oauth::model::Client;
 
 use crate::app::{App, Shared};
 use crate::body;
@@ -39,11 +41,16 @@ pub(crate) async fn post(
 }
 
 async fn answer(app: &App, context: &Context, params: Params) -> Result<Response, Problem> {
-    let Checked { outcome, pushed, .. } = flow::check(app, context, params.clone()).await?;
+    let Checked {
+        client,
+        outcome,
+        pushed,
+    } = flow::check(app, context, params.clone()).await?;
     let request = match outcome {
         Ok(request) => request,
         Err(refusal) => return flow::refuse(app, context, &refusal),
     };
+    seen(context, &client, &request, &params);
     let person = browser::current(app, context)
         .await
         .map_err(internal("find the browser session"))?;
@@ -54,6 +61,25 @@ async fn answer(app: &App, context: &Context, params: Params) -> Result<Response
         None => flow::see_other(&flow::login_location(params, context.navigation())),
         Some(person) => ask(app, context, params, (request, person, pushed)).await,
     }
+}
+
+/// Takes a valid request down. One that was pushed has said everything before.
+fn seen(context: &Context, client: &Client, request: &ValidRequest, params: &Params) {
+    let given = |name| params.all(name).next().is_some_and(|value| !value.is_empty());
+    let ResponseTarget { redirect_uri, state } = &request.target;
+    context.saw(|keys| {
+        let step = Step::Asked {
+            redirect: Place::of(redirect_uri),
+            state: state.is_some(),
+            resource: given("resource") || given("request_uri"),
+            scope: given("scope") || given("request_uri"),
+        };
+        let challenge = request.challenge.as_str();
+        (
+            keys.request(&client.id, redirect_uri, challenge).named(client),
+            step,
+        )
+    });
 }
 
 async fn ask(
@@ -87,6 +113,7 @@ fn refuse(
     request: ValidRequest,
     error: AuthorizeError,
 ) -> Result<Response, Problem> {
+    flow::saw(context, &request, Refused::at(Point::Authorization, error).into());
     flow::refuse(
         app,
         context,

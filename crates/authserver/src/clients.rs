@@ -3,6 +3,7 @@
 use sallyport_core::ClientId;
 use sallyport_oauth::authorize::AnchorError;
 use sallyport_oauth::client_document;
+use sallyport_oauth::flight::{Point, Refused, Rule};
 use sallyport_oauth::model::Client;
 use sallyport_store::StoreError;
 
@@ -22,16 +23,31 @@ pub(crate) enum LookupError {
 pub(crate) async fn find(app: &App, context: &Context, id: &ClientId) -> Result<Option<Client>, LookupError> {
     if client_document::is_document(id) {
         if !context.settings.client_documents {
+            refused(context, id, Rule::DocumentRefused);
             return Ok(None);
         }
         let found = app.documents.find(context, id).await;
         return found.map(Some).map_err(|error| {
             tracing::info!(client = %id, reason = %error, "a client's document does not count");
             app.count("client_document");
+            refused(context, id, rule(&error));
             LookupError::Document(error)
         });
     }
     app.parts.store.client(id).await.map_err(LookupError::Store)
+}
+
+fn refused(context: &Context, id: &ClientId, rule: Rule) {
+    context.saw(|keys| (keys.client(id), Refused::at(Point::Document, rule).into()));
+}
+
+fn rule(error: &FindError) -> Rule {
+    match error {
+        FindError::Document(error) => error.into(),
+        FindError::Unlisted => Rule::DocumentRefused,
+        FindError::Unreachable(_) => Rule::DocumentUnreachable,
+        FindError::Throttled(_) => Rule::DocumentThrottled,
+    }
 }
 
 impl From<LookupError> for Problem {

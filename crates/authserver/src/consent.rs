@@ -9,6 +9,7 @@ use sallyport_core::random::token;
 use sallyport_oauth::authorize::{AnchorError, AuthorizeError, ValidRequest};
 use sallyport_oauth::client_document::is_document;
 use sallyport_oauth::consent::{Transaction, can_be_remembered, remembered};
+use sallyport_oauth::flight::{Point, Refused, Rule, Step};
 use sallyport_oauth::model::Client;
 use sallyport_oauth::redirect::RedirectKind;
 use sallyport_oauth::{Params, display, redirect, registration};
@@ -128,6 +129,11 @@ async fn decide(
         };
         app.record(event.on(request.resource.as_str()).because("the person said no"))
             .await?;
+        flow::saw(
+            context,
+            request,
+            Refused::at(Point::Person, Rule::PersonSaidNo).into(),
+        );
         return Ok(request
             .target
             .failure(&context.settings.issuer, AuthorizeError::Denied));
@@ -157,6 +163,7 @@ fn show(
     (params, pushed): (Params, Option<Opened>),
 ) -> Response {
     let settings = &context.settings;
+    flow::saw(context, &request, Step::ConsentShown);
     let leads_to = redirect::csp_source(&request.target.redirect_uri);
     let destination = redirect::destination(&request.target.redirect_uri);
     let kind = match request.kind {

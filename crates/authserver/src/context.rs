@@ -11,9 +11,11 @@ use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_core::{RequestId, Timestamp};
 use sallyport_net::Peer;
 use sallyport_oauth::consent::Navigation;
+use sallyport_oauth::flight::{Agent, Keys, Step};
 
 use crate::app::Shared;
 use crate::cookie::Cookie;
+use crate::logins::Logins;
 use crate::settings::Settings;
 
 /// The head of a request, as far as it matters here. The `Host` header is no part of it (MD-02).
@@ -29,9 +31,21 @@ pub(crate) struct Context {
     /// The cookie that forms before a log-in are bound to.
     pub(crate) browser: Option<String>,
     headers: HeaderMap,
+    logins: Arc<Logins>,
 }
 
 impl Context {
+    /// Takes a step of a log-in down; `keys` are completed with who sends this request.
+    pub(crate) fn saw(&self, step: impl FnOnce(Keys) -> (Keys, Step)) {
+        let agent = self.header("user-agent").unwrap_or_default();
+        self.logins.saw(|| {
+            step(Keys {
+                sender: Some((self.peer, Agent::of(agent))),
+                ..Keys::default()
+            })
+        });
+    }
+
     /// Where the browser comes from.
     pub(crate) fn navigation(&self) -> Navigation {
         Navigation::from_header(self.header("sec-fetch-site"))
@@ -111,6 +125,7 @@ impl FromRequestParts<Shared> for Context {
             session: Cookie::Session.read(&parts.headers, https),
             browser: Cookie::Browser.read(&parts.headers, https),
             headers: parts.headers.clone(),
+            logins: Arc::clone(&app.parts.logins),
             settings,
         })
     }

@@ -6,8 +6,9 @@ use axum::response::{IntoResponse as _, Response};
 use sallyport_core::UserId;
 use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_oauth::Params;
-use sallyport_oauth::authorize::{AuthorizeError, AuthorizeRequest, Refusal, ValidRequest};
+use sallyport_oauth::authorize::{AnchorError, AuthorizeError, AuthorizeRequest, Refusal, ValidRequest};
 use sallyport_oauth::consent::{self, Lifetimes, Navigation};
+use sallyport_oauth::flight::{Point, Refused, Step};
 use sallyport_oauth::model::Client;
 use sallyport_oauth::prompt::Prompt;
 use sallyport_oauth::pushed;
@@ -31,10 +32,13 @@ pub(crate) struct Checked {
 /// Finds the client and applies the rules.
 pub(crate) async fn check(app: &App, context: &Context, params: Params) -> Result<Checked, Problem> {
     let (params, pushed) = par::resolve(app, context, params).await?;
-    let request = AuthorizeRequest::read(params)?;
+    let seen = params.clone();
+    let request = AuthorizeRequest::read(params).inspect_err(|error| astray(context, &seen, None, *error))?;
     let client = clients::find(app, context, request.client_id()).await?;
     let settings = &context.settings;
-    let anchored = request.anchor(client.as_ref(), &settings.private_schemes)?;
+    let anchored = request
+        .anchor(client.as_ref(), &settings.private_schemes)
+        .inspect_err(|error| astray(context, &seen, client.as_ref(), *error))?;
     let Some(client) = client else {
         return Err(Problem::Internal);
     };
@@ -46,11 +50,43 @@ pub(crate) async fn check(app: &App, context: &Context, params: Params) -> Resul
     } else {
         anchored.validate(&client, &settings.targets())
     };
+    if let Err(refusal) = &outcome {
+        let rule = refusal.error;
+        context.saw(|keys| {
+            let keys = keys.params(&seen).named(&client);
+            (keys, Refused::at(Point::Authorization, rule).into())
+        });
+    }
     Ok(Checked {
         client,
         outcome,
         pushed,
     })
+}
+
+/// A request that leads nowhere.
+fn astray(context: &Context, params: &Params, client: Option<&Client>, error: AnchorError) {
+    context.saw(|keys| {
+        let keys = keys.params(params);
+        let refused = Refused::at(Point::Authorization, error);
+        let Some(client) = client else {
+            return (keys, refused.into());
+        };
+        let asked = params.all("redirect_uri").next().unwrap_or_default();
+        (
+            keys.named(client),
+            refused.redirect(asked, &client.redirect_uris).into(),
+        )
+    });
+}
+
+/// Takes down what a person does with an authorization request.
+pub(crate) fn saw(context: &Context, request: &ValidRequest, step: Step) {
+    let ValidRequest { client, target, .. } = request;
+    context.saw(|keys| {
+        let challenge = request.challenge.as_str();
+        (keys.request(client, &target.redirect_uri, challenge), step)
+    });
 }
 
 /// Where a person logs in before this request is looked at again.
@@ -119,5 +155,14 @@ pub(crate) async fn approve(
         .insert_grant_with_code(&grant, &kept)
         .await
         .map_err(internal("keep the grant"))?;
+    context.saw(|keys| {
+        let keys = keys.request(
+            &request.client,
+            &request.target.redirect_uri,
+            request.challenge.as_str(),
+        );
+        let remembered = reason == "remembered";
+        (keys.grant(&grant.id), Step::Allowed { remembered })
+    });
     Ok(request.target.success(&settings.issuer, code.expose()))
 }

@@ -23,6 +23,7 @@ mod home;
 mod introspect;
 mod limits;
 mod login;
+mod logins;
 mod manage;
 mod pages;
 mod par;
@@ -40,6 +41,7 @@ mod token;
 mod wellknown;
 
 pub use app::{MetricHook, Parts};
+pub use logins::Logins;
 pub use people::People;
 pub use proofs::Proofs;
 pub use routes::router;

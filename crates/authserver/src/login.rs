@@ -8,6 +8,7 @@ use axum::response::Response;
 use sallyport_core::Secret;
 use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_oauth::account::{MAX_NAME, MAX_PASSWORD};
+use sallyport_oauth::flight::{Point, Refused, Rule, Step};
 use sallyport_oauth::model::User;
 use sallyport_oauth::rate::Wait;
 use sallyport_oauth::{Params, display, redirect, return_path};
@@ -65,6 +66,11 @@ pub(crate) async fn post(
         Ok(user) => return enter(&app, &context, &user, &form.next).await,
         Err(again) => again,
     };
+    let rule = match again {
+        Again::Wrong | Again::Long => Rule::PasswordWrong,
+        Again::Throttled(_) => Rule::LoginThrottled,
+    };
+    saw(&context, &form.next, Refused::at(Point::Person, rule).into());
     let shown = if name.len() <= MAX_NAME { name } else { "" };
     show(&app, &context, (&form.next, shown), Some(again)).await
 }
@@ -138,9 +144,18 @@ pub(crate) async fn enter(
     let secret = browser::begin(app, context, user)
         .await
         .map_err(internal("begin a browser session"))?;
+    saw(context, next, Step::LoggedIn);
     let mut response = flow::see_other(next)?;
     browser::set_cookie(&mut response, context, Cookie::Session, Some(secret.expose()));
     Ok(response)
+}
+
+/// Takes a step down, if an authorization request waits behind the log-in.
+fn saw(context: &Context, next: &str, step: Step) {
+    let params = return_path::authorize_query(next).and_then(|query| Params::parse(query.as_bytes()).ok());
+    if let Some(params) = params {
+        context.saw(|keys| (keys.params(&params), step));
+    }
 }
 
 async fn logged_in(app: &App, context: &Context) -> Result<bool, Problem> {
@@ -174,6 +189,9 @@ async fn show(
     again: Option<Again>,
 ) -> Result<Response, Problem> {
     let (client, leads_to) = waiting_client(app, context, next).await?;
+    if again.is_none() {
+        saw(context, next, Step::LoginShown);
+    }
     let (binding, fresh) = browser::form_binding(app, context);
     let form = LoginForm {
         next: next.to_owned(),

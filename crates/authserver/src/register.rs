@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_core::{ClientId, ScopeSet};
+use sallyport_oauth::flight::{Point, Refused, Rule, Step, step};
 use sallyport_oauth::registration::{self, MAX_BYTES, Policy, Registration};
 use sallyport_oauth::{ErrorCode, display};
 use sallyport_store::{Maker, Reaping};
@@ -27,6 +28,7 @@ pub(crate) async fn post(
 ) -> Result<Response, ApiError> {
     let settings = &context.settings;
     if !settings.dynamic_registration {
+        refused(&context, Rule::RegistrationClosed);
         let text = "clients cannot register themselves here; ask the operator";
         return Err(ApiError::new(
             StatusCode::FORBIDDEN,
@@ -36,12 +38,14 @@ pub(crate) async fn post(
     }
     if let Err(wait) = app.limits.registration(context.peer, context.now) {
         app.count("registration_throttled");
+        refused(&context, Rule::RegistrationThrottled);
         return Err(ApiError::too_many(wait));
     }
     let bytes = body::bytes(request, MAX_BYTES).await.ok_or_else(too_long)?;
     let scopes = Settings::scopes();
     let accepted = Registration::read(&bytes, policy(&context, &scopes)).map_err(|error| {
         tracing::info!(error = error.code().as_str(), "registration refused");
+        refused(&context, &error);
         ApiError::new(
             StatusCode::BAD_REQUEST,
             error.code(),
@@ -66,6 +70,13 @@ pub(crate) async fn post(
         .register_client(&client, Maker::Client, Some(&kept))
         .await
         .map_err(internal("keep the client"))?;
+    context.saw(|keys| {
+        let step = Step::Registered {
+            redirects: step::places(&client.redirect_uris),
+            method: client.auth_method,
+        };
+        (keys.named(&client), step)
+    });
     let uri = registration_uri(&context, &client.id);
     let secret = secret.as_ref().map(|(secret, _)| secret);
     let answer = registration::answer(&client, secret, Some((&uri, &token)));
@@ -73,6 +84,10 @@ pub(crate) async fn post(
         StatusCode::CREATED,
         serde_json::Value::Object(answer).to_string(),
     ))
+}
+
+fn refused(context: &Context, rule: impl Into<Rule>) {
+    context.saw(|keys| (keys, Refused::at(Point::Registration, rule).into()));
 }
 
 /// What the operator allows.
@@ -122,6 +137,7 @@ async fn make_room(app: &App, context: &Context) -> Result<(), ApiError> {
         let gone = gone.map_err(internal("forget unused clients"))?;
         if full && gone == 0 {
             tracing::warn!(count, "registration refused: there are too many clients");
+            refused(context, Rule::RegistrationThrottled);
             return Err(ApiError::unavailable(
                 "there are too many registered clients",
                 600,

@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
+use sallyport_oauth::flight::{Document, Step};
 use sallyport_oauth::metadata;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -22,18 +23,21 @@ const SHORT: &str = "public, max-age=60";
 /// RFC 9728 §3.1 without a path: the default resource, for clients that look there first or only.
 pub(crate) async fn protected_resource(context: Context) -> Response {
     let settings = &context.settings;
-    settings
-        .info(&settings.default_resource)
-        .map_or_else(missing, |info| resource_document(settings, info))
+    let info = settings.info(&settings.default_resource);
+    seen(&context, Document::ProtectedResource, info.is_some());
+    info.map_or_else(missing, |info| resource_document(settings, info))
 }
 
 /// RFC 9728 §3.1: the path of the resource behind the well-known one.
 pub(crate) async fn protected_resource_at(context: Context, Path(path): Path<String>) -> Response {
-    at(&context.settings, &path).map_or_else(missing, |info| resource_document(&context.settings, info))
+    let info = at(&context.settings, &path);
+    seen(&context, Document::ProtectedResource, info.is_some());
+    info.map_or_else(missing, |info| resource_document(&context.settings, info))
 }
 
 /// RFC 8414 §3.
 pub(crate) async fn authorization_server(context: Context) -> Response {
+    seen(&context, Document::AuthorizationServer, true);
     let scopes = Settings::scopes();
     document(&metadata::authorization_server(context.settings.server(&scopes)))
 }
@@ -41,6 +45,7 @@ pub(crate) async fn authorization_server(context: Context) -> Response {
 /// RFC 8414 §3.1 as clients form it from the URL of the resource instead of the issuer.
 pub(crate) async fn authorization_server_at(context: Context, Path(path): Path<String>) -> Response {
     if at(&context.settings, &path).is_none() {
+        seen(&context, Document::AuthorizationServer, false);
         return missing();
     }
     authorization_server(context).await
@@ -48,6 +53,7 @@ pub(crate) async fn authorization_server_at(context: Context, Path(path): Path<S
 
 /// OpenID Connect Discovery 1.0 §4.
 pub(crate) async fn openid(context: Context) -> Response {
+    seen(&context, Document::OpenidConfiguration, true);
     let scopes = Settings::scopes();
     document(&metadata::openid_configuration(context.settings.server(&scopes)))
 }
@@ -55,6 +61,7 @@ pub(crate) async fn openid(context: Context) -> Response {
 /// The same, formed from the URL of the resource.
 pub(crate) async fn openid_at(context: Context, Path(path): Path<String>) -> Response {
     if at(&context.settings, &path).is_none() {
+        seen(&context, Document::OpenidConfiguration, false);
         return missing();
     }
     openid(context).await
@@ -93,8 +100,16 @@ pub(crate) async fn security_txt(context: Context) -> Response {
 }
 
 /// Everything else below `/.well-known`.
-pub(crate) async fn unknown() -> Response {
+pub(crate) async fn unknown(context: Context, Path(path): Path<String>) -> Response {
+    // Others look for other things here.
+    if path.starts_with("oauth-") || path.starts_with("openid-") {
+        seen(&context, Document::Unknown, false);
+    }
     missing()
+}
+
+fn seen(context: &Context, document: Document, found: bool) {
+    context.saw(|keys| (keys, Step::Discovery { document, found }));
 }
 
 fn resource_document(settings: &Settings, info: &ResourceInfo) -> Response {

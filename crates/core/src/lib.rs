@@ -14,6 +14,7 @@ pub mod random;
 pub mod resource;
 pub mod scope;
 pub mod secret;
+pub mod watch;
 
 pub use clock::{Clock, Timestamp};
 pub use id::{ClientId, GrantId, ProfileSlug, RequestId, ServerName, Thumbprint, TokenId, UserId};

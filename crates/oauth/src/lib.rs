@@ -14,6 +14,7 @@ pub mod consent;
 pub mod display;
 pub mod dpop;
 pub mod error;
+pub mod flight;
 pub mod jws;
 pub mod management;
 pub mod metadata;

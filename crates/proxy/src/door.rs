@@ -7,11 +7,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_core::capability::{TokenError, VerifyToken};
+use sallyport_core::watch::{Knock, Turned};
 use sallyport_core::{Principal, RequestId, Scope, Secret, Timestamp};
 use sallyport_net::respond::{self, Challenge};
 use sallyport_net::{Body, Inbound, Response, Worker};
@@ -94,6 +95,8 @@ pub(crate) fn turned_out(caller: &Caller) -> Response {
 pub(crate) enum TurnedAway {
     /// With a challenge: 401, 400 or 403.
     Challenged(Challenge),
+    /// With the challenge of a token that does not count here.
+    Token(TokenError),
     /// The profile does not admit the person, whatever the token: 403.
     NotAdmitted,
 }
@@ -101,8 +104,14 @@ pub(crate) enum TurnedAway {
 impl TurnedAway {
     /// The answer. The challenge names where to get a token (`metadata`), and every scope that a person may need here.
     pub(crate) fn answer(self, metadata: &str) -> Response {
-        let Self::Challenged(kind) = self else {
-            return respond::text(StatusCode::FORBIDDEN, "this user may not use this profile\n");
+        let kind = match self {
+            Self::Challenged(kind) => kind,
+            // Which rule it was is nobody's business but the operator's.
+            Self::Token(TokenError::Bound) => Challenge::InvalidBoundToken,
+            Self::Token(_) => Challenge::InvalidToken,
+            Self::NotAdmitted => {
+                return respond::text(StatusCode::FORBIDDEN, "this user may not use this profile\n");
+            }
         };
         respond::challenge(kind, metadata, Scope::MCP).unwrap_or_else(|error| {
             tracing::error!("the challenge cannot be written: {error}");
@@ -147,7 +156,8 @@ pub(crate) fn admit(
         request: inbound.id,
     };
     let calls = proxy.turnout.calls();
-    let principal = identify(proxy, world, place, visit)?;
+    let principal = identify(proxy, world, place, visit)
+        .inspect_err(|turned| tell(proxy, place, visit, (&inbound.parts, *turned)))?;
     Ok(Arc::new(Caller {
         proxy: Arc::clone(proxy),
         endpoint: Arc::clone(place.endpoint),
@@ -214,11 +224,39 @@ fn authenticate(proxy: &Proxy, place: Place<'_>, visit: Visit<'_>) -> Result<Arc
     verified.map_err(|error| {
         tracing::info!(request = %visit.request, peer = %visit.peer, "token refused: {error}");
         turned_away(proxy, visit, None, error.label());
-        TurnedAway::Challenged(match error {
-            TokenError::Bound => Challenge::InvalidBoundToken,
-            _ => Challenge::InvalidToken,
-        })
+        TurnedAway::Token(error)
     })
+}
+
+/// Tells whoever follows log-ins who was turned away. Nothing of this happens to those who are let in, and to be told the
+/// nonce is a step of the way in.
+fn tell(proxy: &Proxy, place: Place<'_>, visit: Visit<'_>, (parts, turned): (&Parts, TurnedAway)) {
+    if turned == TurnedAway::Challenged(Challenge::ProofNonce) {
+        return;
+    }
+    let token = visit
+        .token
+        .ok()
+        .filter(|_| !matches!(turned, TurnedAway::Token(_)));
+    let now = proxy.books.clock.now();
+    let principal = token.and_then(|token| proxy.verifier.verify(token, &place.endpoint.resources, now).ok());
+    let agent = parts
+        .headers
+        .get(USER_AGENT)
+        .and_then(|agent| agent.to_str().ok());
+    proxy.logins.turned_away(Knock {
+        peer: visit.peer,
+        agent: agent.unwrap_or_default(),
+        path: path_of(parts),
+        turned: match turned {
+            TurnedAway::Challenged(Challenge::NoToken) => Turned::NoToken,
+            TurnedAway::Challenged(Challenge::InsufficientScope) => Turned::Scope,
+            TurnedAway::Challenged(_) => Turned::Malformed,
+            TurnedAway::Token(error) => Turned::Token(error),
+            TurnedAway::NotAdmitted => Turned::NotAdmitted,
+        },
+        grant: principal.as_ref().map(|principal| &principal.grant),
+    });
 }
 
 /// Whether a byte may stand in a token (RFC 6750 §2.1, b64token).

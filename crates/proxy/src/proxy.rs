@@ -6,6 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use sallyport_core::audit::Audit;
 use sallyport_core::capability::{SealState, VerifyProof, VerifyToken};
+use sallyport_core::watch::WatchLogins;
 use sallyport_core::{Clock, Random, Timestamp};
 use sallyport_net::{Inbound, Response, Worker};
 use tokio::runtime::Handle;
@@ -57,6 +58,8 @@ pub struct ProxyDeps {
     pub upstreams: Arc<Upstreams>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Who follows log-ins.
+    pub logins: Arc<dyn WatchLogins>,
     /// Where the snapshot is rebuilt and old things are looked for: never a data thread.
     pub control: Handle,
 }
@@ -79,6 +82,7 @@ pub struct Proxy {
     pub(crate) used: Used,
     pub(crate) usage: Usage,
     pub(crate) strangers: Strangers,
+    pub(crate) logins: Arc<dyn WatchLogins>,
     /// The open streams of HTTP+SSE.
     pub(crate) streams: Streams,
     /// The tick of keep-alive comments.
@@ -136,6 +140,7 @@ impl Proxy {
             used: Used::default(),
             usage: Usage::new(),
             strangers: Strangers::default(),
+            logins: deps.logins,
             streams: Streams::default(),
             pulse: Pulse::new(),
             quiet: Pulse::new(),

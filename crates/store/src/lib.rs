@@ -18,6 +18,7 @@ mod error;
 mod grants;
 mod identities;
 mod keys;
+pub mod logins;
 mod migrate;
 mod once;
 mod pushed;

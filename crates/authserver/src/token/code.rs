@@ -5,13 +5,14 @@ use axum::response::Response;
 use sallyport_core::TokenId;
 use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_oauth::client_auth::AuthenticatedClient;
+use sallyport_oauth::flight::{Rule, Step};
 use sallyport_oauth::model::{Grant, RefreshToken, TakenCode};
 use sallyport_oauth::redeem::redeem;
 use sallyport_oauth::token_request::CodeRequest;
 use sallyport_oauth::{ErrorCode, Params, registration, token_set};
 
 use super::answer::{ApiError, internal, json};
-use super::{Holder, end_grant, refuse_grant};
+use super::{Holder, end_grant, refuse_grant, refused};
 use crate::app::App;
 use crate::context::Context;
 use crate::credentials::Kind;
@@ -31,13 +32,13 @@ pub(super) async fn exchange(
         .await
         .map_err(internal("take the code"))?
     {
-        TakenCode::Unknown => Err(refuse_grant(
-            app,
-            context,
-            client,
-            (None, ErrorCode::InvalidGrant, invalid),
-        )),
+        TakenCode::Unknown => {
+            refused(context, client, None, Rule::CodeUnknown);
+            let refusal = (None, ErrorCode::InvalidGrant, invalid);
+            Err(refuse_grant(app, context, client, refusal))
+        }
         TakenCode::Replayed(grant) => {
+            refused(context, client, Some(&grant), Rule::CodeReplayed);
             end_grant(app, context, grant, &client.client().id).await?;
             Err(ApiError::new(
                 StatusCode::BAD_REQUEST,
@@ -48,6 +49,7 @@ pub(super) async fn exchange(
         TakenCode::Fresh(code, grant) => {
             let key = holder.key();
             if let Err(error) = redeem((&code, &grant), client, request, params, key, context.now) {
+                refused(context, client, Some(&grant.id), error);
                 // The code is used up, so nothing can come of the grant any more.
                 let ended = app.parts.store.revoke_grant(&grant.id, context.now).await;
                 ended.map_err(internal("end the grant"))?;
@@ -99,6 +101,11 @@ async fn issue(
         .touch_client(&grant.client, now)
         .await
         .map_err(internal("mark the client as used"))?;
+    context.saw(|keys| {
+        let renewable = refresh.is_some();
+        let keys = keys.named(client.client()).grant(&grant.id);
+        (keys, Step::Issued { renewable })
+    });
     let body = token_set::body(&claims, &access, refresh.as_ref().map(|(secret, _)| secret));
     Ok(json(StatusCode::OK, body))
 }

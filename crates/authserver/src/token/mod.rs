@@ -13,6 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_core::{ClientId, GrantId};
 use sallyport_oauth::client_auth::AuthenticatedClient;
+use sallyport_oauth::flight::{Point, Refused, Rule};
 use sallyport_oauth::token_request::TokenRequest;
 use sallyport_oauth::{ErrorCode, Params};
 
@@ -37,6 +38,17 @@ pub(crate) async fn post(
 
 async fn exchange(app: &App, context: &Context, params: &Params) -> Result<Response, ApiError> {
     let request = TokenRequest::read(params)
+        .inspect_err(|error| {
+            let rule = *error;
+            let client = params.all("client_id").next().map(ClientId::new);
+            context.saw(|keys| {
+                let keys = match &client {
+                    Some(client) => keys.client(client),
+                    None => keys,
+                };
+                (keys, Refused::at(Point::Token, rule).into())
+            });
+        })
         .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error.code(), error.to_string()))?;
     let sender = Sender::read(app, context, params).await?;
     // Before the client's own statement is used up: a client that has to take another nonce sends the same one again.
@@ -54,6 +66,23 @@ async fn exchange(app: &App, context: &Context, params: &Params) -> Result<Respo
             own_name::exchange(app, context, client, (scope.as_deref(), params, &holder)).await
         }
     }
+}
+
+/// Takes down that a client got no tokens.
+fn refused(
+    context: &Context,
+    client: AuthenticatedClient<'_>,
+    grant: Option<&GrantId>,
+    rule: impl Into<Rule>,
+) {
+    context.saw(|keys| {
+        let keys = keys.named(client.client());
+        let keys = match grant {
+            Some(grant) => keys.grant(grant),
+            None => keys,
+        };
+        (keys, Refused::at(Point::Token, rule).into())
+    });
 }
 
 /// A grant that cannot be used: recorded and counted, and told in one way.

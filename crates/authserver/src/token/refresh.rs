@@ -6,6 +6,7 @@ use axum::response::Response;
 use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_core::{ScopeSet, TokenId};
 use sallyport_oauth::client_auth::AuthenticatedClient;
+use sallyport_oauth::flight::{Rule, Step};
 use sallyport_oauth::model::{Grant, RefreshToken};
 use sallyport_oauth::refresh::{Decision, decide};
 use sallyport_oauth::token_request::RefreshRequest;
@@ -13,7 +14,7 @@ use sallyport_oauth::{ErrorCode, Params, token_set};
 use sallyport_store::Rotation;
 
 use super::answer::{ApiError, internal, json};
-use super::{Holder, end_grant, refuse_grant};
+use super::{Holder, end_grant, refuse_grant, refused as refused_for};
 use crate::app::App;
 use crate::context::Context;
 use crate::credentials::Kind;
@@ -32,6 +33,7 @@ pub(super) async fn exchange(
         .await
         .map_err(internal("find the refresh token"))?;
     let Some(state) = state else {
+        refused_for(context, client, None, Rule::RefreshUnknown);
         let refusal = (None, ErrorCode::InvalidGrant, invalid());
         return Err(refuse_grant(app, context, client, refusal));
     };
@@ -44,8 +46,14 @@ pub(super) async fn exchange(
     let times = (context.now, grace);
     let scopes = match decide(&state, client, request, params, holder.key(), times) {
         Ok(Decision::Rotate(scopes) | Decision::Repeat(scopes)) => scopes,
-        Ok(Decision::Reuse) => return Err(reused(app, context, &state.grant).await),
+        Ok(Decision::Reuse) => {
+            refused_for(context, client, Some(&state.grant.id), Rule::RefreshReused);
+            return Err(reused(app, context, &state.grant).await);
+        }
         Err(error) => {
+            // A client that shows another's token has nothing to do with that one's log-in.
+            let own = (state.grant.client == client.client().id).then_some(&state.grant.id);
+            refused_for(context, client, own, error);
             // Another client learns nothing about the grant.
             let refusal = (Some(state.grant.id), error.code(), error.to_string());
             return Err(refuse_grant(app, context, client, refusal));
@@ -101,6 +109,7 @@ async fn issue(
         .touch_client(&grant.client, now)
         .await
         .map_err(internal("mark the client as used"))?;
+    context.saw(|keys| (keys.client(&grant.client).grant(&grant.id), Step::Renewed));
     Ok(json(
         StatusCode::OK,
         token_set::body(&claims, &access, Some(&secret)),

@@ -16,6 +16,7 @@ mod documents;
 mod dpop;
 mod introspection;
 mod login;
+mod logins;
 mod management;
 mod own_name;
 mod pushed;

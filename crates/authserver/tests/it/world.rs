@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Request, StatusCode};
-use sallyport_authserver::{Parts, Proofs, ResourceInfo, Settings, router};
+use sallyport_authserver::{Logins, Parts, Proofs, ResourceInfo, Settings, router};
 use sallyport_core::audit::{Action, Audit, AuditUnavailable, Event, Outcome, Pending};
 use sallyport_core::capability::{Passwords as _, TokenError, VerifyToken as _};
 use sallyport_core::{Clock, Random as _, Resource, Secret, Timestamp, UserId};
@@ -174,6 +174,12 @@ impl World {
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             egress,
             metrics: Arc::new(|_| {}),
+            logins: Logins::start(
+                store.clone(),
+                clock.clone(),
+                Arc::new(SystemRandom),
+                &tokio::runtime::Handle::current(),
+            ),
         };
         Self {
             router: router(parts.clone()),
@@ -183,6 +189,22 @@ impl World {
             clock,
             audit,
             dir,
+        }
+    }
+
+    /// The same store and clock in a new process.
+    pub(crate) fn restarted(self) -> Self {
+        let mut parts = self.parts;
+        parts.logins = Logins::start(
+            self.store.clone(),
+            self.clock.clone(),
+            Arc::new(SystemRandom),
+            &tokio::runtime::Handle::current(),
+        );
+        Self {
+            router: router(parts.clone()),
+            parts,
+            ..self
         }
     }
 

@@ -149,6 +149,7 @@ impl Gate {
             random,
             upstreams: Arc::clone(&upstreams),
             metrics: Arc::new(Metrics::new()),
+            logins: Arc::new(sallyport_core::watch::Nobody),
             control,
         };
         Self {

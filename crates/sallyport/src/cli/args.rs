@@ -215,6 +215,11 @@ pub enum ClientVerb {
         #[arg(allow_hyphen_values = true)]
         id: String,
     },
+    /// Show what became of log-ins, the newest first, or one of them step by step
+    Logins {
+        /// The id of a log-in, or its begin
+        id: Option<String>,
+    },
     /// Delete a client, with everything that was granted to it
     Delete {
         /// The client's id
@@ -387,6 +392,8 @@ mod tests {
             "token issue --user ada --profile default --scope mcp --ttl 1h",
             "client create web --redirect-uri https://c/cb --auth client_secret_basic --introspect default",
             "client token abc -o json",
+            "client logins",
+            "client logins 0f3a -o json",
             "client create nightly --auth client_secret_post --grant client_credentials --profile reading",
             "audit tail -n 5 -f",
         ] {

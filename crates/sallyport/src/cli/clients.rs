@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::Failure;
 use super::args::{ClientVerb, NewClient};
+use super::logins;
 use super::output;
 use super::token;
 use super::verb::Run;
@@ -26,6 +27,7 @@ pub(super) async fn run(run: &Run, verb: &ClientVerb) -> Result<(), Failure> {
         ClientVerb::Show { id } => show(run, id).await,
         ClientVerb::Create(new) => create(run, new).await,
         ClientVerb::Token { id } => renew(run, id).await,
+        ClientVerb::Logins { id } => logins::run(run, id.as_deref()).await,
         ClientVerb::Delete { id } => delete(run, id).await,
     }
 }

@@ -9,6 +9,7 @@ mod clients;
 mod configuration;
 mod failure;
 mod keys;
+mod logins;
 mod output;
 mod serve;
 mod servers;

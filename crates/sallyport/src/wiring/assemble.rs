@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use sallyport_authserver::{Parts, Proofs, router, setup_link};
+use sallyport_authserver::{Logins, Parts, Proofs, router, setup_link};
 use sallyport_core::Secret;
 use sallyport_core::audit::{Action, Audit, Event, Outcome};
 use sallyport_net::egress::{Egress, EgressPolicy};
@@ -242,6 +242,13 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
     base.store.note_token_life(policy.longest).await?;
     let plan = plan_now(&base, &base.config, &origin).await?;
     let metrics = Arc::new(Metrics::new());
+    let logins = Logins::start(
+        base.store.clone(),
+        Arc::clone(&base.clock),
+        Arc::clone(&base.random),
+        &control,
+    );
+    verifier.watch(logins.clone());
     let upstreams = Upstreams::start(UpstreamDeps {
         clock: Arc::clone(&base.clock),
         random: Arc::clone(&base.random),
@@ -266,6 +273,7 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
             random: Arc::clone(&base.random),
             upstreams: Arc::clone(&upstreams),
             metrics: Arc::clone(&metrics),
+            logins: logins.clone(),
             control,
         },
         plan.proxy,
@@ -286,6 +294,7 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
         metrics,
         settings: Arc::new(ArcSwap::from_pointee(plan.settings)),
         trail,
+        logins,
         ready: AtomicBool::new(false),
         notes: ArcSwap::from_pointee(plan.notes),
         refused: ArcSwap::default(),
@@ -323,6 +332,7 @@ fn authserver(live: &Arc<Live>) -> Result<(Parts, Option<axum::Router>), StartEr
         settings: Arc::clone(&live.settings),
         egress: Egress::new(EgressPolicy::default()),
         metrics: Arc::new(move |reason| metrics.auth_failure(reason)),
+        logins: Arc::clone(&live.logins),
     };
     let is_open = live.config.load().root.auth.mode.value == Mode::None;
     let router = (!is_open).then(|| router(parts.clone()));

@@ -246,6 +246,7 @@ impl Gateway {
             }
         }
         self.live.upstreams.shutdown().await;
+        self.live.logins.flush().await;
         self.live.trail.shutdown().await;
         self.stop_all.cancel();
         if let Some(admin) = self.admin.take() {

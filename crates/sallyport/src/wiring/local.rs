@@ -92,6 +92,7 @@ impl Local {
             random: Arc::clone(&base.random),
             upstreams: Arc::clone(&upstreams),
             metrics: Arc::new(Metrics::new()),
+            logins: Arc::new(sallyport_core::watch::Nobody),
             control,
         };
         let proxy = Proxy::new(deps, plan);

@@ -82,3 +82,67 @@ async fn the_log_holds_no_secret() {
         "{log}"
     );
 }
+
+#[tokio::test]
+async fn the_operator_reads_why_a_log_in_failed_and_that_another_did_not() {
+    let mut scene = Scene::demo().await.unwrap();
+    let tokens = scene.gateway.log_in("ada", "default").await.unwrap();
+    let mut modern = sallyport_testkit::mcp::Modern::new(
+        scene.gateway.endpoint("default", &tokens.access),
+        serde_json::json!({}),
+    );
+    assert_eq!(
+        modern.request("tools/list", Value::Null).await.unwrap().status,
+        200
+    );
+    let client = scene.gateway.client().await.unwrap();
+    let resource = scene.gateway.resource("default");
+    let mut wrong = client.parameters(&resource);
+    for (name, value) in &mut wrong {
+        if name == "redirect_uri" {
+            value.push_str("/elsewhere");
+        }
+    }
+    let mut browser = scene.gateway.browser().unwrap();
+    let page = browser
+        .open(&sallyport_testkit::oauth::OauthClient::authorize_path(&wrong))
+        .await
+        .unwrap();
+    assert_eq!(page.answer.status(), 400);
+    let named = async |gateway: &GatewayProcess| -> anyhow::Result<Vec<(String, String)>> {
+        let all = gateway.run(&["client", "logins", "-o", "json"], "").await?;
+        let all: Vec<Value> = serde_json::from_str(&all)?;
+        let text = |value: &Value, path: &str| {
+            value
+                .pointer(path)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let mut named: Vec<_> = all
+            .iter()
+            .map(|one| (text(one, "/verdict/name"), text(one, "/id")))
+            .collect();
+        named.sort();
+        Ok(named)
+    };
+    let expected = ["connected", "redirect-not-registered"];
+    crate::support::within(crate::support::PATIENCE, async || {
+        let found = named(&scene.gateway).await?;
+        Ok(found.iter().map(|(name, _)| name.as_str()).eq(expected))
+    })
+    .await
+    .unwrap();
+    scene.gateway.stop().await.unwrap();
+    let found = named(&scene.gateway).await.unwrap();
+    let (_, id) = found.last().unwrap();
+    let told = scene.gateway.run(&["client", "logins", id], "").await.unwrap();
+    for part in [
+        "asked to return to",
+        "/elsewhere",
+        "but it registered",
+        "Mend: Register ",
+    ] {
+        assert!(told.contains(part), "{part} is not in\n{told}");
+    }
+}

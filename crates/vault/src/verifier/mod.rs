@@ -14,12 +14,13 @@ mod tests;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::DecodingKey;
 use sallyport_core::capability::{DeriveKeyed, RevokeTokens, TokenError, Verified, VerifyToken};
+use sallyport_core::watch::WatchLogins;
 use sallyport_core::{GrantId, Principal, Resource, Timestamp, TokenId};
 
 use crate::KeyError;
@@ -46,6 +47,7 @@ pub struct Verifier {
     cache: Cache,
     revoked: Revoked,
     api_keys: Option<ApiKeys>,
+    watch: OnceLock<Arc<dyn WatchLogins>>,
 }
 
 /// By key id: the header names a key, and the key brings its algorithm.
@@ -65,6 +67,7 @@ impl Verifier {
             cache: Cache::new(cache_capacity),
             revoked: Revoked::default(),
             api_keys: None,
+            watch: OnceLock::new(),
         })
     }
 
@@ -84,6 +87,11 @@ impl Verifier {
         if changed {
             self.generation.fetch_add(1, Ordering::Release);
         }
+    }
+
+    /// Has the first use of each token told, whenever it is not remembered; the first watcher stays.
+    pub fn watch(&self, watch: Arc<dyn WatchLogins>) {
+        let _ = self.watch.set(watch);
     }
 
     /// Replaces the keys: tokens of a key that is no longer there are refused from now on, remembered ones too.
@@ -225,6 +233,9 @@ impl VerifyToken for Verifier {
                 let entry = self.verify_anew(token)?;
                 let verified = self.judge(&entry, audiences, now)?;
                 self.cache.insert(hash, entry);
+                if let Some(watch) = self.watch.get() {
+                    watch.first_use(&verified.principal);
+                }
                 Ok(verified)
             }
         }

@@ -148,7 +148,9 @@ impl fmt::Display for Turned {
             Why::Away(TurnedAway::Challenged(Challenge::InsufficientScope)) => {
                 "the access token does not have the scope that this needs"
             }
-            Why::Away(TurnedAway::Challenged(_)) => "the access token is invalid or has expired",
+            Why::Away(TurnedAway::Challenged(_) | TurnedAway::Token(_)) => {
+                "the access token is invalid or has expired"
+            }
             Why::Away(TurnedAway::NotAdmitted) => "this user may not use this profile",
             Why::Another => "the access token is another user's or another client's",
             Why::TooMany => "too many streams at once",

@@ -16,11 +16,13 @@ pub(crate) const TYPESCRIPT: &[&str] = &[
 pub(crate) const MCP_REMOTE: &[&str] = &["mcp-remote@0.15.1"];
 /// The official inspector; its command line is a client.
 pub(crate) const INSPECTOR: &[&str] = &["@modelcontextprotocol/inspector@2.12.0"];
-/// The newcomer's path: a browser driver, a client, and a real server to put behind the gateway.
+/// The newcomer's path: a browser driver, a client, a real server to put behind the gateway, and a real OpenID provider to log in
+/// through.
 pub(crate) const BROWSER: &[&str] = &[
     "playwright-core@1.65.1",
     "@modelcontextprotocol/client@2.4.0",
     "@modelcontextprotocol/server-everything@2026.8.31",
+    "oidc-provider@9.13.3",
 ];
 
 /// The official Python SDKs and FastMCP.

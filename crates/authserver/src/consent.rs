@@ -12,7 +12,7 @@ use sallyport_oauth::consent::{Transaction, can_be_remembered, remembered};
 use sallyport_oauth::flight::{Point, Refused, Rule, Step};
 use sallyport_oauth::model::Client;
 use sallyport_oauth::redirect::RedirectKind;
-use sallyport_oauth::{Params, display, redirect, registration};
+use sallyport_oauth::{Params, display, redirect};
 
 use crate::app::{App, Shared};
 use crate::browser::{self, LoggedIn};
@@ -172,15 +172,8 @@ fn show(
         RedirectKind::PrivateUse => pages::Destination::App,
     };
     let permissions: Vec<String> = request.scopes.iter().map(display::scope).collect();
-    let lifetime = if registration::allows_grant(client, "refresh_token") {
-        let (idle, most) = (
-            display::duration(settings.refresh_ttl),
-            display::duration(settings.refresh_absolute),
-        );
-        format!("Until it has been unused for {idle}, and for {most} at most.")
-    } else {
-        format!("For {}, once.", display::duration(settings.access_ttl))
-    };
+    let refreshed = (settings.refresh_ttl, settings.refresh_absolute);
+    let lifetime = display::lifetime(client, settings.access_ttl, refreshed);
     let resource = request.resource.clone();
     let nonce = token::<16>(app.parts.random.as_ref());
     let transaction = Transaction {

@@ -26,6 +26,10 @@ pub(crate) enum Kind {
     Registration,
     /// The name of a pushed request.
     Pushed,
+    /// What a device polls with.
+    DeviceCode,
+    /// What a person types for it.
+    UserCode,
     /// The `state` of a log-in through a provider.
     LoginState,
     /// The browser that began it.
@@ -43,6 +47,8 @@ impl Kind {
             Self::Assertion => "client-assertion",
             Self::Registration => "registration-token",
             Self::Pushed => "pushed-request",
+            Self::DeviceCode => "device-code",
+            Self::UserCode => "user-code",
             Self::LoginState => "login-state",
             Self::LoginBrowser => "login-browser",
         }

@@ -4,6 +4,7 @@
 //! What is *not* here: rules, SQL, cryptography, MCP. It can sign tokens and seal forms, and open no stored secret.
 #![forbid(unsafe_code)]
 
+mod account;
 mod answers;
 mod app;
 mod assets;
@@ -15,6 +16,8 @@ mod consent;
 mod context;
 mod cookie;
 pub mod credentials;
+mod device;
+mod device_authorization;
 mod documents;
 mod flow;
 mod form;

@@ -17,6 +17,7 @@ pub(crate) struct Limits {
     user_and_peer: Mutex<Limiter<(String, IpAddr)>>,
     user: Mutex<Limiter<String>>,
     peer: Mutex<Limiter<IpAddr>>,
+    user_codes: Mutex<Limiter<IpAddr>>,
     token_failures: Mutex<Limiter<IpAddr>>,
 }
 
@@ -28,6 +29,7 @@ impl Limits {
             user_and_peer: Mutex::new(Limiter::new(throttle.logins_per_user_and_peer, CAPACITY)),
             user: Mutex::new(Limiter::new(throttle.logins_per_user, CAPACITY)),
             peer: Mutex::new(Limiter::new(throttle.logins_per_peer, CAPACITY)),
+            user_codes: Mutex::new(Limiter::new(throttle.user_codes, CAPACITY)),
             token_failures: Mutex::new(Limiter::new(throttle.token_failures, CAPACITY)),
         }
     }
@@ -68,6 +70,16 @@ impl Limits {
     /// Somebody from there got in by another way than a password.
     pub(crate) fn let_in(&self, peer: IpAddr) {
         lock(&self.peer).give_back(&peer_key(peer));
+    }
+
+    /// Counts the look for a device's code before it is made.
+    pub(crate) fn user_code(&self, peer: IpAddr, now: Timestamp) -> Result<(), Wait> {
+        lock(&self.user_codes).take(&peer_key(peer), now)
+    }
+
+    /// It was a right one: only wrong ones count.
+    pub(crate) fn user_code_found(&self, peer: IpAddr) {
+        lock(&self.user_codes).give_back(&peer_key(peer));
     }
 
     /// Whether the peer may ask for tokens: only its failures count.

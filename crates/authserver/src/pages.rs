@@ -76,6 +76,73 @@ pub(crate) struct Home<'a> {
     pub(crate) unset: bool,
 }
 
+/// The account page.
+#[derive(Template)]
+#[template(path = "account.html")]
+pub(crate) struct Account<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) admin: bool,
+    pub(crate) apps: &'a [AccountApp],
+    pub(crate) sessions: &'a [AccountSession],
+    /// For the button that logs out here.
+    pub(crate) logout: &'a str,
+    /// For the button that logs out everywhere.
+    pub(crate) leave: &'a str,
+}
+
+/// An app or token that acts for the person.
+pub(crate) struct AccountApp {
+    pub(crate) name: Option<String>,
+    /// Whether the name is the app's own word for itself.
+    pub(crate) unverified: bool,
+    pub(crate) destinations: String,
+    pub(crate) label: String,
+    pub(crate) resource: String,
+    pub(crate) scopes: String,
+    pub(crate) began: String,
+    pub(crate) left: String,
+    pub(crate) transaction: String,
+}
+
+/// A browser in which the person is logged in.
+pub(crate) struct AccountSession {
+    pub(crate) began: String,
+    pub(crate) seen: String,
+    pub(crate) is_own: bool,
+    pub(crate) transaction: String,
+}
+
+/// The page on which a device's code is entered.
+#[derive(Template)]
+#[template(path = "device.html")]
+pub(crate) struct Device<'a> {
+    pub(crate) code: &'a str,
+    pub(crate) message: Option<&'a str>,
+}
+
+/// The page that asks about a device.
+#[derive(Template)]
+#[template(path = "device_confirm.html")]
+pub(crate) struct DeviceConfirm<'a> {
+    pub(crate) client: Option<&'a str>,
+    /// The host at which the client describes itself.
+    pub(crate) publisher: Option<&'a str>,
+    pub(crate) code: &'a str,
+    pub(crate) user: &'a str,
+    pub(crate) resource: &'a str,
+    pub(crate) label: &'a str,
+    pub(crate) permissions: &'a [String],
+    pub(crate) lifetime: &'a str,
+    pub(crate) transaction: &'a str,
+}
+
+/// What a person sees who has answered about a device.
+#[derive(Template)]
+#[template(path = "device_done.html")]
+pub(crate) struct DeviceDone {
+    pub(crate) allowed: bool,
+}
+
 #[derive(Template)]
 #[template(path = "problem.html")]
 struct ProblemPage<'a> {

@@ -120,28 +120,10 @@ impl Problem {
                 "Many people are signing in at once.".into(),
                 "Wait a few seconds, then try again.",
             ),
-            Self::ForeignLogin => (
-                "This sign-in was not begun here",
-                "It was begun in another browser, more than ten minutes ago, or is over already; or cookies are blocked here."
-                    .into(),
-                "Go back to the app and connect again, or sign in from the front page.",
-            ),
-            Self::ProviderDenied(provider) => (
-                "You were not signed in",
-                format!("{provider} says that the sign-in was refused or broken off."),
-                "If that was not what you wanted, go back to the app and connect again.",
-            ),
-            Self::ProviderFailed(provider) => (
-                "That sign-in did not work",
-                format!("{provider} could not be asked, or gave an answer that cannot be trusted. The gateway's log says why."),
-                "Try again in a moment. If it stays, tell the operator the time at which it happened.",
-            ),
-            Self::Unlisted { provider, name } => (
-                "You are not on the list",
-                format!("{provider} knows you as {name}, and this gateway does not let you in."),
-                "Ask whoever runs this gateway to add you to `auth.allow_users`. If you have another account there, sign \
-                 out of this one first.",
-            ),
+            Self::ForeignLogin
+            | Self::ProviderDenied(_)
+            | Self::ProviderFailed(_)
+            | Self::Unlisted { .. } => self.provider_words(),
             Self::SetupOver => (
                 "This setup link is over",
                 "It works once, for a day, and only while there is no administrator.".into(),
@@ -163,6 +145,35 @@ impl Problem {
                 "It is not your fault, and the cause is in the gateway's log.".into(),
                 "Try again in a moment. If it stays, tell the operator the time at which it happened.",
             ),
+        }
+    }
+
+    /// The same for log-ins through a provider.
+    fn provider_words(&self) -> (&'static str, String, &'static str) {
+        match self {
+            Self::ForeignLogin => (
+                "This sign-in was not begun here",
+                "It was begun in another browser, more than ten minutes ago, or is over already; or cookies are blocked here."
+                    .into(),
+                "Go back to the app and connect again, or sign in from the front page.",
+            ),
+            Self::ProviderDenied(provider) => (
+                "You were not signed in",
+                format!("{provider} says that the sign-in was refused or broken off."),
+                "If that was not what you wanted, go back to the app and connect again.",
+            ),
+            Self::ProviderFailed(provider) => (
+                "That sign-in did not work",
+                format!("{provider} could not be asked, or gave an answer that cannot be trusted. The gateway's log says why."),
+                "Try again in a moment. If it stays, tell the operator the time at which it happened.",
+            ),
+            Self::Unlisted { provider, name } => (
+                "You are not on the list",
+                format!("{provider} knows you as {name}, and this gateway does not let you in."),
+                "Ask whoever runs this gateway to add you to auth.allow_users. If you have another account there, sign \
+                 out of this one first.",
+            ),
+            _ => Self::Internal.words(),
         }
     }
 }

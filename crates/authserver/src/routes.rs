@@ -11,8 +11,8 @@ use sallyport_net::layers::secure;
 use crate::app::{App, Parts};
 use crate::problem::Problem;
 use crate::{
-    assets, authorize, consent, home, introspect, login, manage, par, provider, register, revoke, setup,
-    token, wellknown,
+    account, assets, authorize, consent, device, device_authorization, home, introspect, login, manage, par,
+    provider, register, revoke, setup, token, wellknown,
 };
 
 /// The router of every OAuth endpoint, well-known document and page. Request extensions have to carry
@@ -59,6 +59,9 @@ pub fn router(parts: Parts) -> Router {
         .route("/callback/{idp}", get(provider::callback))
         .route("/consent", get(consent::get).post(consent::post))
         .route("/setup", get(setup::get).post(setup::post))
+        .route("/device_authorization", post(device_authorization::post))
+        .route("/device", get(device::get).post(device::post))
+        .route("/account", get(account::get).post(account::post))
         .route("/logout", post(home::logout))
         .route("/", get(home::get))
         .route("/assets/style.css", get(assets::style))

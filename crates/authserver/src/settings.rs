@@ -89,6 +89,8 @@ pub struct Throttle {
     pub logins_per_user: Rate,
     /// Log-ins of one peer; default 20 a minute, 40 at once.
     pub logins_per_peer: Rate,
+    /// Codes of devices that one peer tries and nobody waits with; default 6 a minute, 10 at once.
+    pub user_codes: Rate,
     /// Failed client authentications and grants of one peer; default 60 a minute, 120 at once.
     pub token_failures: Rate,
 }
@@ -103,6 +105,7 @@ impl Default for Throttle {
             logins_per_user_and_peer: Rate::per_minute(4, 6),
             logins_per_user: Rate::per_minute(10, 60),
             logins_per_peer: Rate::per_minute(20, 40),
+            user_codes: Rate::per_minute(6, 10),
             token_failures: Rate::per_minute(60, 120),
         }
     }

@@ -212,7 +212,7 @@ fn read(
 
 /// Scopes that nobody knows here are dropped, because clients ask for those of other servers too; if none is left it is
 /// as if none had been asked for. It is never more than the client registered (AZ-08).
-fn granted_scopes(asked: Option<&str>, client: &Client) -> ScopeSet {
+pub(crate) fn granted_scopes(asked: Option<&str>, client: &Client) -> ScopeSet {
     let known = client
         .scopes
         .intersection(&ScopeSet::parse(asked.unwrap_or_default()));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sallyport_core::Scope;
 
 use crate::model::Client;
+use crate::registration;
 
 /// The longest client name that is shown, in characters.
 pub const MAX_NAME: usize = 60;
@@ -60,6 +61,18 @@ pub fn duration(span: Duration) -> String {
         _ => (seconds / 86_400, "day"),
     };
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+/// How long what is granted to a client lasts, as a sentence: a yes to one that may refresh lasts for `most`, if it is
+/// used within `idle` each time.
+#[must_use]
+pub fn lifetime(client: &Client, access: Duration, (idle, most): (Duration, Duration)) -> String {
+    if registration::allows_grant(client, "refresh_token") {
+        let (idle, most) = (duration(idle), duration(most));
+        format!("Until it has been unused for {idle}, and for {most} at most.")
+    } else {
+        format!("For {}, once.", duration(access))
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod authorize;
 pub mod client_auth;
 pub mod client_document;
 pub mod consent;
+pub mod device;
 pub mod display;
 pub mod dpop;
 pub mod error;

@@ -7,7 +7,7 @@ use sallyport_core::{Resource, ScopeSet};
 use serde_json::{Value, json};
 
 use crate::jws::ALGORITHMS;
-use crate::{own_name, pkce};
+use crate::{device, own_name, pkce};
 
 /// How clients authenticate; the first is for public clients.
 const METHODS: [&str; 4] = [
@@ -47,11 +47,12 @@ pub fn authorization_server(server: Server<'_>) -> Value {
         "introspection_endpoint": format!("{issuer}/introspect"),
         "introspection_endpoint_auth_methods_supported": METHODS.get(1..),
         "introspection_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+        "device_authorization_endpoint": format!("{issuer}/device_authorization"),
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
         "scopes_supported": scopes(server.scopes),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code", "refresh_token", own_name::GRANT_TYPE],
+        "grant_types_supported": ["authorization_code", "refresh_token", own_name::GRANT_TYPE, device::GRANT_TYPE],
         "token_endpoint_auth_methods_supported": METHODS,
         "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "code_challenge_methods_supported": [pkce::METHOD],
@@ -122,7 +123,8 @@ mod tests {
             json!(true)
         );
         assert_eq!(document["registration_endpoint"], json!("http://h:1/register"));
-        assert!(document.get("device_authorization_endpoint").is_none());
+        let device = &document["device_authorization_endpoint"];
+        assert_eq!(*device, json!("http://h:1/device_authorization"));
         let introspecting = &document["introspection_endpoint_auth_methods_supported"];
         assert!(!introspecting.as_array().unwrap().contains(&json!("none")));
         let closed = authorization_server(Server {

@@ -7,6 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use crate::device;
 use crate::dpop;
 use crate::error::ErrorCode;
 use crate::jws::Keys;
@@ -138,7 +139,7 @@ impl Registration {
         let mut grants = if is_coded {
             grant_types(&metadata)?
         } else {
-            Vec::new()
+            device_grants(&metadata)
         };
         if is_operator && asks_for(&metadata, own_name::GRANT_TYPE) {
             if auth_method == AuthMethod::None {
@@ -336,7 +337,8 @@ fn redirect_uris(
     policy: Policy<'_>,
 ) -> Result<Vec<String>, RegistrationError> {
     let uris = list(metadata, "redirect_uris").ok().flatten().unwrap_or_default();
-    if (uris.is_empty() && !policy.is_operator) || uris.len() > MAX_REDIRECTS {
+    let needed = !policy.is_operator && !asks_for(metadata, device::GRANT_TYPE);
+    if (uris.is_empty() && needed) || uris.len() > MAX_REDIRECTS {
         return Err(RegistrationError::Redirects);
     }
     for (place, uri) in uris.iter().enumerate() {
@@ -387,13 +389,23 @@ fn grant_types(metadata: &Map<String, Value>) -> Result<Vec<&'static str>, Regis
     let Some(asked) = list(metadata, "grant_types").map_err(|()| wrong("must be a list of strings"))? else {
         return Ok(SERVED.to_vec());
     };
-    if !asked.is_empty() && !asked.contains(&"authorization_code") {
+    let by_device = asked.contains(&device::GRANT_TYPE);
+    if !asked.is_empty() && !asked.contains(&"authorization_code") && !by_device {
         return Err(wrong("must hold authorization_code"));
     }
-    Ok(SERVED
+    let served = SERVED
         .into_iter()
-        .filter(|served| asked.is_empty() || asked.contains(served))
-        .collect())
+        .filter(|served| asked.is_empty() || asked.contains(served));
+    Ok(served.chain(by_device.then_some(device::GRANT_TYPE)).collect())
+}
+
+/// Those of a client without a redirect URI: a device has no use for one (RFC 8628).
+fn device_grants(metadata: &Map<String, Value>) -> Vec<&'static str> {
+    if !asks_for(metadata, device::GRANT_TYPE) {
+        return Vec::new();
+    }
+    let refreshes = asks_for(metadata, "refresh_token").then_some("refresh_token");
+    std::iter::once(device::GRANT_TYPE).chain(refreshes).collect()
 }
 
 fn asks_for(metadata: &Map<String, Value>, grant_type: &str) -> bool {

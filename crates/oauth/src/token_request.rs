@@ -3,6 +3,7 @@
 use sallyport_core::Secret;
 use thiserror::Error;
 
+use crate::device;
 use crate::error::ErrorCode;
 use crate::own_name;
 use crate::params::{Params, Repeated};
@@ -15,6 +16,8 @@ pub enum TokenRequest {
     Refresh(RefreshRequest),
     /// `grant_type=client_credentials`, with the scopes that the token shall have; without them, all of the client's.
     OwnName(Option<String>),
+    /// A device's poll, with its `device_code` (RFC 8628 §3.4).
+    Device(Secret<String>),
 }
 
 /// The redemption of a code.
@@ -45,7 +48,9 @@ pub enum TokenRequestError {
     #[error("`{0}` is missing")]
     Missing(&'static str),
     /// A grant type that is not served.
-    #[error("`grant_type` must be authorization_code, refresh_token or client_credentials")]
+    #[error(
+        "`grant_type` must be authorization_code, refresh_token, client_credentials or that of a device code"
+    )]
     UnsupportedGrantType,
 }
 
@@ -81,6 +86,7 @@ impl TokenRequest {
                 scope: params.one("scope")?.map(ToOwned::to_owned),
             })),
             own_name::GRANT_TYPE => Ok(Self::OwnName(params.one("scope")?.map(ToOwned::to_owned))),
+            device::GRANT_TYPE => Ok(Self::Device(Secret::from(required("device_code")?))),
             _ => Err(TokenRequestError::UnsupportedGrantType),
         }
     }

@@ -3,6 +3,8 @@
 use sallyport_core::{Timestamp, UserId};
 use sallyport_oauth::model::{BrowserSession, Digest, User};
 
+use sqlx::sqlite::SqliteRow;
+
 use crate::columns::Columns as _;
 use crate::{Store, StoreError, users};
 
@@ -51,6 +53,39 @@ impl Store {
             expires: row.time("expires")?,
         };
         Ok(Some((session, user)))
+    }
+
+    /// The person's sessions, the one seen last first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed.
+    pub async fn browser_sessions_of(&self, user: &UserId) -> Result<Vec<BrowserSession>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM browser_sessions WHERE user = ? ORDER BY seen DESC")
+            .bind(user.as_str());
+        let rows = rows.fetch_all(self.reader()).await?;
+        let session = |row: &SqliteRow| {
+            Ok(BrowserSession {
+                digest: row.digest("digest")?,
+                user: user.clone(),
+                created: row.time("created")?,
+                seen: row.time("seen")?,
+                expires: row.time("expires")?,
+            })
+        };
+        rows.iter().map(session).collect()
+    }
+
+    /// Ends every session of a person.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed; then none has ended.
+    pub async fn delete_browser_sessions_of(&self, user: &UserId) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("DELETE FROM browser_sessions WHERE user = ?")
+            .bind(user.as_str())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await
     }
 
     /// Remembers that the browser was seen; the caller does so once a minute at most.

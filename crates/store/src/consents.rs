@@ -34,6 +34,26 @@ impl Store {
         }))
     }
 
+    /// Forgets what the person has said yes to.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed.
+    pub async fn forget_consent(
+        &self,
+        user: &UserId,
+        client: &ClientId,
+        resource: &Resource,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("DELETE FROM consents WHERE user = ? AND client = ? AND resource = ?")
+            .bind(user.as_str())
+            .bind(client.as_str())
+            .bind(resource.as_str())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await
+    }
+
     /// Remembers a yes in place of an older one.
     ///
     /// # Errors

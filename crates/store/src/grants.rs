@@ -122,6 +122,29 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
+    /// Revokes every grant of a person, and forgets every consent; says which were alive.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed; then none was revoked.
+    pub async fn revoke_grants_of(&self, user: &UserId, now: Timestamp) -> Result<Vec<GrantId>, StoreError> {
+        let mut tx = self.begin().await?;
+        let revoked =
+            sqlx::query("UPDATE grants SET revoked = ? WHERE user = ? AND revoked IS NULL RETURNING id")
+                .bind(now.as_millis())
+                .bind(user.as_str())
+                .fetch_all(&mut *tx)
+                .await?;
+        sqlx::query("DELETE FROM consents WHERE user = ?")
+            .bind(user.as_str())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        revoked
+            .iter()
+            .map(|row| Ok(GrantId::new(row.text("id")?)))
+            .collect()
+    }
+
     /// The grants that were revoked at `since` or later: what a verifier has to know at start and when another process
     /// has revoked (JW-17).
     ///

@@ -13,6 +13,7 @@ mod changes;
 mod clients;
 mod columns;
 mod consents;
+mod devices;
 mod directory;
 mod error;
 mod grants;

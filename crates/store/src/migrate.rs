@@ -14,6 +14,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (5, include_str!("../migrations/0005_key_ring.sql")),
     (6, include_str!("../migrations/0006_api_keys.sql")),
     (10, include_str!("../migrations/0010_identities.sql")),
+    (11, include_str!("../migrations/0011_devices.sql")),
     (15, include_str!("../migrations/0015_pushed_requests.sql")),
     (16, include_str!("../migrations/0016_key_bindings.sql")),
     (20, include_str!("../migrations/0020_logins.sql")),

@@ -1,10 +1,12 @@
-//! A newcomer's path in a real browser: setup link, account, OAuth, `tools/list`, `tools/call`.
+//! A newcomer's path in a real browser: setup link, account, OAuth, `tools/list`, `tools/call`; then a no, a device's code,
+//! the account page, and log-in through a real OpenID provider.
 
 use std::fs;
 use std::process::Command;
 
 use super::Count;
 use crate::gateway::{self, Gateway};
+use crate::process::Background;
 use crate::workspace::Workspace;
 use crate::{command, provide, say, versions};
 
@@ -20,9 +22,14 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Count> {
         node.display(),
         everything.display()
     );
+    let port = gateway::free_port()?;
+    let people = format!(
+        "auth:\n  allow_users: [\"staff:group:staff\"]\n  oidc:\n    staff: {{ issuer: \"http://localhost:{port}\", \
+         client_id: sallyport, client_secret: secret-of-the-gateway, label: Example Staff }}\n"
+    );
     let mut count = Count::default();
     for (name, more, arguments, expected) in [
-        ("demo", "", r#"{"text":"good-morning"}"#, "good-morning"),
+        ("demo", &*people, r#"{"text":"good-morning"}"#, "good-morning"),
         (
             "server-everything",
             &*behind,
@@ -35,10 +42,22 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Count> {
         fs::create_dir_all(&pictures)?;
         let gateway = Gateway::start(&workspace.program("debug", "sallyport"), &folder, more, false)?;
         let mut path = Command::new(&node);
+        let provider = (more == people).then(|| {
+            let mut provider = Command::new(&node);
+            let redirect = gateway.url("default").replace("/mcp", "/callback/staff");
+            provider
+                .arg(workspace.testkit("clients/idp.mjs"))
+                .args([&port.to_string(), &redirect])
+                .env("PACKAGES", &packages);
+            Background::with_first_line(&mut provider)
+        });
+        let provider = provider.transpose()?;
+        let address = provider.as_ref().map(|_| format!("http://localhost:{port}"));
         path.arg(workspace.testkit("clients/browser.mjs"))
             .args([&gateway.url("default"), "echo", arguments, expected])
             .env("PACKAGES", &packages)
             .env("CHROMIUM", &chromium)
+            .env("IDP", address.unwrap_or_default())
             .env("PICTURES", &pictures)
             .env("SETUP_LINK", gateway.setup_link()?)
             .env("LOGIN_USER", gateway::USER)

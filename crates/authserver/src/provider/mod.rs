@@ -131,7 +131,7 @@ pub(crate) async fn callback(
         Ok(identity) => enter::enter(&app, &context, (provider, &identity), &departure.next).await,
         Err(error) => {
             let event = context.event(Action::Login, Recorded::Failed);
-            app.note(event.on(&*name).because(error.to_string()))?;
+            app.note(event.on(&name).because(error.to_string()))?;
             Err(failed(&app, provider, &error))
         }
     }

@@ -61,7 +61,7 @@ pub(super) async fn exchange(
     }
 }
 
-async fn issue(
+pub(super) async fn issue(
     app: &App,
     context: &Context,
     client: AuthenticatedClient<'_>,

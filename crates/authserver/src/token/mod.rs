@@ -2,6 +2,7 @@
 
 mod answer;
 mod code;
+mod device;
 mod holder;
 mod own_name;
 mod refresh;
@@ -62,6 +63,7 @@ async fn exchange(app: &App, context: &Context, params: &Params) -> Result<Respo
         TokenRequest::Refresh(request) => {
             refresh::exchange(app, context, client, (&request, params, &holder)).await
         }
+        TokenRequest::Device(code) => device::exchange(app, context, client, (&code, &holder)).await,
         TokenRequest::OwnName(scope) => {
             own_name::exchange(app, context, client, (scope.as_deref(), params, &holder)).await
         }

@@ -109,14 +109,15 @@ async fn md_09_what_the_document_names_is_served() {
     assert_eq!(world.get(&path("introspection_endpoint")).await.status, 405);
     let pushing = path("pushed_authorization_request_endpoint");
     assert_eq!(world.get(&pushing).await.status, 405);
-    assert_eq!(world.get("/device_authorization").await.status, 404);
+    let devices = path("device_authorization_endpoint");
+    assert_eq!(world.get(&devices).await.status, 405);
     let endpoints = document
         .as_object()
         .unwrap()
         .keys()
         .filter(|k| k.ends_with("_endpoint"))
         .count();
-    assert_eq!(endpoints, 6);
+    assert_eq!(endpoints, 7);
 }
 
 #[tokio::test]

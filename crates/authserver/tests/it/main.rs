@@ -7,10 +7,12 @@
     reason = "helpers of tests: what is not as expected fails the test"
 )]
 
+mod account;
 mod authorize;
 mod browser;
 mod clients;
 mod consent;
+mod device;
 mod discovery;
 mod documents;
 mod dpop;

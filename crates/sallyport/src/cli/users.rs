@@ -8,6 +8,7 @@ use sallyport_core::capability::Passwords as _;
 use sallyport_core::{Secret, UserId};
 use sallyport_oauth::account::{MAX_PASSWORD, check_name, check_password};
 use sallyport_oauth::model::User;
+use sallyport_oauth::provider::Identity;
 use sallyport_store::CreateUserError;
 use sallyport_vault::password::Argon2id;
 use serde_json::json;
@@ -96,12 +97,45 @@ fn shown(user: &User) -> serde_json::Value {
     json!({ "id": user.id, "name": user.name, "admin": user.admin, "created": output::when(user.created) })
 }
 
+/// With who the person is at an identity provider.
+fn known(user: &User, identity: Option<&Identity>) -> serde_json::Value {
+    let mut shown = shown(user);
+    if let (Some(identity), Some(members)) = (identity, shown.as_object_mut()) {
+        let value = json!({
+            "provider": identity.provider,
+            "issuer": identity.issuer,
+            "subject": identity.subject,
+            "label": identity.label,
+            "groups": identity.groups,
+        });
+        members.insert("identity".to_owned(), value);
+    }
+    shown
+}
+
+/// `github:id:583231, now octocat`.
+fn called(identity: &Identity) -> String {
+    let id = identity.sure_name();
+    match &identity.label {
+        Some(label) => format!("{id}, now {label}"),
+        None => id,
+    }
+}
+
 async fn list(run: &Run) -> Result<(), Failure> {
     let base = run.base().await?;
     let users = base.store.users().await?;
+    let identities = base.store.identities().await?;
     base.store.close().await;
+    let identity = |user: &User| {
+        identities
+            .iter()
+            .find(|(id, _)| *id == user.id)
+            .map(|(_, who)| who)
+    };
     if run.is_json() {
-        return Ok(output::json(&users.iter().map(shown).collect::<Vec<_>>())?);
+        let users = users.iter().map(|user| known(user, identity(user)));
+        return Ok(output::json(&users.collect::<Vec<_>>())?);
     }
     if users.is_empty() {
         output::note(
@@ -118,11 +152,12 @@ async fn list(run: &Run) -> Result<(), Failure> {
                 role(u).to_owned(),
                 output::when(u.created),
                 u.id.to_string(),
+                identity(u).map_or_else(String::new, called),
             ]
         })
         .collect();
     Ok(output::text(&output::table(
-        &["NAME", "ROLE", "CREATED", "ID"],
+        &["NAME", "ROLE", "CREATED", "ID", "AT THE PROVIDER"],
         &rows,
     ))?)
 }

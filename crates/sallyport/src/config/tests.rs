@@ -422,3 +422,90 @@ proptest! {
         let _ = read(&text);
     }
 }
+
+#[test]
+fn identity_providers_are_read_with_their_presets() {
+    let config = read(
+        r#"
+auth:
+  allow_users: [octocat, "github:id:1", "team:acme/ops", "corp:group:/mcp users", "google:ada@example.com"]
+  admins: ["org:acme"]
+  github: { client_id: app, client_secret: "${env:TOKEN}", base_url: "https://github.example.com" }
+  oidc:
+    google: { preset: google, client_id: g, client_secret: s }
+    corp: { preset: okta, issuer: "https://acme.okta.com/oauth2/default", client_id: c, label: Acme, scopes: [email] }
+"#,
+    );
+    let auth = config.expect("good").root.auth;
+    let github = auth.github.expect("there").github(true).expect("complete");
+    assert_eq!(
+        github.user_endpoint().as_str(),
+        "https://github.example.com/api/v3/user"
+    );
+    assert_eq!(github.client_secret.expose(), "t0p");
+    let providers = auth.oidc.iter();
+    let providers: Vec<_> = providers
+        .map(|row| row.value.value.provider(&row.key).expect("complete"))
+        .collect();
+    assert_eq!(
+        (providers[0].issuer.as_str(), providers[0].label.as_str()),
+        ("https://accounts.google.com", "Google")
+    );
+    assert_eq!(providers[0].groups_claim, "hd");
+    assert_eq!(
+        (providers[1].label.as_str(), providers[1].scopes.join(" ")),
+        ("Acme", "openid email".to_owned())
+    );
+    let warned = check::warnings(
+        &read("auth: { github: { client_id: a, client_secret: b } }")
+            .expect("good")
+            .root,
+    );
+    assert!(warned[0].contains("allow_users is empty"), "{warned:?}");
+    let shown = read("auth: { github: { client_id: a, client_secret: hidden-one } }")
+        .expect("good")
+        .shown();
+    assert!(!shown.expect("JSON").contains("hidden-one"));
+}
+
+#[test]
+fn what_is_wrong_with_identity_providers_is_said_with_the_mend() {
+    for (text, mend) in [
+        ("github: {}", "write both, the secret as `${env:NAME}`"),
+        (
+            "github: { client_id: a, client_secret: b, base_url: \"http://ghe.test\" }",
+            "is not https",
+        ),
+        ("oidc: { corp: { client_id: c } }", "a provider has an `issuer`"),
+        (
+            "oidc: { corp: { issuer: \"https://i.test\" } }",
+            "knows us by a `client_id`",
+        ),
+        (
+            "oidc: { corp: { issuer: \"http://i.test\", client_id: c } }",
+            "only on loopback",
+        ),
+        (
+            "oidc: { corp: { issuer: nonsense, client_id: c } }",
+            "an issuer is a URL",
+        ),
+        (
+            "oidc: { github: { issuer: \"https://i.test\", client_id: c } }",
+            "cannot be the name of a provider",
+        ),
+        (
+            "oidc: { e: { preset: entra, issuer: \"https://login.microsoftonline.com/common/v2.0\", client_id: c } }",
+            "YOUR-TENANT-ID",
+        ),
+        (
+            "allow_users: [octocat]",
+            "there is no provider `github`; configure `auth.github`",
+        ),
+        ("admins: [\"corp:ada\"]", "configure `auth.oidc.corp`"),
+        ("allow_users: [583231]", "write `github:id:583231` for the id"),
+        ("allow_users: [\"a b\"]", "write a GitHub login"),
+    ] {
+        let said = refused(&format!("auth: {{ {text} }}"));
+        assert!(said.contains(mend), "{text}: {said}");
+    }
+}

@@ -21,8 +21,8 @@ pub(super) fn people(sources: &Sources<'_>) -> People {
     let entries = admits.entries().iter().chain(admins.entries());
     let profiles = sources.config.root.profiles.iter();
     let mut listed = profiles.flat_map(|row| row.value.value.users.patterns());
-    let organisations = entries.into_iter().any(|entry| entry.needs_organisations())
-        || listed.any(|pattern| is_of_organisations(pattern));
+    let organisations =
+        entries.into_iter().any(|entry| entry.needs_organisations()) || listed.any(is_of_organisations);
     let oidc = auth
         .oidc
         .iter()

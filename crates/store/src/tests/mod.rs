@@ -2,5 +2,6 @@
 
 mod accounts;
 mod opening;
+mod people;
 mod pushed;
 mod tokens;

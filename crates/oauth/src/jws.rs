@@ -101,6 +101,12 @@ impl<'a> Unverified<'a> {
         Some((Keys(vec![key]), thumbprint))
     }
 
+    /// The key that the header names.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        self.header.kid.as_deref()
+    }
+
     /// What is said, by whomever.
     #[must_use]
     pub fn claimed(&self) -> &[u8] {
@@ -219,6 +225,16 @@ impl Keys {
             return Err("must hold a signature key for ES256, EdDSA, RS256 or PS256");
         }
         Ok(Self(keys))
+    }
+}
+
+impl Keys {
+    /// Whether a signature by the key of this id can be checked.
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
+        let named = |key: &Key| key.id.as_deref() == Some(id);
+        // A set of one key often has no id for it.
+        self.0.iter().any(named) || matches!(&*self.0, [only] if only.id.is_none())
     }
 }
 

@@ -16,6 +16,7 @@ pub mod display;
 pub mod dpop;
 pub mod error;
 pub mod flight;
+pub mod foreign;
 pub mod jws;
 pub mod management;
 pub mod metadata;

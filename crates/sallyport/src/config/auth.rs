@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
+use super::issuers::Issuers;
 use super::people::{GithubApp, OidcProvider, Person, ProviderName};
 use super::read::{Context, Read, choice, section};
 use super::table::Table;
@@ -35,6 +36,8 @@ section! {
         client_metadata_documents: bool = true;
         /// The hosts whose documents count: `claude.ai`, or `app.example.com:8443` for another port. Absent: all.
         client_metadata_hosts: Option<Vec<SiteHost>> = None;
+        /// Other issuers whose access tokens are taken, by a name that begins the names of their people.
+        issuers: Issuers = Issuers::default();
         /// How long a client that registered itself is kept after it was used last, and how long the token of its
         /// registration is good (RFC 7592); `0s` is for ever.
         client_lifetime: Period = Period::secs(90 * 86_400), within Period::secs(0)..=Period::secs(3660 * 86_400);

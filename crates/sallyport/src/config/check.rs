@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::auth::{Algorithm, Mode};
+use super::issuers;
 use super::problem::{Collector, nearest};
 use super::profiles::Profile;
 use super::read::shown;
@@ -25,6 +26,10 @@ pub fn check(root: &Root, problems: &mut Collector) {
     check_addresses(root, problems);
     super::people::check(&root.auth, problems);
     check_rotation(root, problems);
+    let profiles = &root.profiles;
+    let is_profile =
+        |slug: &str| profiles.get(slug).is_some() || (profiles.0.is_empty() && slug == "default");
+    issuers::check(&root.auth, is_profile, problems);
 }
 
 /// The shortest age at which a signing key is replaced: shorter ones would only fill the key set.

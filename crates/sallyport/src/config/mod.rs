@@ -8,6 +8,7 @@ pub mod auth;
 pub mod check;
 pub mod client_form;
 pub mod expand;
+pub mod issuers;
 pub mod limits;
 mod load;
 pub mod people;

@@ -22,7 +22,7 @@ section! {
         /// When names of tools and prompts are prefixed with the server's name.
         naming: Naming = Naming::OnCollision;
         /// Which people may use it, by user name (`ada`, `github:octocat`) or group (`group:NAME`, `org:NAME`, `team:ORG/SLUG`);
-        /// clients in their own name as `client:NAME`.
+        /// clients in their own name as `client:NAME`, people of other issuers as `ISSUER:NAME`.
         users: Names = Names::default();
         /// Which tools, by the name that clients see.
         tools: Names = Names::default();
@@ -66,6 +66,12 @@ fn as_text<S: serde::Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::
 impl Pattern {
     fn any() -> Self {
         Self("*".to_owned())
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

@@ -223,6 +223,14 @@ const BAD: &[(&str, &str)] = &[
              f.yaml:1:84: `*` is not the host of a site; write `claude.ai`, or `app.example.com:8443`",
     ),
     (
+        "auth:\n  issuers:\n    client: { issuer: \"http://idp.test\" }\n    b: { audiences: [x], profiles: [nope], introspection: { url: \"https://h/\" } }",
+        "f.yaml:3:5: `client` is taken or cannot begin names of people; use another one of a to z, 0 to 9 and `-`\n\
+             f.yaml:3:23: the identifier of an issuer is an https URL (http on this machine only)\n\
+             f.yaml:4:5: `introspection` needs `url`, `client_id` and `client_secret`\n\
+             f.yaml:4:5: an issuer needs its identifier; write `issuer: https://…`, as `iss` in its tokens has it\n\
+             f.yaml:4:37: there is no profile `nope`; name one of `profiles`",
+    ),
+    (
         "auth: { client_lifetime: 3661d }",
         "f.yaml:1:26: `client_lifetime` is 3661d; it must be between 0ms and 3660d",
     ),
@@ -263,6 +271,24 @@ fn cf_01_what_is_no_yaml_is_one_problem_at_its_place() {
         assert_eq!(problems.len(), 1, "{problems}");
         assert!(problems.to_string().contains("this is not YAML: "), "{problems}");
     }
+}
+
+#[test]
+fn a_shared_secret_for_tokens_is_allowed_with_a_word() {
+    let config = read("auth: { tokens: { alg: HS256 } }").expect("allowed");
+    let [note] = config.notes.as_slice() else {
+        panic!("{:?}", config.notes)
+    };
+    assert!(
+        note.starts_with("auth.tokens.alg is HS256: no public key"),
+        "{note}"
+    );
+    assert!(
+        read("auth: { tokens: { alg: RS256 } }")
+            .expect("allowed")
+            .notes
+            .is_empty()
+    );
 }
 
 #[test]

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::admin::Admin;
 use super::framed::TcpGate;
 use super::gateway::{Gateway, Overrides};
+use super::issuers::{self, Issuers};
 use super::live::{Live, doors, due, plan_now, run_dir};
 use super::service::Front;
 use super::watch;
@@ -238,6 +239,14 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
     let (signer, ring) = keys::signer(&base, &origin).await?;
     let verifier = Verifier::new(&origin, &signer.verifying_keys(), DEFAULT_CACHE)?;
     let verifier = Arc::new(verifier.with_api_keys(base.vault.clone()));
+    let (issuers, asked) = Issuers::new(
+        Arc::clone(&verifier),
+        base.vault.clone(),
+        Egress::new(EgressPolicy::default()),
+        Arc::clone(&base.clock),
+    );
+    issuers.trust(issuers::trusted(&base.config.root.auth.issuers, &origin)?);
+    control.spawn(prepare(Arc::clone(&issuers), asked));
     let policy = keys::policy(&base);
     base.store.note_token_life(policy.longest).await?;
     let plan = plan_now(&base, &base.config, &origin).await?;
@@ -265,8 +274,8 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
     let proofs = Arc::new(Proofs::new(base.vault.clone(), &*base.random));
     let proxy = Proxy::new(
         ProxyDeps {
-            verifier: verifier.clone(),
             proofs: proofs.clone(),
+            verifier: issuers.clone(),
             sealer: base.vault.clone(),
             audit,
             clock: Arc::clone(&base.clock),
@@ -289,6 +298,7 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
         signer: Arc::new(signer),
         verifier,
         proofs,
+        issuers,
         upstreams,
         proxy,
         metrics,
@@ -299,6 +309,12 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
         notes: ArcSwap::from_pointee(plan.notes),
         refused: ArcSwap::default(),
     })
+}
+
+/// Gets the keys of other issuers, and asks again about opaque tokens that are in use.
+async fn prepare(issuers: Arc<Issuers>, asked: mpsc::Receiver<Secret<String>>) {
+    issuers.prepare().await;
+    issuers.ask_again(asked).await;
 }
 
 /// The trail's first record of this run, and what other processes revoked before it.

@@ -10,7 +10,7 @@ use sallyport_proxy::spec::{EndpointKind, EndpointSpec, Naming, ServerSpec, Tran
 use super::people;
 use super::plan::{OPERATOR, Sources, resource};
 use crate::base::StartError;
-use crate::config::profiles::{Names, Profile};
+use crate::config::profiles::{Names, Pattern, Profile};
 
 /// The profile that is also `/mcp`.
 pub(super) const DEFAULT: &str = "default";
@@ -142,15 +142,38 @@ fn admitted(names: &Names, sources: &Sources<'_>) -> Selection {
         };
     }
     let users = people::admitted(names, sources);
+    let others = foreign(names, sources);
     let names = names.folded();
     let clients = sources.clients.iter().filter_map(|client| {
         let name = display::client_name(client)?.to_lowercase();
         Some((format!("client:{name}"), own_name::user(&client.id)))
     });
     let clients = clients.filter(|(name, _)| names.admits(name)).map(|(_, id)| id);
+    let mut allow = ids(users.into_iter().chain(clients));
+    allow.extend(others.allow);
     Selection {
-        allow: ids(users.into_iter().chain(clients)),
-        deny: Vec::new(),
+        allow,
+        deny: others.deny,
+    }
+}
+
+/// People of other issuers are known by what their tokens say, so that patterns are judged when they come: `NAME:ada@*`.
+fn foreign(names: &Names, sources: &Sources<'_>) -> Selection {
+    let issuers = &sources.config.root.auth.issuers;
+    let of_all = |pattern: &str| {
+        let prefixes = issuers.iter().map(|row| format!("{}:", row.key));
+        let fitting = prefixes.filter_map(|prefix| match pattern {
+            "*" => Some(format!("{prefix}*")),
+            _ => pattern.starts_with(&prefix).then(|| pattern.to_owned()),
+        });
+        fitting
+            .filter_map(|glob| Glob::parse(&glob).ok())
+            .collect::<Vec<_>>()
+    };
+    let globs = |patterns: &[Pattern]| patterns.iter().flat_map(|p| of_all(p.as_str())).collect();
+    Selection {
+        allow: globs(&names.allow),
+        deny: globs(&names.deny),
     }
 }
 

@@ -29,7 +29,7 @@ impl TcpGate {
             .map(|info| info.resource.clone())
             .collect();
         let now = self.live.base.clock.now();
-        let principal = self.live.verifier.verify(auth.token.expose(), &audiences, now);
+        let principal = self.live.issuers.verify(auth.token.expose(), &audiences, now);
         let named = principal.ok().and_then(|principal| {
             let mut known = settings.resources.iter();
             known.find(|info| info.resource == principal.audience)

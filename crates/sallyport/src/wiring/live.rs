@@ -17,6 +17,7 @@ use sallyport_store::AuditTrail;
 use sallyport_vault::signing::{Signer, VerifyingKey};
 use sallyport_vault::verifier::Verifier;
 
+use super::issuers::{self, Issuers};
 use super::plan::{self, Plan};
 use crate::base::{Base, StartError};
 use crate::config::{Config, Problems};
@@ -41,6 +42,8 @@ pub(super) struct Live {
     pub(super) keys_due: AtomicI64,
     pub(super) verifier: Arc<Verifier>,
     pub(super) proofs: Arc<Proofs>,
+    /// Our own tokens, and those of the issuers that are trusted.
+    pub(super) issuers: Arc<Issuers>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) proxy: Arc<Proxy>,
     pub(super) metrics: Arc<Metrics>,
@@ -231,14 +234,22 @@ impl Live {
     async fn change_to(&self, config: Config) -> Result<(), StartError> {
         let doors = doors(&config, &self.origin, &self.listening)?;
         let plan = plan_now(&self.base, &config, &self.origin).await?;
+        let others = issuers::trusted(&config.root.auth.issuers, &self.origin)?;
+        let same = config.root.auth.issuers == self.config.load().root.auth.issuers;
         // Before any token lives that long.
         let longest = config.root.auth.tokens.access_ttl.0;
         self.base.store.note_token_life(longest).await?;
         self.record(Outcome::Ok);
         self.doors.store(Arc::new(doors));
+        if !same {
+            self.issuers.trust(others);
+        }
         self.config.store(Arc::new(config));
         self.take_over(plan);
         self.refresh_keys().await?;
+        if !same {
+            self.issuers.prepare().await;
+        }
         self.refused.store(Arc::default());
         tracing::info!("the configuration was taken over");
         Ok(())

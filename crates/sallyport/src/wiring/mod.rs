@@ -7,6 +7,7 @@ mod endpoints;
 mod fleet;
 mod framed;
 mod gateway;
+mod issuers;
 mod live;
 mod local;
 mod people;

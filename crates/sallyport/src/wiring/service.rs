@@ -38,6 +38,7 @@ impl Service for Front {
         inbound.peer = SocketAddr::new(client, inbound.peer.port());
         let line = Line::begin(&inbound);
         let mut response = if is_verify(inbound.parts.uri.path()) {
+            self.live.issuers.learn(&inbound.parts.headers, client).await;
             self.live.proxy.verify(&inbound, is_trusted)
         } else {
             match doors.check(&inbound.parts) {
@@ -59,6 +60,10 @@ impl Service for Front {
 impl Front {
     async fn answer(&self, worker: &Arc<Worker>, inbound: Inbound) -> Response {
         let parts = &inbound.parts;
+        if Proxy::owns(parts.uri.path()) {
+            let client = inbound.peer.ip();
+            self.live.issuers.learn(&parts.headers, client).await;
+        }
         if let Some(endpoint) = websocket::endpoint(parts.uri.path(), &parts.headers) {
             let endpoint = endpoint.to_owned();
             return websocket::open(&self.live, worker, inbound, endpoint);

@@ -148,7 +148,11 @@ async fn an_api_key_is_listed_rotated_and_revoked() {
         .unwrap();
     becomes(&scene, &scene.token, 401).await.unwrap();
     assert!(listed("nobody").await.is_err());
-    let trail = scene.gateway.run(&["audit", "tail"], "").await.unwrap();
+    let trail = scene
+        .gateway
+        .run(&["audit", "tail", "-n", "10000"], "")
+        .await
+        .unwrap();
     assert!(
         trail.contains("api_key_issue") && !trail.contains(&third),
         "{trail}"

@@ -19,6 +19,7 @@ mod front_door;
 mod ingress;
 mod interleave;
 mod isolation;
+mod issuers;
 mod load;
 mod matrix;
 mod messages;

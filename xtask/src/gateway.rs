@@ -109,6 +109,11 @@ impl Gateway {
         }
     }
 
+    /// Its public URL, which is also the issuer of its tokens.
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
+    }
+
     /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
@@ -136,6 +141,19 @@ impl Gateway {
             .get(..end.unwrap_or(link.len()))
             .unwrap_or_default()
             .to_owned())
+    }
+
+    /// The id of a new client without a secret.
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub(crate) fn client(&self, name: &str, redirect_uri: &str) -> anyhow::Result<String> {
+        let mut create = Command::new(&self.program);
+        create.arg("-c").arg(&self.config).args(["-o", "json"]);
+        create.args(["client", "create", name, "--redirect-uri", redirect_uri]);
+        let client: serde_json::Value = serde_json::from_str(&command::quietly(&mut create)?)?;
+        let id = client.get("client_id").and_then(serde_json::Value::as_str);
+        Ok(id.context("the client has no id")?.to_owned())
     }
 
     /// An access token for the profile `slug`.

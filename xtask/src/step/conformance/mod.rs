@@ -1,5 +1,6 @@
-//! The official MCP server suite: against the testkit's server itself, and through a gateway.
+//! The official MCP suite, its scenarios for servers and for authorization servers: against the testkit's server itself, and through a gateway.
 
+mod authorization;
 mod judge;
 mod suite;
 
@@ -86,13 +87,14 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Count> {
     ];
     // Profiles have servers of their own, so that no lane changes the lists of another.
     let extensions = [&TASKS[..], &SKILLS[..]].concat();
-    let count = suite.run(vec![
+    let mut count = suite.run(vec![
         revisions("one", &one),
         revisions("three", &three),
         scenarios("one", &one, &extensions),
         scenarios("three", &three, &extensions),
         across,
     ])?;
+    count += authorization::run(&suite, &gateway)?;
     say::line(format_args!("  the gateway's log is {}", gateway.log().display()));
     Ok(count)
 }

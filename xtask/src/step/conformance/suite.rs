@@ -102,6 +102,21 @@ impl<'a> Suite<'a> {
         &self.folder
     }
 
+    /// A script of the testkit's, to be run by the Node that runs the suite.
+    pub(super) fn script(&self, name: &str) -> Command {
+        let mut node = Command::new(&self.node);
+        node.arg(self.workspace.testkit(name));
+        node
+    }
+
+    /// The suite itself, with what it is told before anything else.
+    pub(super) fn command(&self, preload: &str) -> Command {
+        let mut run = Command::new(&self.node);
+        run.arg("--import").arg(self.workspace.testkit(preload));
+        run.arg(&self.script).env("NO_COLOR", "1");
+        run
+    }
+
     /// Runs the lanes beside each other, and what is in a lane in turn.
     pub(super) fn run(&self, lanes: Vec<Vec<Wanted<'_>>>) -> anyhow::Result<Count> {
         let counts = thread::scope(|scope| {

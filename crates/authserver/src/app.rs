@@ -12,7 +12,9 @@ use sallyport_store::Store;
 
 use crate::answers::Answered;
 use crate::documents::Documents;
+use crate::fetching::Fetching;
 use crate::hashing::Hashing;
+use crate::key_sets::KeySets;
 use crate::limits::Limits;
 use crate::logins::Logins;
 use crate::proofs::Proofs;
@@ -66,6 +68,7 @@ pub(crate) struct App {
     pub(crate) hashing: Hashing,
     pub(crate) answered: Answered,
     pub(crate) documents: Documents,
+    pub(crate) key_sets: KeySets,
     pub(crate) discovered: Discovered,
     /// When unused clients were last looked for, in milliseconds since the epoch.
     reaped: AtomicI64,
@@ -75,7 +78,8 @@ impl App {
     pub(crate) fn new(parts: Parts) -> Self {
         let throttle = parts.settings.load().throttle;
         let limits = Limits::new(throttle);
-        let documents = Documents::new(Arc::clone(&parts.egress), throttle);
+        let fetching = Arc::new(Fetching::new(Arc::clone(&parts.egress), throttle));
+        let documents = Documents::new(Arc::clone(&fetching));
         let hashing = Hashing::new(Arc::clone(&parts.passwords));
         Self {
             parts,
@@ -83,6 +87,7 @@ impl App {
             hashing,
             answered: Answered::default(),
             documents,
+            key_sets: KeySets::new(fetching),
             discovered: Discovered::default(),
             reaped: AtomicI64::new(0),
         }

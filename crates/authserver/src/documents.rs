@@ -1,31 +1,30 @@
 //! The documents in which clients describe themselves: fetched over the guarded way out, kept for as long as they say.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::Method;
 use sallyport_core::{ClientId, Timestamp};
 use sallyport_net::Reach;
-use sallyport_net::egress::{Egress, EgressError, Fetch, Fetched};
-use sallyport_net::http1::RequestHead;
+use sallyport_net::egress::{EgressError, Fetched};
 use sallyport_oauth::client_document::{self, Answer, DocumentError};
 use sallyport_oauth::model::Client;
-use sallyport_oauth::rate::{Limiter, Wait, peer_key};
+use sallyport_oauth::rate::Wait;
 use sallyport_oauth::registration::Policy;
 use thiserror::Error;
-use tokio::sync::Mutex as Turn;
-use url::Url;
 
 use crate::context::Context;
-use crate::settings::{Settings, Throttle};
+use crate::fetching::{Bounds, Fetching};
+use crate::settings::Settings;
 
 /// The most documents that are kept; those that end first go first.
 const CAPACITY: usize = 1000;
 
-/// The most hosts and peers whose fetches are counted.
-const COUNTED: usize = 10_000;
+/// How much of a document is taken, and how long it may take.
+const BOUNDS: Bounds = Bounds {
+    bytes: client_document::MAX_BYTES,
+    time: client_document::MAX_TIME,
+};
 
 /// How long a document still counts that cannot be fetched again because its site cannot be reached.
 const STALE: Duration = client_document::MAX_AGE;
@@ -55,22 +54,15 @@ struct Kept {
 
 /// The documents of one gateway.
 pub(crate) struct Documents {
-    egress: Arc<Egress>,
+    fetching: Arc<Fetching>,
     kept: Mutex<HashMap<ClientId, Kept>>,
-    /// One fetch of a document at a time: whoever comes meanwhile waits for it.
-    turns: Mutex<HashMap<ClientId, Weak<Turn<()>>>>,
-    hosts: Mutex<Limiter<String>>,
-    peers: Mutex<Limiter<IpAddr>>,
 }
 
 impl Documents {
-    pub(crate) fn new(egress: Arc<Egress>, throttle: Throttle) -> Self {
+    pub(crate) fn new(fetching: Arc<Fetching>) -> Self {
         Self {
-            egress,
+            fetching,
             kept: Mutex::default(),
-            turns: Mutex::default(),
-            hosts: Mutex::new(Limiter::new(throttle.documents_per_host, COUNTED)),
-            peers: Mutex::new(Limiter::new(throttle.documents_per_peer, COUNTED)),
         }
     }
 
@@ -84,13 +76,13 @@ impl Documents {
         if let Some(client) = self.fresh(id, context.now) {
             return Ok(client);
         }
-        let turn = self.turn(id);
+        let turn = self.fetching.turn(id.as_str());
         let _turn = turn.lock().await;
         if let Some(client) = self.fresh(id, context.now) {
             return Ok(client);
         }
-        self.count(&url, context)?;
-        match self.fetch(&url).await {
+        self.fetching.count(&url, context).map_err(FindError::Throttled)?;
+        match self.fetching.fetch(&url, Reach::Public, BOUNDS).await {
             Ok(fetched) => self.judge(id, &fetched, context),
             Err(error) => self.stale(id, context.now).ok_or(error.into()),
         }
@@ -106,45 +98,6 @@ impl Documents {
         let kept = lock(&self.kept);
         let found = kept.get(id).filter(|kept| now.since(kept.fetched) < STALE);
         found.map(|kept| kept.client.clone())
-    }
-
-    fn turn(&self, id: &ClientId) -> Arc<Turn<()>> {
-        let mut turns = lock(&self.turns);
-        if let Some(turn) = turns.get(id).and_then(Weak::upgrade) {
-            return turn;
-        }
-        // Who waits holds a strong reference; the others are over.
-        turns.retain(|_, turn| turn.strong_count() > 0);
-        let turn = Arc::new(Turn::new(()));
-        turns.insert(id.clone(), Arc::downgrade(&turn));
-        turn
-    }
-
-    /// A refused fetch costs neither of the two anything.
-    fn count(&self, url: &Url, context: &Context) -> Result<(), FindError> {
-        let host = url.host_str().unwrap_or_default().to_owned();
-        let peer = peer_key(context.peer);
-        let mut peers = lock(&self.peers);
-        peers.check(&peer, context.now).map_err(FindError::Throttled)?;
-        lock(&self.hosts)
-            .take(&host, context.now)
-            .map_err(FindError::Throttled)?;
-        peers.take(&peer, context.now).map_err(FindError::Throttled)
-    }
-
-    async fn fetch(&self, url: &Url) -> Result<Fetched, EgressError> {
-        let mut head = RequestHead::new(Method::GET);
-        // Name and value are fixed and right.
-        let _ = head.put("accept", "application/json");
-        let fetch = Fetch {
-            head,
-            url,
-            reach: Reach::Public,
-            body: &[],
-            limit: client_document::MAX_BYTES,
-            time: client_document::MAX_TIME,
-        };
-        self.egress.fetch(fetch).await
     }
 
     /// What does not count is not kept, and ends what was kept before.
@@ -189,7 +142,7 @@ impl Documents {
     }
 }
 
-/// A map or limiter is consistent after every step of its own, so a thread that died in between has left nothing broken.
+/// A map is consistent after every step of its own, so a thread that died in between has left nothing broken.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

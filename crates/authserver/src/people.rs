@@ -37,6 +37,17 @@ impl People {
         github.chain(self.oidc.iter().map(Provider::Oidc))
     }
 
+    /// Whether a provider may vouch for its people to clients.
+    pub(crate) fn has_vouchers(&self) -> bool {
+        self.oidc.iter().any(|provider| provider.vouches)
+    }
+
+    /// The provider that may vouch as this issuer.
+    pub(crate) fn voucher(&self, issuer: &str) -> Option<&oidc::Provider> {
+        let mut vouching = self.oidc.iter().filter(|provider| provider.vouches);
+        vouching.find(|provider| provider.issuer == issuer)
+    }
+
     /// The provider of that name.
     pub(crate) fn provider(&self, name: &str) -> Option<Provider<'_>> {
         self.providers().find(|provider| provider.name() == name)

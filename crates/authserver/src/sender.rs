@@ -1,20 +1,26 @@
 //! Who sends a request to an endpoint that programs call: read, looked up and proved in one place.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::Response;
 use sallyport_core::audit::{Action, Outcome};
+use sallyport_net::Reach;
 use sallyport_oauth::Params;
 use sallyport_oauth::assertion::Assertion;
 use sallyport_oauth::client_auth::{self, AuthenticatedClient, ClientAuthError, Presented};
 use sallyport_oauth::flight::{Point, Refused, Rule};
+use sallyport_oauth::jws::Keys;
 use sallyport_oauth::model::Client;
-use sallyport_oauth::registration;
+use sallyport_oauth::registration::{self, ClientKeys};
+use url::Url;
 
 use crate::app::App;
 use crate::body;
 use crate::clients;
 use crate::context::Context;
 use crate::credentials::Kind;
+use crate::key_sets::KeySetError;
 use crate::token::{ApiError, internal};
 
 /// Whom a request names, and the registration that there is under that name.
@@ -64,8 +70,13 @@ impl Sender {
         assertion: &Assertion,
     ) -> Result<Result<AuthenticatedClient<'_>, ClientAuthError>, ApiError> {
         let client = self.client.as_ref();
-        let Some(keys) = client.and_then(registration::keys) else {
-            return Ok(Err(ClientAuthError::Refused));
+        let keys = match client.and_then(registration::keys) {
+            None => return Ok(Err(ClientAuthError::Refused)),
+            Some(ClientKeys::Here(keys)) => Arc::new(keys),
+            Some(ClientKeys::At(url)) => match fetched(app, context, &url, assertion).await? {
+                Some(keys) => keys,
+                None => return Ok(Err(ClientAuthError::Refused)),
+            },
         };
         let issuer = context.settings.issuer.as_str();
         // RFC 9126 §2 lets a client name either endpoint at either.
@@ -103,6 +114,34 @@ impl Sender {
             Err(unavailable) => unavailable.into(),
         }
     }
+}
+
+/// The keys at the client's address; `None` if what is there counts for nothing. It is not called for anybody who does not
+/// even say to be signed by a key.
+async fn fetched(
+    app: &App,
+    context: &Context,
+    url: &Url,
+    assertion: &Assertion,
+) -> Result<Option<Arc<Keys>>, ApiError> {
+    let id = assertion.key_id();
+    let found = app
+        .key_sets
+        .find(context, (url, Reach::Public), id.as_deref())
+        .await;
+    found.map(Some).or_else(|error| {
+        tracing::info!(reason = %error, "a client's keys are not to be had");
+        app.count("client_keys");
+        match error {
+            KeySetError::Throttled(wait) => Err(ApiError::too_many(wait)),
+            // Not the client's fault: it should come again.
+            KeySetError::Unreachable(_) => Err(ApiError::unavailable(
+                "the client's keys cannot be fetched now",
+                30,
+            )),
+            KeySetError::Set(_) => Ok(None),
+        }
+    })
 }
 
 /// The form of a request, if its peer may send one now.

@@ -166,6 +166,7 @@ impl Settings {
             scopes,
             registration: self.dynamic_registration,
             documents: self.client_documents,
+            vouchers: self.people.has_vouchers(),
         }
     }
 

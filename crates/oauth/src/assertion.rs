@@ -103,6 +103,12 @@ impl Assertion {
         ClientId::new(self.claims.sub.as_str())
     }
 
+    /// The id of the key that it says to be signed with.
+    #[must_use]
+    pub fn key_id(&self) -> Option<String> {
+        Unverified::read(&self.text)?.key_id().map(ToOwned::to_owned)
+    }
+
     /// Checks signature and claims. `audiences` are our issuer and our endpoints that clients authenticate at.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ pub mod dpop;
 pub mod error;
 pub mod flight;
 pub mod foreign;
+pub mod id_jag;
 pub mod jws;
 pub mod management;
 pub mod metadata;

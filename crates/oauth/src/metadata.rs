@@ -7,7 +7,7 @@ use sallyport_core::{Resource, ScopeSet};
 use serde_json::{Value, json};
 
 use crate::jws::ALGORITHMS;
-use crate::{device, own_name, pkce};
+use crate::{device, id_jag, own_name, pkce};
 
 /// How clients authenticate; the first is for public clients.
 const METHODS: [&str; 4] = [
@@ -26,6 +26,8 @@ pub struct Server<'a> {
     pub scopes: &'a ScopeSet,
     /// Whether clients can register themselves.
     pub registration: bool,
+    /// Whether an identity provider may vouch for people.
+    pub vouchers: bool,
     /// Whether a `client_id` may be the URL of a document that describes the client.
     pub documents: bool,
 }
@@ -61,6 +63,18 @@ pub fn authorization_server(server: Server<'_>) -> Value {
     });
     if let (true, Some(members)) = (server.documents, document.as_object_mut()) {
         members.insert("client_id_metadata_document_supported".into(), true.into());
+    }
+    if let (true, Some(members)) = (server.vouchers, document.as_object_mut()) {
+        if let Some(grants) = members
+            .get_mut("grant_types_supported")
+            .and_then(Value::as_array_mut)
+        {
+            grants.push(id_jag::GRANT_TYPE.into());
+        }
+        members.insert(
+            "authorization_grant_profiles_supported".into(),
+            json!([id_jag::PROFILE]),
+        );
     }
     if let (true, Some(members)) = (server.registration, document.as_object_mut()) {
         members.insert(
@@ -113,6 +127,7 @@ mod tests {
             issuer: "http://h:1",
             scopes: &scopes,
             registration: true,
+            vouchers: false,
             documents: true,
         };
         let document = authorization_server(server);
@@ -145,6 +160,7 @@ mod tests {
             issuer: "http://h:1",
             scopes: &scopes,
             registration: true,
+            vouchers: false,
             documents: true,
         };
         let resource = Resource::parse("http://h:1/mcp/").unwrap();

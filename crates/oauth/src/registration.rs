@@ -6,10 +6,12 @@ use sallyport_core::{ClientId, ScopeSet, Secret, Timestamp};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use thiserror::Error;
+use url::Url;
 
 use crate::device;
 use crate::dpop;
 use crate::error::ErrorCode;
+use crate::id_jag;
 use crate::jws::Keys;
 use crate::model::{AuthMethod, Client, Digest};
 use crate::own_name;
@@ -18,6 +20,8 @@ use crate::redirect::{self, RedirectError, RedirectKind};
 
 /// The longest registration that is read, in bytes.
 pub const MAX_BYTES: usize = 32 * 1024;
+/// The longest address of keys, in bytes.
+pub const MAX_KEY_ADDRESS: usize = 2048;
 /// The most redirect URIs of one client.
 pub const MAX_REDIRECTS: usize = 32;
 
@@ -150,6 +154,10 @@ impl Registration {
             }
             grants.push(own_name::GRANT_TYPE);
         }
+        // Whom the provider vouches to has to prove who it is.
+        if auth_method != AuthMethod::None && asks_for(&metadata, id_jag::GRANT_TYPE) {
+            grants.push(id_jag::GRANT_TYPE);
+        }
         let responses = if is_coded { vec!["code"] } else { Vec::new() };
         metadata.insert("grant_types".into(), grants.into());
         metadata.insert("response_types".into(), responses.into());
@@ -270,10 +278,33 @@ pub fn may_introspect(client: &Client, path: &str) -> bool {
     listed.is_some_and(|paths| paths.iter().any(|one| one == path))
 }
 
+/// Where the keys are with which a client signs.
+#[derive(Debug)]
+pub enum ClientKeys {
+    /// In its registration.
+    Here(Keys),
+    /// At this address, which is the client's to say.
+    At(Url),
+}
+
 /// The keys with which the client signs.
 #[must_use]
-pub fn keys(client: &Client) -> Option<Keys> {
-    Keys::parse(client.metadata.get("jwks")?).ok()
+pub fn keys(client: &Client) -> Option<ClientKeys> {
+    if let Some(set) = client.metadata.get("jwks") {
+        return Keys::parse(set).ok().map(ClientKeys::Here);
+    }
+    let address = client.metadata.get("jwks_uri")?.as_str()?;
+    key_address(address).map(ClientKeys::At)
+}
+
+/// An address of keys: https, without user information or fragment. It is not called before it is needed (DC-12).
+fn key_address(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok().filter(|_| text.len() <= MAX_KEY_ADDRESS)?;
+    let is_plain = url.scheme() == "https"
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.fragment().is_none();
+    is_plain.then_some(url)
 }
 
 fn text<'a>(metadata: &'a Map<String, Value>, member: &str) -> Result<Option<&'a str>, ()> {
@@ -311,7 +342,7 @@ fn auth_method(metadata: &Map<String, Value>) -> Result<AuthMethod, Registration
     }
 }
 
-/// The keys of a client that signs stand in its registration.
+/// The keys of a client that signs stand in its registration, or at an address that it names.
 fn check_keys(metadata: &Map<String, Value>, auth_method: AuthMethod) -> Result<(), RegistrationError> {
     let wrong = |wrong| RegistrationError::Member {
         member: "jwks",
@@ -320,13 +351,18 @@ fn check_keys(metadata: &Map<String, Value>, auth_method: AuthMethod) -> Result<
     if auth_method != AuthMethod::PrivateKeyJwt {
         return Ok(());
     }
-    match metadata.get("jwks") {
-        Some(_) if metadata.contains_key("jwks_uri") => {
-            Err(wrong("and `jwks_uri` exclude each other (RFC 7591 §2)"))
-        }
-        Some(keys) => Keys::parse(keys).map(|_| ()).map_err(wrong),
-        None => Err(wrong(
-            "is missing: private_key_jwt needs the client's public keys",
+    match (metadata.get("jwks"), metadata.get("jwks_uri")) {
+        (Some(_), Some(_)) => Err(wrong("and `jwks_uri` exclude each other (RFC 7591 §2)")),
+        (Some(keys), None) => Keys::parse(keys).map(|_| ()).map_err(wrong),
+        (None, Some(address)) => match address.as_str().and_then(key_address) {
+            Some(_) => Ok(()),
+            None => Err(RegistrationError::Member {
+                member: "jwks_uri",
+                wrong: "must be an https URL without user information or fragment",
+            }),
+        },
+        (None, None) => Err(wrong(
+            "is missing, and so is `jwks_uri`: private_key_jwt needs the client's public keys",
         )),
     }
 }

@@ -5,8 +5,8 @@ use thiserror::Error;
 
 use crate::device;
 use crate::error::ErrorCode;
-use crate::own_name;
 use crate::params::{Params, Repeated};
+use crate::{id_jag, own_name};
 
 /// What is asked of the token endpoint.
 pub enum TokenRequest {
@@ -18,6 +18,8 @@ pub enum TokenRequest {
     OwnName(Option<String>),
     /// A device's poll, with its `device_code` (RFC 8628 §3.4).
     Device(Secret<String>),
+    /// `grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer`, with the assertion of an identity provider.
+    IdJag(Secret<String>),
 }
 
 /// The redemption of a code.
@@ -48,9 +50,7 @@ pub enum TokenRequestError {
     #[error("`{0}` is missing")]
     Missing(&'static str),
     /// A grant type that is not served.
-    #[error(
-        "`grant_type` must be authorization_code, refresh_token, client_credentials or that of a device code"
-    )]
+    #[error("`grant_type` must be one of those that the metadata lists")]
     UnsupportedGrantType,
 }
 
@@ -85,6 +85,7 @@ impl TokenRequest {
                 token: Secret::from(required("refresh_token")?),
                 scope: params.one("scope")?.map(ToOwned::to_owned),
             })),
+            id_jag::GRANT_TYPE => Ok(Self::IdJag(Secret::from(required("assertion")?))),
             own_name::GRANT_TYPE => Ok(Self::OwnName(params.one("scope")?.map(ToOwned::to_owned))),
             device::GRANT_TYPE => Ok(Self::Device(Secret::from(required("device_code")?))),
             _ => Err(TokenRequestError::UnsupportedGrantType),
@@ -115,6 +116,14 @@ mod tests {
             ("grant_type=unknown", Some(ErrorCode::UnsupportedGrantType)),
             ("grant_type=", Some(ErrorCode::UnsupportedGrantType)),
             ("grant_type=client_credentials", None),
+            (
+                "grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer&assertion=x",
+                None,
+            ),
+            (
+                "grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer",
+                Some(ErrorCode::InvalidRequest),
+            ),
             (
                 "grant_type=client_credentials&scope=a&scope=b",
                 Some(ErrorCode::InvalidRequest),

@@ -122,6 +122,27 @@ async fn verified(
     Ok(token.verify(&keys, expected)?)
 }
 
+/// The provider's keys, fetched anew if they do not please; `None` where it cannot be asked.
+pub(crate) async fn keys_for(
+    app: &App,
+    context: &Context,
+    provider: &Provider,
+    pleases: impl Fn(&Keys) -> bool,
+) -> Option<Arc<Keys>> {
+    let found = async {
+        let metadata = metadata(app, context, provider).await?;
+        let known = keys(app, context, (provider, &metadata), FRESH).await?;
+        if pleases(&known) {
+            return Ok(known);
+        }
+        keys(app, context, (provider, &metadata), IMPATIENT).await
+    };
+    let found: Result<_, ProviderError> = found.await;
+    found
+        .inspect_err(|error| tracing::warn!(provider = provider.name, reason = %error, "a provider's keys are not to be had"))
+        .ok()
+}
+
 async fn about(
     app: &App,
     provider: &Provider,

@@ -4,6 +4,7 @@ mod answer;
 mod code;
 mod device;
 mod holder;
+mod id_jag;
 mod own_name;
 mod refresh;
 
@@ -64,6 +65,9 @@ async fn exchange(app: &App, context: &Context, params: &Params) -> Result<Respo
             refresh::exchange(app, context, client, (&request, params, &holder)).await
         }
         TokenRequest::Device(code) => device::exchange(app, context, client, (&code, &holder)).await,
+        TokenRequest::IdJag(assertion) => {
+            id_jag::exchange(app, context, client, (&assertion, params, &holder)).await
+        }
         TokenRequest::OwnName(scope) => {
             own_name::exchange(app, context, client, (scope.as_deref(), params, &holder)).await
         }

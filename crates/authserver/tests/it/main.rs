@@ -17,6 +17,7 @@ mod discovery;
 mod documents;
 mod dpop;
 mod introspection;
+mod key_sets;
 mod login;
 mod logins;
 mod management;

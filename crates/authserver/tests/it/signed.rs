@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::token::code_of;
 use crate::world::{Answer, ISSUER, REDIRECT, VERIFIER, World};
 
-const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+pub(crate) const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// What the world's clock says at the beginning.
 const NOW: i64 = 1_790_000_000;
 
@@ -27,7 +27,11 @@ impl Key {
     }
 
     pub(crate) fn sign(&self, claims: &Value) -> String {
-        let header = json!({ "alg": "ES256", "typ": "JWT" }).to_string();
+        self.sign_as(&json!({ "alg": "ES256", "typ": "JWT" }), claims)
+    }
+
+    pub(crate) fn sign_as(&self, header: &Value, claims: &Value) -> String {
+        let header = header.to_string();
         let encode = |text: String| URL_SAFE_NO_PAD.encode(text);
         let signed = format!("{}.{}", encode(header), encode(claims.to_string()));
         let signature = self.0.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
@@ -49,7 +53,7 @@ async fn registered(world: &World, key: &Key) -> String {
     echo["client_id"].as_str().unwrap().to_owned()
 }
 
-async fn redeem(world: &World, code: &str, assertion: &str) -> Answer {
+pub(crate) async fn redeem(world: &World, code: &str, assertion: &str) -> Answer {
     let fields = [
         ("grant_type", "authorization_code"),
         ("code", code),

@@ -33,6 +33,8 @@ pub struct Provider {
     pub scopes: Vec<String>,
     /// The claim with the groups.
     pub groups_claim: String,
+    /// Whether it may vouch for its people to clients.
+    pub vouches: bool,
 }
 
 /// What a provider says about itself (OpenID Connect Discovery 1.0 §3).

@@ -12,6 +12,7 @@ fn provider(preset: Preset) -> Provider {
         preset,
         scopes: vec!["openid".into(), "profile".into()],
         groups_claim: preset.groups_claim().into(),
+        vouches: false,
     }
 }
 

@@ -49,6 +49,9 @@ section! {
         scopes: Option<Vec<String>> = None;
         /// The claim that holds a person's groups. Absent: `groups`; Google's is `hd`, the Workspace domain.
         groups_claim: Option<String> = None;
+        /// Whether it may vouch for its people to clients (identity assertion authorization grants, the enterprise-managed
+        /// authorization of MCP): a client that shows its assertion gets a token without a page.
+        identity_assertions: bool = false;
     }
     checked by check_oidc;
 }
@@ -194,6 +197,7 @@ impl OidcProvider {
                 .groups_claim
                 .clone()
                 .unwrap_or_else(|| preset.groups_claim().to_owned()),
+            vouches: self.identity_assertions,
         })
     }
 }

@@ -166,7 +166,7 @@ pub(crate) fn is_page(answer: &Answer, status: u16) -> bool {
 }
 
 /// Status and `error` of an answer of the token or registration endpoint.
-fn error(answer: &Answer) -> (u16, String) {
+pub(crate) fn error(answer: &Answer) -> (u16, String) {
     let body = answer.json().unwrap_or_default();
     (
         answer.status(),
@@ -178,7 +178,7 @@ fn error(answer: &Answer) -> (u16, String) {
 }
 
 /// Status and `error` as [`error`] gives them.
-fn refused(status: u16, error: &str) -> (u16, String) {
+pub(crate) fn refused(status: u16, error: &str) -> (u16, String) {
     (status, error.to_owned())
 }
 

@@ -3,6 +3,7 @@
 mod github;
 mod lists;
 mod oidc;
+mod vouching;
 
 use anyhow::Context as _;
 use sallyport_testkit::browser::{Browser, Page};

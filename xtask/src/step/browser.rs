@@ -42,13 +42,14 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Count> {
         fs::create_dir_all(&pictures)?;
         let gateway = Gateway::start(&workspace.program("debug", "sallyport"), &folder, more, false)?;
         let mut path = Command::new(&node);
-        let provider = (more == people).then(|| {
+        let provider = (more == people).then(|| -> anyhow::Result<_> {
             let mut provider = Command::new(&node);
             let redirect = gateway.url("default").replace("/mcp", "/callback/staff");
             provider
                 .arg(workspace.testkit("clients/idp.mjs"))
                 .args([&port.to_string(), &redirect])
-                .env("PACKAGES", &packages);
+                .env("PACKAGES", &packages)
+                .stderr(fs::File::create(folder.join("provider.log"))?);
             Background::with_first_line(&mut provider)
         });
         let provider = provider.transpose()?;

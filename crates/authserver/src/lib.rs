@@ -15,6 +15,7 @@ mod clients;
 mod consent;
 mod context;
 mod cookie;
+mod cors;
 pub mod credentials;
 mod device;
 mod device_authorization;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn, map_response};
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use sallyport_net::layers::secure;
@@ -11,8 +11,8 @@ use sallyport_net::layers::secure;
 use crate::app::{App, Parts};
 use crate::problem::Problem;
 use crate::{
-    account, assets, authorize, consent, device, device_authorization, home, introspect, login, manage, par,
-    provider, register, revoke, setup, token, wellknown,
+    account, assets, authorize, consent, cors, device, device_authorization, home, introspect, login, manage,
+    par, provider, register, revoke, setup, token, wellknown,
 };
 
 /// The router of every OAuth endpoint, well-known document and page. Request extensions have to carry
@@ -72,5 +72,6 @@ pub fn router(parts: Parts) -> Router {
             secure(response.headers_mut());
             response
         }))
+        .layer(from_fn(cors::pages))
         .with_state(app)
 }

@@ -27,6 +27,7 @@ mod origins;
 mod outage;
 mod passing;
 mod provider;
+mod recorded;
 mod reload;
 mod rotation;
 mod servers;

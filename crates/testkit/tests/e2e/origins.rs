@@ -234,3 +234,68 @@ async fn oh_05_nobody_else_reaches_a_gateway_that_was_just_started() {
         .unwrap();
     assert_eq!(status, Some(78), "{said}");
 }
+
+#[tokio::test]
+async fn pages_of_allowed_origins_log_in_as_clients_and_others_do_not() {
+    let scene = Scene::with("allowed_origins: [\"https://app.test\"]\n", Vec::new())
+        .await
+        .unwrap();
+    let ask = async |request: Request| {
+        scene
+            .gateway
+            .connect()
+            .await
+            .unwrap()
+            .ask(&request)
+            .await
+            .unwrap()
+    };
+    let paths = [
+        "/.well-known/oauth-protected-resource/mcp",
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+        "/.well-known/jwks.json",
+        "/register",
+        "/register/some-client",
+        "/token",
+        "/revoke",
+    ];
+    for path in paths {
+        for origin in ["https://app.test", "http://localhost:6274", "http://127.0.0.1:1"] {
+            let preflight = Request::new("OPTIONS", path)
+                .header("Origin", origin)
+                .header("Access-Control-Request-Method", "POST")
+                .header(
+                    "Access-Control-Request-Headers",
+                    "authorization,content-type,mcp-protocol-version",
+                );
+            let answer = ask(preflight).await;
+            assert_eq!(answer.status(), 204, "{path} {origin}");
+            let allowed = answer.header("access-control-allow-headers").unwrap_or_default();
+            for header in ["authorization", "content-type", "mcp-protocol-version"] {
+                assert!(allowed.contains(header), "{path}: {allowed}");
+            }
+            for answer in [answer, ask(Request::get(path).header("Origin", origin)).await] {
+                assert_eq!(
+                    answer.header("access-control-allow-origin"),
+                    Some(origin),
+                    "{path}"
+                );
+                assert!(
+                    answer.header("access-control-allow-credentials").is_none(),
+                    "{path}"
+                );
+                let varies = answer
+                    .head
+                    .all("vary")
+                    .any(|vary| vary.eq_ignore_ascii_case("origin"));
+                assert!(varies, "{path}");
+            }
+        }
+        let foreign = ask(Request::get(path).header("Origin", "https://evil.test")).await;
+        assert_eq!(foreign.status(), 403, "{path}");
+        assert!(foreign.header("access-control-allow-origin").is_none(), "{path}");
+        let plain = ask(Request::get(path)).await;
+        assert!(plain.header("access-control-allow-origin").is_none(), "{path}");
+    }
+}

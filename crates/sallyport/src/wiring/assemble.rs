@@ -239,14 +239,7 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
     let (signer, ring) = keys::signer(&base, &origin).await?;
     let verifier = Verifier::new(&origin, &signer.verifying_keys(), DEFAULT_CACHE)?;
     let verifier = Arc::new(verifier.with_api_keys(base.vault.clone()));
-    let (issuers, asked) = Issuers::new(
-        Arc::clone(&verifier),
-        base.vault.clone(),
-        Egress::new(EgressPolicy::default()),
-        Arc::clone(&base.clock),
-    );
-    issuers.trust(issuers::trusted(&base.config.root.auth.issuers, &origin)?);
-    control.spawn(prepare(Arc::clone(&issuers), asked));
+    let issuers = believe(&base, &verifier, &origin, &control)?;
     let policy = keys::policy(&base);
     base.store.note_token_life(policy.longest).await?;
     let plan = plan_now(&base, &base.config, &origin).await?;
@@ -309,6 +302,24 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
         notes: ArcSwap::from_pointee(plan.notes),
         refused: ArcSwap::default(),
     })
+}
+
+/// Our own tokens, and those of the issuers that the configuration names.
+fn believe(
+    base: &Base,
+    own: &Arc<Verifier>,
+    origin: &str,
+    control: &tokio::runtime::Handle,
+) -> Result<Arc<Issuers>, StartError> {
+    let (issuers, asked) = Issuers::new(
+        Arc::clone(own),
+        base.vault.clone(),
+        Egress::new(EgressPolicy::default()),
+        Arc::clone(&base.clock),
+    );
+    issuers.trust(issuers::trusted(&base.config.root.auth.issuers, origin)?);
+    control.spawn(prepare(Arc::clone(&issuers), asked));
+    Ok(issuers)
 }
 
 /// Gets the keys of other issuers, and asks again about opaque tokens that are in use.

@@ -149,9 +149,9 @@ async fn status(gateway: &Front, token: &str) -> anyhow::Result<u16> {
 }
 
 fn with(claims: &Value, name: &str, value: Value) -> Value {
-    let mut claims = claims.clone();
-    claims[name] = value;
-    claims
+    let mut members = claims.as_object().cloned().unwrap_or_default();
+    members.insert(name.to_owned(), value);
+    Value::Object(members)
 }
 
 #[tokio::test]

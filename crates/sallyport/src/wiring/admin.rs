@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use http::header::{CONTENT_TYPE, HOST, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
+use sallyport_net::layers::secure;
 use sallyport_net::{Body, Inbound, Response, Service, Worker, respond};
 use sallyport_proxy::upstream::Status;
 use serde_json::json;
@@ -27,24 +28,9 @@ pub(super) struct Admin {
 
 impl Service for Admin {
     async fn call(&self, _: &Arc<Worker>, inbound: Inbound) -> Response {
-        if self.local && !names_this_machine(&inbound.parts) {
-            return respond::text(StatusCode::MISDIRECTED_REQUEST, "this host is not served here\n");
-        }
-        let path = inbound.parts.uri.path();
-        let known = matches!(path, "/healthz" | "/readyz" | "/metrics");
-        if known && !matches!(inbound.parts.method, Method::GET | Method::HEAD) {
-            return respond::method_not_allowed(&[Method::GET, Method::HEAD]);
-        }
-        match path {
-            "/healthz" => respond::text(StatusCode::OK, "ok\n"),
-            "/readyz" => self.ready().await,
-            "/metrics" => {
-                let mut response = Response::new(Body::full(self.metrics()));
-                response.headers_mut().insert(CONTENT_TYPE, METRICS);
-                response
-            }
-            _ => respond::not_found(),
-        }
+        let mut response = self.answer(&inbound.parts).await;
+        secure(response.headers_mut());
+        response
     }
 }
 
@@ -66,6 +52,27 @@ fn names_this_machine(parts: &Parts) -> bool {
 }
 
 impl Admin {
+    async fn answer(&self, parts: &Parts) -> Response {
+        if self.local && !names_this_machine(parts) {
+            return respond::text(StatusCode::MISDIRECTED_REQUEST, "this host is not served here\n");
+        }
+        let path = parts.uri.path();
+        let known = matches!(path, "/healthz" | "/readyz" | "/metrics");
+        if known && !matches!(parts.method, Method::GET | Method::HEAD) {
+            return respond::method_not_allowed(&[Method::GET, Method::HEAD]);
+        }
+        match path {
+            "/healthz" => respond::text(StatusCode::OK, "ok\n"),
+            "/readyz" => self.ready().await,
+            "/metrics" => {
+                let mut response = Response::new(Body::full(self.metrics()));
+                response.headers_mut().insert(CONTENT_TYPE, METRICS);
+                response
+            }
+            _ => respond::not_found(),
+        }
+    }
+
     /// 200 only when a request could be served; the reason otherwise.
     async fn ready(&self) -> Response {
         let live = &self.live;

@@ -1,10 +1,12 @@
 //! Foreign origins and hosts.
 
+use std::process::Stdio;
+
 use sallyport_testkit::http::Request;
-use sallyport_testkit::process::program;
+use sallyport_testkit::process::{GatewayProcess, program};
 use serde_json::json;
 
-use crate::support::Scene;
+use crate::support::{PATIENCE, Scene, within};
 
 fn list(token: &str) -> Request {
     let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": { "_meta": {
@@ -297,5 +299,45 @@ async fn pages_of_allowed_origins_log_in_as_clients_and_others_do_not() {
         assert!(foreign.header("access-control-allow-origin").is_none(), "{path}");
         let plain = ask(Request::get(path)).await;
         assert!(plain.header("access-control-allow-origin").is_none(), "{path}");
+    }
+}
+
+/// What each answer tells browsers, whatever it answers.
+const EVERYWHERE: [&str; 6] = [
+    "/",
+    "/login",
+    "/mcp",
+    "/.well-known/oauth-authorization-server",
+    "/verify",
+    "/nothing",
+];
+
+#[tokio::test]
+async fn over_https_browsers_are_told_to_stay_there() {
+    let plain = Scene::demo().await.unwrap();
+    let gateway = GatewayProcess::prepare("").unwrap();
+    let mut serve = gateway.command().unwrap();
+    serve.args(["serve", "--public-url", "https://gateway.example"]);
+    serve.stdout(Stdio::null()).stderr(Stdio::null());
+    let _gateway = serve.spawn().unwrap();
+    within(PATIENCE, async || {
+        Ok(gateway.admin("/readyz").await.unwrap_or(0) == 200)
+    })
+    .await
+    .unwrap();
+    for path in EVERYWHERE {
+        let ask = Request::get(path).header("Host", "gateway.example");
+        let answer = gateway.connect().await.unwrap().ask(&ask).await.unwrap();
+        let told = answer.header("strict-transport-security");
+        assert_eq!(told, Some("max-age=31536000"), "{path} {answer:?}");
+        let plain = plain.gateway.connect().await.unwrap();
+        let answer = { plain }.ask(&Request::get(path)).await.unwrap();
+        assert!(answer.header("strict-transport-security").is_none(), "{path}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{path}");
+    }
+    for path in ["/healthz", "/readyz", "/metrics", "/nothing"] {
+        let answer = plain.gateway.admin_page(path).await.unwrap();
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
     }
 }

@@ -30,6 +30,7 @@ mod provider;
 mod recorded;
 mod reload;
 mod rotation;
+mod rounds;
 mod servers;
 mod sessions;
 #[cfg(test)]

@@ -144,7 +144,6 @@ async fn rounds(kills: bool) -> anyhow::Result<()> {
         (crowd, tokens) = done.with_context(|| format!("round {number}"))?;
     }
     let taken = begin.elapsed();
-    eprintln!("{ROUNDS} rounds of {AT_ONCE}: {taken:?}");
     anyhow::ensure!(taken < TIME, "{taken:?}");
     works(&scene, &tokens).await
 }

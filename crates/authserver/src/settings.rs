@@ -24,7 +24,7 @@ pub struct Settings {
     pub access_ttl: Duration,
     /// How long a refresh token lives unused; default 30 days.
     pub refresh_ttl: Duration,
-    /// How long a grant lives however often it is refreshed; default 180 days.
+    /// How long a grant lives however often it is refreshed; default 30 days.
     pub refresh_absolute: Duration,
     /// How long an authorization code lives; default 60 s.
     pub code_ttl: Duration,
@@ -123,7 +123,7 @@ impl Settings {
             default_resource,
             access_ttl: Duration::from_secs(15 * 60),
             refresh_ttl: DAY * 30,
-            refresh_absolute: DAY * 180,
+            refresh_absolute: DAY * 30,
             code_ttl: Duration::from_secs(60),
             reuse_grace: Duration::from_secs(30),
             setup_ttl: DAY,

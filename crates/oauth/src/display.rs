@@ -67,12 +67,14 @@ pub fn duration(span: Duration) -> String {
 /// used within `idle` each time.
 #[must_use]
 pub fn lifetime(client: &Client, access: Duration, (idle, most): (Duration, Duration)) -> String {
-    if registration::allows_grant(client, "refresh_token") {
-        let (idle, most) = (duration(idle), duration(most));
-        format!("Until it has been unused for {idle}, and for {most} at most.")
-    } else {
-        format!("For {}, once.", duration(access))
+    if !registration::allows_grant(client, "refresh_token") {
+        return format!("For {}, once.", duration(access));
     }
+    if idle >= most {
+        return format!("For {} at most.", duration(most));
+    }
+    let (idle, most) = (duration(idle), duration(most));
+    format!("Until it has been unused for {idle}, and for {most} at most.")
 }
 
 #[cfg(test)]

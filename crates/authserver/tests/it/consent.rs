@@ -21,8 +21,7 @@ async fn the_page_says_who_where_what_and_how_long() {
         "unverified",
         "127.0.0.1:33418",
         MCP,
-        "30 days",
-        "180 days",
+        "For 30 days at most.",
         "ada",
     ] {
         assert!(page.body.contains(text), "{text}");

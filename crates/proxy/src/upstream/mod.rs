@@ -113,7 +113,8 @@ pub struct Upstreams {
     worker: Arc<Worker>,
     servers: ArcSwap<BTreeMap<ServerName, Arc<Upstream>>>,
     fleet: watch::Sender<Arc<Fleet>>,
-    applying: Mutex<()>,
+    /// Held while the servers change; whether they have ended for good.
+    ended: Mutex<bool>,
 }
 
 impl Upstreams {
@@ -126,14 +127,18 @@ impl Upstreams {
             worker,
             servers: ArcSwap::default(),
             fleet: watch::Sender::new(Arc::default()),
-            applying: Mutex::new(()),
+            ended: Mutex::new(false),
         })
     }
 
     /// Makes the servers those of `specs`. A server whose fingerprint is unchanged notices nothing; a changed one is
-    /// replaced; a removed one is shut down once its calls have ended, at the latest after 10 s.
+    /// replaced; a removed one is shut down once its calls have ended, at the latest after 10 s. After
+    /// [`Upstreams::shutdown`] nothing starts any more.
     pub fn apply(self: &Arc<Self>, specs: Vec<ServerSpec>) {
-        let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if *ended {
+            return;
+        }
         let mut before = (**self.servers.load()).clone();
         let mut after = BTreeMap::new();
         let (mut started, mut removed) = (Vec::new(), Vec::new());
@@ -195,7 +200,11 @@ impl Upstreams {
 
     /// Ends all sessions and processes and waits until they have ended, at most 10 s.
     pub async fn shutdown(&self) {
-        let servers = self.servers.swap(Arc::default());
+        let servers = {
+            let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            *ended = true;
+            self.servers.swap(Arc::default())
+        };
         let closing = servers.values().map(|upstream| upstream.close(Duration::ZERO));
         let all = futures_util::future::join_all(closing);
         if tokio::time::timeout(SHUTDOWN, all).await.is_err() {

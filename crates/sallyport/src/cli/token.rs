@@ -15,6 +15,7 @@ use super::output;
 use super::tokens;
 use super::verb::Run;
 use crate::base::Base;
+use crate::config::check::LONG_ACCESS;
 use crate::config::value::Period;
 use crate::keys;
 
@@ -61,6 +62,11 @@ async fn issue(run: &Run, args: &IssueArgs) -> Result<(), Failure> {
     if scopes.is_empty() {
         return Err(Failure::Usage(
             "--scope names no scope; leave it out for `mcp`".to_owned(),
+        ));
+    }
+    if !args.api_key && ttl > LONG_ACCESS {
+        output::note(&format!(
+            "the token is good for {ttl}: keep it like a password; it cannot be refreshed, only revoked"
         ));
     }
     let base = run.base().await?;

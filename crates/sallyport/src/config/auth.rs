@@ -64,7 +64,7 @@ section! {
         /// How long a refresh token is good if it is not used.
         refresh_ttl: Period = Period::secs(30 * 86_400), within Period::secs(600)..=Period::secs(366 * 86_400);
         /// The age at which a login ends whatever happens.
-        refresh_absolute: Period = Period::secs(180 * 86_400), within Period::secs(600)..=Period::secs(3660 * 86_400);
+        refresh_absolute: Period = Period::secs(30 * 86_400), within Period::secs(600)..=Period::secs(3660 * 86_400);
         /// The signature algorithm. Another one takes effect within seconds; tokens that were signed before stay good.
         alg: Algorithm = Algorithm::Es256;
         /// The age at which the signing key is replaced by the next one, which is published long before; `0s` is never.

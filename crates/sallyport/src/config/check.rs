@@ -136,6 +136,9 @@ pub fn check_references(root: &Root, stored: &BTreeSet<String>, problems: &mut C
     }
 }
 
+/// How long an access token may be good without a word: clients refresh by themselves.
+pub const LONG_ACCESS: Period = Period::secs(3600);
+
 /// What is allowed and yet deserves a word at start.
 #[must_use]
 pub fn warnings(root: &Root) -> Vec<String> {
@@ -145,6 +148,12 @@ pub fn warnings(root: &Root) -> Vec<String> {
             "auth.tokens.alg is HS256: no public key is published, and whoever could verify a token could make one"
                 .to_owned(),
         );
+    }
+    if root.auth.tokens.access_ttl > LONG_ACCESS {
+        warnings.push(format!(
+            "auth.tokens.access_ttl is {}: whoever finds an access token may use it for so long",
+            root.auth.tokens.access_ttl
+        ));
     }
     if root.auth.mode.value == Mode::None {
         warnings.push("auth.mode is none: every process on this machine may call every tool".to_owned());

@@ -118,7 +118,12 @@ async fn stops_idle(tree: &Tree) -> anyhow::Result<Duration> {
     let begin = Instant::now();
     anyhow::ensure!(scene.gateway.stop().await? == Some(0), "it stopped badly");
     let took = begin.elapsed();
-    anyhow::ensure!(tree.census().is_empty(), "children go before the gateway does");
+    let left = tree.census();
+    let log = scene.gateway.log();
+    anyhow::ensure!(
+        left.is_empty(),
+        "children go before the gateway does: {left:?} after {took:?}\n{log}"
+    );
     while let Ok(Some(_)) = stream.next().await {}
     Ok(took)
 }

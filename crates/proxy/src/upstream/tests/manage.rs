@@ -41,6 +41,16 @@ async fn untouched_servers_notice_nothing_of_a_reload() {
 }
 
 #[tokio::test]
+async fn a_reload_that_comes_after_the_end_starts_nothing() {
+    let house = House::new();
+    let kept = script("", "text kept");
+    house.with(kept.clone()).await;
+    house.upstreams.shutdown().await;
+    house.upstreams.apply(vec![kept]);
+    assert!(house.upstreams.all().is_empty());
+}
+
+#[tokio::test]
 async fn a_removed_server_takes_no_more_calls() {
     let house = House::new();
     let upstream = house.with(script("", "text hi")).await;

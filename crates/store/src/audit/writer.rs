@@ -162,7 +162,9 @@ impl Writer {
             () = self.signals.stop.notified() => return self.drain(queue).await,
             () = tokio::time::sleep_until(due) => {}
         }
-        if self.waiting.len() > before && self.waiting.iter().all(|item| item.done.is_none()) {
+        // Where as many wait as are written at once, there is nothing to gather.
+        let gathers = self.waiting.len() > before && self.waiting.len() < BATCH;
+        if gathers && self.waiting.iter().all(|item| item.done.is_none()) {
             tokio::select! {
                 () = tokio::time::sleep(GATHER) => {}
                 () = self.signals.urgent.notified() => {}

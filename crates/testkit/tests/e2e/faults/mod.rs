@@ -109,6 +109,8 @@ async fn suffer(scene: &Scene, ill: &Ill) -> anyhow::Result<()> {
 
 /// Calls the well server again and again, and tells how long the slowest call took.
 async fn enjoy(scene: &Scene, until: impl Fn() -> bool) -> anyhow::Result<Duration> {
+    // Whoever comes first waits for those that may still introduce themselves.
+    called(scene, "good__echo").await?;
     let mut slowest = Duration::ZERO;
     while !until() {
         let begin = Instant::now();

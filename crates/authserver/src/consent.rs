@@ -8,7 +8,7 @@ use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_core::random::token;
 use sallyport_oauth::authorize::{AnchorError, AuthorizeError, ValidRequest};
 use sallyport_oauth::client_document::is_document;
-use sallyport_oauth::consent::{Transaction, can_be_remembered, remembered};
+use sallyport_oauth::consent::{StepUp, Transaction, can_be_remembered, remembered, step_up};
 use sallyport_oauth::flight::{Point, Refused, Rule, Step};
 use sallyport_oauth::model::Client;
 use sallyport_oauth::redirect::RedirectKind;
@@ -38,12 +38,14 @@ pub(crate) async fn get(State(app): State<Shared>, context: Context) -> Result<R
         .await
         .map_err(internal("find the browser session"))?;
     match person {
-        Some(person) => Ok(show(
-            &app,
-            &context,
-            (&client, request, &person),
-            (params, pushed),
-        )),
+        Some(person) => {
+            let store = &app.parts.store;
+            let known = store.consent(&person.user.id, &request.client, &request.resource);
+            let known = known.await.map_err(internal("find the consent"))?;
+            let more = step_up(known.as_ref(), &request, &client.scopes);
+            let shown = (&client, request, &person);
+            Ok(show(&app, &context, shown, more, (params, pushed)))
+        }
         None => flow::see_other(&flow::login_location(params, context.navigation())),
     }
 }
@@ -138,14 +140,12 @@ async fn decide(
             .target
             .failure(&context.settings.issuer, AuthorizeError::Denied));
     }
-    let location = flow::approve(
-        app,
-        context,
-        user,
-        request,
-        (&transaction.nonce, "the person said yes"),
-    )
-    .await?;
+    let reason = if transaction.more {
+        "the person said yes to more"
+    } else {
+        "the person said yes"
+    };
+    let location = flow::approve(app, context, user, request, (&transaction.nonce, reason)).await?;
     if can_be_remembered(request.kind) {
         let consent = remembered(request, user.clone(), context.now);
         if let Err(error) = app.parts.store.put_consent(&consent).await {
@@ -159,7 +159,8 @@ async fn decide(
 fn show(
     app: &App,
     context: &Context,
-    (client, request, person): (&Client, ValidRequest, &LoggedIn),
+    (client, mut request, person): (&Client, ValidRequest, &LoggedIn),
+    more: Option<StepUp>,
     (params, pushed): (Params, Option<Opened>),
 ) -> Response {
     let settings = &context.settings;
@@ -171,7 +172,14 @@ fn show(
         RedirectKind::Loopback => pages::Destination::Computer,
         RedirectKind::PrivateUse => pages::Destination::App,
     };
-    let permissions: Vec<String> = request.scopes.iter().map(display::scope).collect();
+    // What is new is asked for, and a yes keeps the rest.
+    let permissions = display::scopes(more.as_ref().map_or(&request.scopes, |more| &more.new));
+    let kept = more
+        .as_ref()
+        .map_or(Vec::new(), |more| display::scopes(&more.kept));
+    if let Some(more) = &more {
+        request.scopes = request.scopes.union(&more.kept);
+    }
     let refreshed = (settings.refresh_ttl, settings.refresh_absolute);
     let lifetime = display::lifetime(client, settings.access_ttl, refreshed);
     let resource = request.resource.clone();
@@ -181,6 +189,7 @@ fn show(
         pushed: pushed.map(|pushed| pushed.digest),
         nonce,
         opened: context.now,
+        more: more.is_some(),
     };
     let name = display::client_name(client);
     let publisher = is_document(&client.id).then(|| redirect::destination(client.id.as_str()));
@@ -194,6 +203,7 @@ fn show(
         resource: resource.as_str(),
         label: settings.info(&resource).map_or("", |info| info.label.as_str()),
         permissions: &permissions,
+        kept: &kept,
         lifetime: &lifetime,
         transaction: &form::seal(app.parts.sealer.as_ref(), &person.secret, &transaction),
         switch: &flow::login_location(params, context.navigation()),

@@ -161,7 +161,7 @@ fn confirm(
 ) -> Result<Response, Problem> {
     let settings = &context.settings;
     let code = device::typed(typed).ok_or(Problem::BadForm)?;
-    let permissions: Vec<String> = request.scopes.iter().map(display::scope).collect();
+    let permissions = display::scopes(&request.scopes);
     let name = display::client_name(client);
     let publisher = is_document(&client.id).then(|| redirect::destination(client.id.as_str()));
     let form = DeviceForm {

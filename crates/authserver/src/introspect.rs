@@ -11,7 +11,7 @@ use sallyport_core::{ClientId, Resource};
 use sallyport_oauth::client_auth::AuthenticatedClient;
 use sallyport_oauth::dpop::SCHEME;
 use sallyport_oauth::model::AuthMethod;
-use sallyport_oauth::{Params, registration};
+use sallyport_oauth::{Params, exchange, registration};
 use serde_json::{Value, json};
 
 use crate::app::{App, Shared};
@@ -75,6 +75,10 @@ fn access(app: &App, context: &Context, client: AuthenticatedClient<'_>, token: 
             "exp": principal.expires.as_secs(),
             "jti": principal.token,
     });
+    let actor = exchange::actor_of(token, &settings.issuer).flatten();
+    if let (Some(actor), Some(members)) = (actor, told.as_object_mut()) {
+        members.insert("act".into(), json!(actor));
+    }
     if let (Some(key), Some(members)) = (key, told.as_object_mut()) {
         members.insert("cnf".into(), json!({ "jkt": key }));
     }

@@ -39,6 +39,8 @@ pub(crate) struct Consent<'a> {
     pub(crate) resource: &'a str,
     pub(crate) label: &'a str,
     pub(crate) permissions: &'a [String],
+    /// What it was allowed before and keeps.
+    pub(crate) kept: &'a [String],
     pub(crate) lifetime: &'a str,
     pub(crate) transaction: &'a str,
     /// Where another person logs in for the same request.

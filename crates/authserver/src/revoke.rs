@@ -25,7 +25,8 @@ pub(crate) async fn post(
     request: Body,
 ) -> Result<Response, ApiError> {
     let params = sender::form(&app, &context, request).await?;
-    let answer = revoke(&app, &context, &params).await;
+    // What failed here may go well later, and until then the token is good (RFC 7009 §2.2.1).
+    let answer = revoke(&app, &context, &params).await.map_err(ApiError::later);
     sender::counted(&app, &context, answer)
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sallyport_core::policy::Selection;
 use sallyport_core::{Resource, Scope, ScopeSet};
 use sallyport_oauth::Resources;
 use sallyport_oauth::metadata::Server;
@@ -68,6 +69,8 @@ pub struct ResourceInfo {
     pub path: String,
     /// What a person reads.
     pub label: String,
+    /// Which people it admits.
+    pub users: Selection,
 }
 
 /// How often things may be tried.
@@ -142,7 +145,7 @@ impl Settings {
         }
     }
 
-    /// Every scope that there is.
+    /// The scopes that contain every other one of ours: what clients register for unless they ask for less.
     #[must_use]
     pub fn scopes() -> ScopeSet {
         Scope::parse(Scope::MCP).into_iter().collect()

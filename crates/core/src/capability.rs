@@ -3,10 +3,29 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{ClientId, Thumbprint, TokenId, UserId};
 use crate::{GrantId, Principal, Resource, ScopeSet, Secret, Timestamp};
+
+/// Who acts for the person of a token, and who acted before (`act`, RFC 8693 §4.1).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Actor {
+    /// Who acts.
+    pub sub: UserId,
+    /// For whom in turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Box<Actor>>,
+}
+
+impl Actor {
+    /// How many act for one another.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        std::iter::successors(Some(self), |actor| actor.act.as_deref()).count()
+    }
+}
 
 /// The claims of an access token that this gateway issues (RFC 9068 §2.2).
 #[derive(Clone, Debug)]
@@ -23,6 +42,8 @@ pub struct AccessClaims {
     pub token: TokenId,
     /// `cnf`: the key that the token is bound to (RFC 9449 §6.1).
     pub key: Option<Thumbprint>,
+    /// `act`: who acts for the person, where the token was exchanged.
+    pub actor: Option<Actor>,
     /// The grant (family) that the token belongs to; revoking the grant ends the token.
     pub grant: GrantId,
     /// `iat`.

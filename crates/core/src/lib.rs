@@ -8,6 +8,7 @@ pub mod capability;
 pub mod clock;
 pub mod fault;
 pub mod id;
+pub mod permission;
 pub mod policy;
 pub mod principal;
 pub mod random;
@@ -18,6 +19,7 @@ pub mod watch;
 
 pub use clock::{Clock, Timestamp};
 pub use id::{ClientId, GrantId, ProfileSlug, RequestId, ServerName, Thumbprint, TokenId, UserId};
+pub use permission::{Level, Permission};
 pub use principal::{Principal, PrincipalKey};
 pub use random::Random;
 pub use resource::Resource;

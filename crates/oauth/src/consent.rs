@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sallyport_core::{GrantId, Timestamp, UserId};
+use sallyport_core::{GrantId, ScopeSet, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::authorize::ValidRequest;
@@ -43,16 +43,46 @@ pub fn can_be_remembered(kind: RedirectKind) -> bool {
 /// Whether a remembered yes answers this request without a page. It never answers a navigation from another site.
 #[must_use]
 pub fn is_covered(remembered: Option<&Consent>, request: &ValidRequest, navigation: Navigation) -> bool {
-    let matches = |consent: &Consent| {
-        consent.client == request.client
-            && consent.resource == request.resource
-            && consent.redirect == redirect::without_port(&request.target.redirect_uri)
-            && consent.scopes.covers(&request.scopes)
-    };
+    let matches = |consent: &Consent| is_for(consent, request) && consent.scopes.covers(&request.scopes);
     can_be_remembered(request.kind)
         && navigation == Navigation::Direct
         && !request.prompt.consent
         && remembered.is_some_and(matches)
+}
+
+/// What an app has that asks for more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StepUp {
+    /// What it was allowed before and keeps.
+    pub kept: ScopeSet,
+    /// What is new.
+    pub new: ScopeSet,
+}
+
+/// What is new in a request for more than a remembered yes allows. A yes to it makes the union, of which nothing is more than
+/// the client may ask for (`registered`). One that asks for what it has, or for less, gets what it asks for.
+#[must_use]
+pub fn step_up(
+    remembered: Option<&Consent>,
+    request: &ValidRequest,
+    registered: &ScopeSet,
+) -> Option<StepUp> {
+    let remembered =
+        remembered.filter(|consent| can_be_remembered(request.kind) && is_for(consent, request))?;
+    let kept = registered.intersection(&remembered.scopes);
+    let new = request
+        .scopes
+        .iter()
+        .filter(|scope| !kept.contains(scope.as_str()));
+    let new: ScopeSet = new.cloned().collect();
+    (!kept.is_empty() && !new.is_empty()).then_some(StepUp { kept, new })
+}
+
+/// Whether a remembered yes was to the same client at the same place, for the same resource.
+fn is_for(consent: &Consent, request: &ValidRequest) -> bool {
+    consent.client == request.client
+        && consent.resource == request.resource
+        && consent.redirect == redirect::without_port(&request.target.redirect_uri)
 }
 
 /// What a consent page carries, sealed: the form can neither be changed nor made by anybody else, and what counts is
@@ -67,6 +97,9 @@ pub struct Transaction {
     pub nonce: String,
     /// When the page was made.
     pub opened: Timestamp,
+    /// Whether it asks for more than the app was allowed before.
+    #[serde(default)]
+    pub more: bool,
 }
 
 impl Transaction {
@@ -131,7 +164,7 @@ pub fn remembered(request: &ValidRequest, user: UserId, now: Timestamp) -> Conse
 
 #[cfg(test)]
 mod tests {
-    use sallyport_core::{ClientId, Resource, ScopeSet};
+    use sallyport_core::{ClientId, Resource};
 
     use super::*;
     use crate::authorize::ResponseTarget;
@@ -201,6 +234,72 @@ mod tests {
     }
 
     #[test]
+    fn p_123_a_remembered_yes_to_much_answers_for_less() {
+        let consent = remembered(&web(), UserId::new("u"), NOW);
+        for (scopes, is) in [
+            ("mcp:read", true),
+            ("mcp:docs:write", true),
+            ("mcp openid", false),
+        ] {
+            let request = ValidRequest {
+                scopes: ScopeSet::parse(scopes),
+                ..web()
+            };
+            assert_eq!(
+                is_covered(Some(&consent), &request, Navigation::Direct),
+                is,
+                "{scopes}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_step_up_asks_for_what_is_new_and_keeps_the_rest() {
+        let had = |scopes: &str| Consent {
+            scopes: ScopeSet::parse(scopes),
+            ..remembered(&web(), UserId::new("u"), NOW)
+        };
+        let asks = |scopes: &str| ValidRequest {
+            scopes: ScopeSet::parse(scopes),
+            ..web()
+        };
+        let all = ScopeSet::parse("mcp");
+        let up = |consent: &Consent, request: &ValidRequest, registered: &ScopeSet| {
+            let up = step_up(Some(consent), request, registered)?;
+            Some((up.kept.to_string(), up.new.to_string()))
+        };
+        let said = |kept: &str, new: &str| Some((kept.to_owned(), new.to_owned()));
+        assert_eq!(
+            up(&had("mcp:read"), &asks("mcp:write"), &all),
+            said("mcp:read", "mcp:write")
+        );
+        assert_eq!(
+            up(&had("mcp:docs:write"), &asks("mcp:docs:read mcp:mail:read"), &all),
+            said("mcp:docs:write", "mcp:mail:read")
+        );
+        // Whoever asks for less gets less.
+        assert_eq!(up(&had("mcp"), &asks("mcp:read"), &all), None);
+        // AZ-08: what is no longer registered is not kept.
+        assert_eq!(
+            up(
+                &had("mcp:mail:write"),
+                &asks("mcp:docs:read"),
+                &ScopeSet::parse("mcp:docs:read")
+            ),
+            None
+        );
+        // Another place is another app, and a local program is nobody in particular.
+        let elsewhere = request("https://c.test/other", RedirectKind::Https);
+        assert_eq!(up(&had("mcp:read"), &elsewhere, &all), None);
+        let local = request("http://127.0.0.1:1/cb", RedirectKind::Loopback);
+        let of_local = Consent {
+            scopes: ScopeSet::parse("mcp:read"),
+            ..remembered(&local, UserId::new("u"), NOW)
+        };
+        assert_eq!(up(&of_local, &local, &all), None);
+    }
+
+    #[test]
     fn cm_09_ru_12_local_programs_are_asked_about_every_time() {
         for request in [
             request("http://127.0.0.1:1/cb", RedirectKind::Loopback),
@@ -234,6 +333,7 @@ mod tests {
             request: web(),
             pushed: None,
             nonce: "n".into(),
+            more: false,
             opened: NOW,
         };
         assert!(!transaction.is_stale(NOW.plus(MAX_AGE)));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sallyport_core::Scope;
+use sallyport_core::{Level, Permission, Scope, ScopeSet};
 
 use crate::model::Client;
 use crate::registration;
@@ -39,14 +39,23 @@ fn hidden(c: char) -> bool {
             | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{10ffff}')
 }
 
-/// What a scope allows, in words that follow "It will be able to".
+/// What scopes allow, each in words that follow "It will be able to". What another one contains is not said again.
 #[must_use]
-pub fn scope(scope: &Scope) -> String {
-    match scope.as_str() {
-        Scope::MCP => {
-            "see and use the tools, resources and prompts that your account can use there".to_owned()
-        }
-        other => format!("use the permission {other}"),
+pub fn scopes(scopes: &ScopeSet) -> Vec<String> {
+    scopes.widest().iter().map(scope).collect()
+}
+
+fn scope(scope: &Scope) -> String {
+    let Some(Permission { server, level }) = Permission::of(scope) else {
+        return format!("use the permission {scope}");
+    };
+    let does = match level {
+        Level::Write => "see and use the tools, resources and prompts",
+        Level::Read => "see the tools, and see and read the resources and prompts,",
+    };
+    match server {
+        None => format!("{does} that your account can use there"),
+        Some(server) => format!("{does} that your account can use there, of the server {server} alone"),
     }
 }
 

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use sallyport_core::{ClientId, Resource, ScopeSet, Timestamp};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::client_auth::AuthenticatedClient;
 use crate::error::ErrorCode;
 use crate::jws::{Keys, Unverified};
 use crate::model::{AuthMethod, Client};
+use crate::provider::{Identity, id_token, oidc::Provider};
 use crate::registration;
 use crate::resources::{self, InvalidTarget, Resources};
 
@@ -59,8 +61,8 @@ pub enum IdJagError {
     /// It was shown before.
     #[error("the assertion was used before")]
     Replayed,
-    /// Nobody here is that person.
-    #[error("the person has not logged in here through this provider, or is not admitted")]
+    /// The person is not listed, or no longer.
+    #[error("the person is not admitted here")]
     Person,
     /// Another resource than the assertion's, or none of ours.
     #[error(transparent)]
@@ -87,6 +89,7 @@ impl IdJagError {
 pub struct IdJag {
     text: String,
     claims: Claims,
+    all: Map<String, Value>,
 }
 
 /// A claim that stands twice makes it unreadable.
@@ -127,14 +130,13 @@ impl OneOf {
 pub struct Vouched {
     /// Who vouches.
     pub issuer: String,
-    /// The person, as the issuer knows them.
-    pub subject: String,
     /// Its `jti`, which counts once for the issuer.
     pub id: String,
     /// How long it has to be remembered.
     pub until: Timestamp,
     resource: Option<String>,
     scope: Option<ScopeSet>,
+    claims: Map<String, Value>,
 }
 
 /// Whether the client may use the grant: the identity provider vouches for a client that proves who it is.
@@ -155,6 +157,7 @@ impl IdJag {
         let jws = Unverified::read(text).ok_or(IdJagError::Form)?;
         let typed = jws.kind().is_some_and(|kind| kind.eq_ignore_ascii_case(TYPE));
         let claims: Claims = serde_json::from_slice(jws.claimed()).map_err(|_| IdJagError::Form)?;
+        let all = serde_json::from_slice(jws.claimed()).map_err(|_| IdJagError::Form)?;
         let named = |id: &str| !id.is_empty() && id.len() <= MAX_ID;
         if !typed || !named(&claims.sub) || !named(&claims.jti) {
             return Err(IdJagError::Form);
@@ -162,6 +165,7 @@ impl IdJag {
         Ok(Self {
             text: text.to_owned(),
             claims,
+            all,
         })
     }
 
@@ -204,16 +208,26 @@ impl IdJag {
         }
         Ok(Vouched {
             issuer: claims.iss.clone(),
-            subject: claims.sub.clone(),
             id: claims.jti.clone(),
             until: ends.plus(SKEW),
             resource: claims.resource.as_ref().map(|one| one.as_str().to_owned()),
             scope: claims.scope.as_deref().map(ScopeSet::parse),
+            claims: self.all.clone(),
         })
     }
 }
 
 impl Vouched {
+    /// The person, as a log-in through the same provider would know them.
+    ///
+    /// # Errors
+    /// [`IdJagError::Form`] if the claim is missing that the provider's people are known by.
+    pub fn identity(&self, provider: &Provider) -> Result<Identity, IdJagError> {
+        let claims = id_token::Claims::of(self.claims.clone());
+        let identity = provider.identity(&claims, None);
+        identity.map_err(|_| IdJagError::Form)
+    }
+
     /// What the client gets: never more than the assertion, the registration and the request have in common.
     ///
     /// # Errors

@@ -3,11 +3,11 @@
 //! They are made from the configured issuer only, never from a request (MD-02), and name nothing that is not served
 //! (MD-09).
 
-use sallyport_core::{Resource, ScopeSet};
+use sallyport_core::{Resource, Scope, ScopeSet};
 use serde_json::{Value, json};
 
 use crate::jws::ALGORITHMS;
-use crate::{device, id_jag, own_name, pkce};
+use crate::{device, exchange, id_jag, own_name, pkce};
 
 /// How clients authenticate; the first is for public clients.
 const METHODS: [&str; 4] = [
@@ -51,10 +51,10 @@ pub fn authorization_server(server: Server<'_>) -> Value {
         "introspection_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "device_authorization_endpoint": format!("{issuer}/device_authorization"),
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
-        "scopes_supported": scopes(server.scopes),
+        "scopes_supported": offered(server.scopes),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code", "refresh_token", own_name::GRANT_TYPE, device::GRANT_TYPE],
+        "grant_types_supported": ["authorization_code", "refresh_token", own_name::GRANT_TYPE, device::GRANT_TYPE, exchange::GRANT_TYPE],
         "token_endpoint_auth_methods_supported": METHODS,
         "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "code_challenge_methods_supported": [pkce::METHOD],
@@ -113,7 +113,15 @@ pub fn protected_resource(resource: &Resource, name: &str, server: Server<'_>) -
 }
 
 fn scopes(set: &ScopeSet) -> Vec<&str> {
-    set.iter().map(sallyport_core::Scope::as_str).collect()
+    set.iter().map(Scope::as_str).collect()
+}
+
+/// What clients may ask for: the scopes that a person may need, and narrower ones. Those of single servers are not listed,
+/// because strangers need not know which servers there are (RFC 8414 §2 allows it).
+fn offered(set: &ScopeSet) -> Vec<&str> {
+    let narrower = [Scope::READ, Scope::WRITE];
+    let narrower = narrower.into_iter().filter(|scope| set.contains(scope));
+    scopes(set).into_iter().chain(narrower).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::client_auth::AuthenticatedClient;
 use crate::error::ErrorCode;
 use crate::model::{AuthMethod, Client, Grant};
+use crate::narrowed::narrowed;
 use crate::registration;
 use crate::resources::{InvalidTarget, Resources};
 
@@ -55,8 +56,22 @@ pub fn is_allowed(client: &Client) -> bool {
     client.auth_method != AuthMethod::None && registration::allows_grant(client, GRANT_TYPE)
 }
 
+/// The resources that the operator has named to the client, in that order; `all` are those that there are, each with its
+/// path.
+#[must_use]
+pub fn resources<'r>(client: &Client, all: impl Iterator<Item = (&'r str, &'r Resource)>) -> Vec<Resource> {
+    let there: Vec<_> = all.collect();
+    let named = client.metadata.get(RESOURCES).and_then(Value::as_array);
+    let paths = named.into_iter().flatten().filter_map(Value::as_str);
+    let own = paths.filter_map(|path| {
+        let found = there.iter().find(|(known, _)| *known == path);
+        found.map(|(_, resource)| (*resource).clone())
+    });
+    own.collect()
+}
+
 /// What the client gets. `resources` are those that there are, each with its path; without `resource` it is the first of
-/// the client's own.
+/// the client's own, which is what the operator has named first.
 ///
 /// # Errors
 /// [`OwnNameError`].
@@ -70,33 +85,10 @@ pub fn decide<'a, 'r>(
     if !is_allowed(client) {
         return Err(OwnNameError::GrantType);
     }
-    let there: Vec<_> = resources.collect();
-    let named = client.metadata.get(RESOURCES).and_then(Value::as_array);
-    let paths = named.into_iter().flatten().filter_map(Value::as_str);
-    // In the client's order: what the operator named first is what it need not name.
-    let mut own = paths.filter_map(|path| {
-        let found = there.iter().find(|(known, _)| *known == path);
-        found.map(|(_, resource)| (*resource).clone())
-    });
+    let mut own = self::resources(client, resources).into_iter();
     let first = own.next().ok_or(InvalidTarget)?;
     let resource = Resources::new(first, own).resolve(asked)?;
-    let words = || {
-        scope
-            .unwrap_or_default()
-            .split(' ')
-            .filter(|word| !word.is_empty())
-    };
-    if words().any(|word| !client.scopes.contains(word)) {
-        return Err(OwnNameError::Scope);
-    }
-    let narrowed = client
-        .scopes
-        .intersection(&ScopeSet::parse(scope.unwrap_or_default()));
-    let scopes = if narrowed.is_empty() {
-        client.scopes.clone()
-    } else {
-        narrowed
-    };
+    let scopes = narrowed(scope, &client.scopes).ok_or(OwnNameError::Scope)?;
     Ok((resource, scopes))
 }
 

@@ -11,13 +11,11 @@ use thiserror::Error;
 use crate::client_auth::AuthenticatedClient;
 use crate::error::ErrorCode;
 use crate::model::RefreshState;
+use crate::narrowed::narrowed;
 use crate::params::Params;
 use crate::registration;
 use crate::resources::{self, InvalidTarget};
 use crate::token_request::RefreshRequest;
-
-/// Scopes of OpenID Connect that clients send along whatever was granted; they mean nothing here.
-const IGNORED: [&str; 4] = ["offline_access", "openid", "profile", "email"];
 
 /// What to do with a refresh token.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -104,29 +102,11 @@ pub fn decide(
         return Err(RefreshError::Expired);
     }
     resources::keep(&grant.resource, params.all("resource"))?;
-    let scopes = scopes(request.scope.as_deref(), &grant.scopes)?;
+    let scopes = narrowed(request.scope.as_deref(), &grant.scopes).ok_or(RefreshError::Scope)?;
     Ok(if repeated.is_some() {
         Decision::Repeat(scopes)
     } else {
         Decision::Rotate(scopes)
-    })
-}
-
-fn scopes(asked: Option<&str>, granted: &ScopeSet) -> Result<ScopeSet, RefreshError> {
-    let words = || {
-        asked
-            .unwrap_or_default()
-            .split(' ')
-            .filter(|w| !w.is_empty() && !IGNORED.contains(w))
-    };
-    if words().any(|word| !granted.contains(word)) {
-        return Err(RefreshError::Scope);
-    }
-    let narrowed = granted.intersection(&ScopeSet::parse(asked.unwrap_or_default()));
-    Ok(if narrowed.is_empty() {
-        granted.clone()
-    } else {
-        narrowed
     })
 }
 

@@ -11,6 +11,7 @@ use url::Url;
 use crate::device;
 use crate::dpop;
 use crate::error::ErrorCode;
+use crate::exchange;
 use crate::id_jag;
 use crate::jws::Keys;
 use crate::model::{AuthMethod, Client, Digest};
@@ -145,14 +146,8 @@ impl Registration {
         } else {
             device_grants(&metadata)
         };
-        if is_operator && asks_for(&metadata, own_name::GRANT_TYPE) {
-            if auth_method == AuthMethod::None {
-                return Err(RegistrationError::Member {
-                    member: "grant_types",
-                    wrong: "may hold client_credentials only for a client that authenticates",
-                });
-            }
-            grants.push(own_name::GRANT_TYPE);
+        if is_operator {
+            grants.extend(operators_grants(&metadata, auth_method)?);
         }
         // Whom the provider vouches to has to prove who it is.
         if auth_method != AuthMethod::None && asks_for(&metadata, id_jag::GRANT_TYPE) {
@@ -433,6 +428,22 @@ fn grant_types(metadata: &Map<String, Value>) -> Result<Vec<&'static str>, Regis
         .into_iter()
         .filter(|served| asked.is_empty() || asked.contains(served));
     Ok(served.chain(by_device.then_some(device::GRANT_TYPE)).collect())
+}
+
+/// Those that only the operator gives, to clients that prove who they are.
+fn operators_grants(
+    metadata: &Map<String, Value>,
+    auth_method: AuthMethod,
+) -> Result<Vec<&'static str>, RegistrationError> {
+    let mut given = vec![own_name::GRANT_TYPE, exchange::GRANT_TYPE];
+    given.retain(|grant| asks_for(metadata, grant));
+    if auth_method == AuthMethod::None && !given.is_empty() {
+        return Err(RegistrationError::Member {
+            member: "grant_types",
+            wrong: "may hold client_credentials and token exchange only for a client that authenticates",
+        });
+    }
+    Ok(given)
 }
 
 /// Those of a client without a redirect URI: a device has no use for one (RFC 8628).

@@ -3,10 +3,10 @@
 use sallyport_core::Secret;
 use thiserror::Error;
 
-use crate::device;
 use crate::error::ErrorCode;
+use crate::exchange::{self, ExchangeRequest};
 use crate::params::{Params, Repeated};
-use crate::{id_jag, own_name};
+use crate::{device, id_jag, own_name};
 
 /// What is asked of the token endpoint.
 pub enum TokenRequest {
@@ -20,6 +20,8 @@ pub enum TokenRequest {
     Device(Secret<String>),
     /// `grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer`, with the assertion of an identity provider.
     IdJag(Secret<String>),
+    /// `grant_type=urn:ietf:params:oauth:grant-type:token-exchange`.
+    Exchange(ExchangeRequest),
 }
 
 /// The redemption of a code.
@@ -49,6 +51,9 @@ pub enum TokenRequestError {
     /// A parameter is not there.
     #[error("`{0}` is missing")]
     Missing(&'static str),
+    /// A type of token that is not exchanged, or one without its token (RFC 8693 §2.1).
+    #[error("`{0}` must be urn:ietf:params:oauth:token-type:access_token, together with its token")]
+    TokenType(&'static str),
     /// A grant type that is not served.
     #[error("`grant_type` must be one of those that the metadata lists")]
     UnsupportedGrantType,
@@ -59,7 +64,7 @@ impl TokenRequestError {
     #[must_use]
     pub fn code(self) -> ErrorCode {
         match self {
-            Self::Repeated(_) | Self::Missing(_) => ErrorCode::InvalidRequest,
+            Self::Repeated(_) | Self::Missing(_) | Self::TokenType(_) => ErrorCode::InvalidRequest,
             Self::UnsupportedGrantType => ErrorCode::UnsupportedGrantType,
         }
     }
@@ -87,10 +92,33 @@ impl TokenRequest {
             })),
             id_jag::GRANT_TYPE => Ok(Self::IdJag(Secret::from(required("assertion")?))),
             own_name::GRANT_TYPE => Ok(Self::OwnName(params.one("scope")?.map(ToOwned::to_owned))),
+            exchange::GRANT_TYPE => read_exchange(params).map(Self::Exchange),
             device::GRANT_TYPE => Ok(Self::Device(Secret::from(required("device_code")?))),
             _ => Err(TokenRequestError::UnsupportedGrantType),
         }
     }
+}
+
+fn read_exchange(params: &Params) -> Result<ExchangeRequest, TokenRequestError> {
+    let required = |name| params.one(name)?.ok_or(TokenRequestError::Missing(name));
+    let subject = Secret::from(required("subject_token")?);
+    if required("subject_token_type")? != exchange::ACCESS_TOKEN {
+        return Err(TokenRequestError::TokenType("subject_token_type"));
+    }
+    let wanted = params.one("requested_token_type")?;
+    if wanted.is_some_and(|wanted| wanted != exchange::ACCESS_TOKEN) {
+        return Err(TokenRequestError::TokenType("requested_token_type"));
+    }
+    let actor = match (params.one("actor_token")?, params.one("actor_token_type")?) {
+        (None, None) => None,
+        (Some(actor), Some(exchange::ACCESS_TOKEN)) => Some(Secret::from(actor)),
+        _ => return Err(TokenRequestError::TokenType("actor_token_type")),
+    };
+    Ok(ExchangeRequest {
+        subject,
+        actor,
+        scope: params.one("scope")?.map(ToOwned::to_owned),
+    })
 }
 
 #[cfg(test)]
@@ -101,6 +129,34 @@ mod tests {
         TokenRequest::read(&Params::parse(form.as_bytes()).unwrap())
             .err()
             .map(TokenRequestError::code)
+    }
+
+    #[test]
+    fn tk_13_the_form_of_an_exchange() {
+        let of = |more: &str| error(&format!("grant_type={}{more}", exchange::GRANT_TYPE));
+        let access = exchange::ACCESS_TOKEN;
+        let subject = format!("&subject_token=x&subject_token_type={access}");
+        let wrong = Some(ErrorCode::InvalidRequest);
+        assert_eq!(of(&subject), None);
+        assert_eq!(of(&format!("{subject}&requested_token_type={access}")), None);
+        assert_eq!(
+            of(&format!("{subject}&actor_token=y&actor_token_type={access}")),
+            None
+        );
+        for bad in [
+            String::new(),
+            "&subject_token=x".into(),
+            format!("&subject_token_type={access}"),
+            "&subject_token=x&subject_token_type=urn:ietf:params:oauth:token-type:id_token".into(),
+            format!("{subject}&requested_token_type=urn:ietf:params:oauth:token-type:refresh_token"),
+            format!("{subject}&actor_token=y"),
+            format!("{subject}&actor_token_type={access}"),
+            format!("{subject}&actor_token=y&actor_token_type=urn:ietf:params:oauth:token-type:jwt"),
+            format!("{subject}&subject_token=z"),
+            format!("{subject}&scope=a&scope=b"),
+        ] {
+            assert_eq!(of(&bad), wrong, "{bad}");
+        }
     }
 
     #[test]

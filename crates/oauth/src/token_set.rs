@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use sallyport_core::capability::AccessClaims;
 use sallyport_core::{Principal, ScopeSet, Secret, Timestamp, TokenId};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use crate::dpop;
 use crate::model::Grant;
+use crate::{dpop, exchange};
 
 /// The claims of an access token under `grant`. It never lives longer than the grant.
 #[must_use]
@@ -25,6 +25,7 @@ pub fn access_claims(
         scopes,
         token,
         key: None,
+        actor: None,
         grant: grant.id.clone(),
         issued: now,
         expires: now.plus(lifetime).min(grant.expires),
@@ -49,16 +50,36 @@ pub fn bearer(grant: &Grant) -> Principal {
 /// because it may be less than they asked for.
 #[must_use]
 pub fn body(claims: &AccessClaims, access: &Secret<String>, refresh: Option<&Secret<String>>) -> String {
-    let mut body = json!({
+    Value::Object(members(claims, access, refresh)).to_string()
+}
+
+/// The same for a token that was exchanged: it says of what type it is (RFC 8693 §2.2.1).
+#[must_use]
+pub fn exchanged(claims: &AccessClaims, access: &Secret<String>) -> String {
+    let mut body = members(claims, access, None);
+    body.insert("issued_token_type".into(), exchange::ACCESS_TOKEN.into());
+    Value::Object(body).to_string()
+}
+
+fn members(
+    claims: &AccessClaims,
+    access: &Secret<String>,
+    refresh: Option<&Secret<String>>,
+) -> Map<String, Value> {
+    let body = json!({
         "access_token": access.expose(),
         "token_type": if claims.key.is_some() { dpop::SCHEME } else { "Bearer" },
         "expires_in": claims.expires.as_secs().saturating_sub(claims.issued.as_secs()).max(0),
         "scope": claims.scopes.to_string(),
     });
-    if let (Some(refresh), Some(members)) = (refresh, body.as_object_mut()) {
-        members.insert("refresh_token".into(), refresh.expose().as_str().into());
+    let mut body = match body {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    };
+    if let Some(refresh) = refresh {
+        body.insert("refresh_token".into(), refresh.expose().as_str().into());
     }
-    body.to_string()
+    body
 }
 
 #[cfg(test)]

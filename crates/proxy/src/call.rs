@@ -17,6 +17,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sallyport_core::Level;
 use sallyport_core::audit::{Action, Outcome};
 use sallyport_core::fault::Fault;
 use sallyport_core::policy::Denied;
@@ -150,8 +151,8 @@ pub(crate) fn prepare(caller: Arc<Caller>, client: Client, asked: Asked) -> Resu
         Ok(permit) => permit,
         Err(denied) => {
             let reason = match denied {
+                Denied::Scope(level) => return Err(short(&caller, &route, level)),
                 Denied::User => "user",
-                Denied::Scope => "scope",
                 Denied::Rule => "rule",
             };
             return Err(refuse(&caller, asked.what, &asked.visible, reason, era));
@@ -307,6 +308,16 @@ impl Call {
 fn refuse(caller: &Caller, what: What, visible: &str, reason: &'static str, era: Era) -> Refusal {
     caller.denied(action_of(what).unwrap_or(Action::Denied), visible, reason);
     unknown(what, visible, era)
+}
+
+/// The token does not allow what everything else allows.
+fn short(caller: &Caller, route: &Route, level: Level) -> Refusal {
+    caller.denied(
+        action_of(route.what).unwrap_or(Action::Denied),
+        &route.visible,
+        "scope",
+    );
+    Refusal::scope(&caller.principal.scopes, &route.server, level)
 }
 
 fn action_of(what: What) -> Option<Action> {

@@ -28,6 +28,8 @@ pub(crate) enum Said {
         status: u16,
         /// The message.
         message: Bytes,
+        /// The scopes that are missing.
+        scope: Option<Box<str>>,
     },
     /// A large result that many ask for.
     Shared {
@@ -46,7 +48,11 @@ const SHARE_FROM: usize = 16 << 10;
 impl Said {
     /// A message of a successful exchange.
     pub(crate) fn message(message: Bytes) -> Self {
-        Self::Message { status: 200, message }
+        Self::Message {
+            status: 200,
+            message,
+            scope: None,
+        }
     }
 
     /// A successful response; `rest` is the raw result and the brace that closes the message.
@@ -64,6 +70,7 @@ impl Said {
         Self::Message {
             status: refusal.status,
             message: refusal.message(Some(id)),
+            scope: refusal.scope.clone(),
         }
     }
 }
@@ -79,7 +86,12 @@ pub(crate) async fn say(caller: &Arc<Caller>, session: Option<&Arc<Session>>, sa
         Said::Running(outgoing) => deliver(caller, session, outgoing).await,
         Said::Shared { head, rest } if caller.accept.json => door::pieces([head, rest]),
         Said::Shared { head, rest } => event(caller, session, joined(&head, &rest)),
-        Said::Message { status, message } if caller.accept.json || status != 200 => {
+        Said::Message {
+            message,
+            scope: Some(scope),
+            ..
+        } => door::short_of_scope(caller, &scope, message),
+        Said::Message { status, message, .. } if caller.accept.json || status != 200 => {
             door::message(status, message)
         }
         Said::Message { message, .. } => event(caller, session, message),

@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
-use http::header::{AUTHORIZATION, USER_AGENT};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, USER_AGENT, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_core::capability::{TokenError, VerifyToken};
 use sallyport_core::watch::{Knock, Turned};
@@ -78,6 +78,26 @@ impl Pass {
 
 /// The answer to a caller whose token was revoked while the request ran: the challenge, as for the next request.
 pub(crate) fn turned_out(caller: &Caller) -> Response {
+    TurnedAway::Challenged(Challenge::InvalidToken).answer(&metadata(caller))
+}
+
+/// The answer to a request for which the token does not allow enough: the message, and the challenge that names every
+/// scope that the token has to have (RFC 6750 §3.1).
+pub(crate) fn short_of_scope(caller: &Caller, scope: &str, bytes: bytes::Bytes) -> Response {
+    let mut response = message(StatusCode::FORBIDDEN.as_u16(), bytes);
+    match Challenge::InsufficientScope.header(&metadata(caller), scope) {
+        Ok(challenge) => {
+            let headers = response.headers_mut();
+            headers.insert(WWW_AUTHENTICATE, challenge);
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        Err(error) => tracing::error!("the challenge cannot be written: {error}"),
+    }
+    response
+}
+
+/// The URL of the metadata of the resource that the caller's token is for.
+fn metadata(caller: &Caller) -> String {
     let audience = caller.principal.audience.as_str();
     let path = audience.find("://").and_then(|scheme| {
         let host = audience.get(scheme + 3..)?;
@@ -86,8 +106,7 @@ pub(crate) fn turned_out(caller: &Caller) -> Response {
     let (origin, path) = audience
         .split_at_checked(path.unwrap_or(audience.len()))
         .unwrap_or_default();
-    let metadata = format!("{origin}/.well-known/oauth-protected-resource{path}");
-    TurnedAway::Challenged(Challenge::InvalidToken).answer(&metadata)
+    format!("{origin}/.well-known/oauth-protected-resource{path}")
 }
 
 /// Why a request is not let in.
@@ -187,7 +206,7 @@ pub(crate) fn identify(
         Some(local) => Arc::clone(local),
         None => authenticate(proxy, place, visit)?,
     };
-    if !principal.scopes.contains(Scope::MCP) {
+    if !principal.scopes.open_anything() {
         turned_away(proxy, visit, Some(&principal), "scope");
         return Err(TurnedAway::Challenged(Challenge::InsufficientScope));
     }
@@ -381,7 +400,6 @@ pub(crate) fn field<'h>(headers: &'h HeaderMap, name: &str) -> sallyport_mcp::mi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn authorization(values: &[&'static str]) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sallyport_core::fault::Fault;
+use sallyport_core::policy::Denied;
 use sallyport_mcp::jsonrpc::{Envelope, Params};
 use sallyport_mcp::render;
 use sallyport_mcp::revision::Era;
@@ -103,9 +104,11 @@ fn uri(envelope: &Envelope<'_>) -> Result<Box<str>, Refusal> {
 }
 
 fn found(caller: &Caller, uri: &str) -> Result<Route, Refusal> {
-    let route = Route::find(&caller.endpoint, What::Resource, uri);
-    let allowed = |route: &Route| route.decide(&caller.endpoint.rules, &caller.principal).is_ok();
-    route
-        .filter(allowed)
-        .ok_or_else(|| unknown(What::Resource, uri, Era::Legacy))
+    let unknown = || unknown(What::Resource, uri, Era::Legacy);
+    let route = Route::find(&caller.endpoint, What::Resource, uri).ok_or_else(unknown)?;
+    match route.decide(&caller.endpoint.rules, &caller.principal) {
+        Ok(_) => Ok(route),
+        Err(Denied::Scope(level)) => Err(Refusal::scope(&caller.principal.scopes, &route.server, level)),
+        Err(Denied::User | Denied::Rule) => Err(unknown()),
+    }
 }

@@ -37,10 +37,15 @@ pub(crate) struct Refused {
 impl<'a> Proved<'a> {
     /// What a request under the scheme of proofs shows.
     pub(crate) fn of(parts: &'a Parts) -> Self {
+        Self::by(&parts.headers, parts.method.as_str(), parts.uri.path())
+    }
+
+    /// The same, from the parts of a head.
+    pub(crate) fn by(headers: &'a HeaderMap, method: &'a str, path: &'a str) -> Self {
         Self {
-            headers: &parts.headers,
-            method: parts.method.as_str(),
-            path: parts.uri.path(),
+            headers,
+            method,
+            path,
         }
     }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use sallyport_core::fault::{Blame, Fault};
+use sallyport_core::{Level, ScopeSet, ServerName};
 use sallyport_mcp::method::Method;
 use sallyport_mcp::revision::Era;
 use sallyport_mcp::{error, json};
@@ -19,6 +20,8 @@ pub(crate) struct Refusal {
     pub(crate) text: Cow<'static, str>,
     /// A raw JSON value.
     pub(crate) data: Option<String>,
+    /// The scopes with which it would not be refused, where only they are missing.
+    pub(crate) scope: Option<Box<str>>,
 }
 
 impl Refusal {
@@ -33,6 +36,7 @@ impl Refusal {
             code,
             text: text.into(),
             data: None,
+            scope: None,
         }
     }
 
@@ -57,6 +61,18 @@ impl Refusal {
         let text = "The server needs a capability that the client did not declare";
         Self::new(400, error::MISSING_CAPABILITY, text)
             .with(format!("{{\"requiredCapabilities\":{required}}}"))
+    }
+
+    /// The token does not allow as much (RFC 6750 §3.1). The client is told the scopes that it has and the one that it
+    /// lacks, so that it asks for all of them at once; over HTTP in a challenge, too.
+    pub(crate) fn scope(scopes: &ScopeSet, server: &ServerName, level: Level) -> Self {
+        let needed = scopes.stepped_up(server.as_str(), level).to_string();
+        let text = "The access token does not have the scope that this needs";
+        let data = format!("{{\"error\":\"insufficient_scope\",\"scope\":\"{needed}\"}}");
+        Self {
+            scope: Some(needed.into()),
+            ..Self::new(403, error::INVALID_REQUEST, text).with(data)
+        }
     }
 
     /// The audit trail cannot be written (AL-04).

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use sallyport_core::{Principal, ProfileSlug};
-use sallyport_net::respond;
+use sallyport_core::{Level, Principal, ProfileSlug};
+use sallyport_net::respond::{self, Challenge};
 use sallyport_net::{Inbound, Response};
 
 use crate::Proxy;
@@ -80,6 +80,11 @@ impl Proxy {
                     request: inbound.id,
                 };
                 match door::identify(self, &world, place, visit) {
+                    // What of the other site is reading only that site knows.
+                    Ok(principal) if principal.scopes.everywhere() != Some(Level::Write) => refusal(
+                        TurnedAway::Challenged(Challenge::InsufficientScope),
+                        place.metadata,
+                    ),
                     Ok(principal) => known(&world, &principal),
                     Err(turned) => refusal(turned, place.metadata),
                 }

@@ -18,6 +18,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (15, include_str!("../migrations/0015_pushed_requests.sql")),
     (16, include_str!("../migrations/0016_key_bindings.sql")),
     (20, include_str!("../migrations/0020_logins.sql")),
+    (24, include_str!("../migrations/0024_exchanged.sql")),
 ];
 
 /// Marks the file as ours (`PRAGMA application_id`): "SLLY".

@@ -1,5 +1,5 @@
 //! What has to be remembered for a while so that it does not count again: revoked access tokens, and the statements with
-//! which clients signed in.
+//! which clients signed in; and whose the tokens are that were exchanged.
 
 use sallyport_core::{ClientId, Timestamp, TokenId};
 use sallyport_oauth::model::Digest;
@@ -16,6 +16,26 @@ impl Store {
         let mut tx = self.begin().await?;
         sqlx::query("INSERT OR IGNORE INTO revoked_tokens (jti, expires) VALUES (?, ?)")
             .bind(token.as_str())
+            .bind(expires.as_millis())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await
+    }
+
+    /// Remembers an access token that a client got in exchange for another one, until it ends at `expires`: when the client
+    /// is deleted, it is revoked.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed; then the token must not be given out.
+    pub async fn keep_exchanged(
+        &self,
+        (token, client): (&TokenId, &ClientId),
+        expires: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("INSERT INTO exchanged (jti, client, expires) VALUES (?, ?, ?)")
+            .bind(token.as_str())
+            .bind(client.as_str())
             .bind(expires.as_millis())
             .execute(&mut *tx)
             .await?;

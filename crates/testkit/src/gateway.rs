@@ -59,10 +59,18 @@ impl TestGateway {
     /// # Errors
     /// When it does not start.
     pub async fn beside(&self) -> anyhow::Result<Self> {
+        self.beside_with("").await
+    }
+
+    /// The same with `more` in its configuration.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn beside_with(&self, more: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("sallyport.yaml");
         let text = format!(
-            "public_url: {}\nlisten: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\ndata_dir: {}\n",
+            "public_url: {}\nlisten: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\ndata_dir: {}\n{more}",
             self.front.origin(),
             self.config.data_dir.display()
         );

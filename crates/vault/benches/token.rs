@@ -28,6 +28,7 @@ fn bench(c: &mut Criterion) {
         scopes: ScopeSet::parse("mcp"),
         token: TokenId::new("0123456789abcdef012345"),
         key: None,
+        actor: None,
         grant: GrantId::new("0123456789abcdef012345"),
         issued: now,
         expires: Timestamp::from_secs(1_800_000_900),

@@ -23,11 +23,24 @@ pub(super) async fn enter(
     (provider, identity): (Provider<'_>, &Identity),
     next: &str,
 ) -> Result<Response, Problem> {
+    let user = settled(app, context, (provider, identity)).await?;
+    app.limits.let_in(context.peer);
+    login::enter(app, context, &user, next).await
+}
+
+/// The person as known here, made where that is the first time.
+///
+/// # Errors
+/// [`Problem::Unlisted`] for somebody who is not on the list.
+pub(crate) async fn settled(
+    app: &App,
+    context: &Context,
+    (provider, identity): (Provider<'_>, &Identity),
+) -> Result<User, Problem> {
     // Between the look and the write somebody else may take the name: then the second look finds it taken.
     for _ in 0..3 {
         if let Some(user) = settle(app, context, (provider, identity)).await? {
-            app.limits.let_in(context.peer);
-            return login::enter(app, context, &user, next).await;
+            return Ok(user);
         }
     }
     tracing::error!("a person could not be given a name");

@@ -20,6 +20,7 @@ use sallyport_oauth::provider::callback::{Callback, Outcome};
 use sallyport_oauth::{Params, pkce};
 use sallyport_store::Departure;
 
+pub(crate) use enter::settled;
 pub(crate) use oidc::{Discovered, keys_for};
 
 use crate::app::{App, Shared};

@@ -72,6 +72,14 @@ impl ApiError {
         }
     }
 
+    /// For what a caller should try again: a failure of ours becomes 503 with the time to wait.
+    pub(crate) fn later(self) -> Self {
+        match self.status {
+            StatusCode::INTERNAL_SERVER_ERROR => Self::unavailable("not done; try again later", 5),
+            _ => self,
+        }
+    }
+
     /// Whether somebody may have been guessing.
     pub(crate) fn is_guess(&self) -> bool {
         matches!(self.code, ErrorCode::InvalidClient | ErrorCode::InvalidGrant)

@@ -2,8 +2,7 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use sallyport_core::TokenId;
-use sallyport_core::audit::{Action, Event, Outcome};
+use sallyport_core::audit::{Action, Outcome};
 use sallyport_oauth::client_auth::AuthenticatedClient;
 use sallyport_oauth::flight::{Rule, Step};
 use sallyport_oauth::model::{Grant, RefreshToken, TakenCode};
@@ -12,7 +11,7 @@ use sallyport_oauth::token_request::CodeRequest;
 use sallyport_oauth::{ErrorCode, Params, registration, token_set};
 
 use super::answer::{ApiError, internal, json};
-use super::{Holder, end_grant, refuse_grant, refused};
+use super::{Holder, end_grant, refuse_grant, refused, signed};
 use crate::app::App;
 use crate::context::Context;
 use crate::credentials::Kind;
@@ -68,19 +67,11 @@ pub(super) async fn issue(
     (grant, holder): (&Grant, &Holder),
 ) -> Result<Response, ApiError> {
     let (settings, parts, now) = (&context.settings, &app.parts, context.now);
-    let token = TokenId::generate(parts.random.as_ref());
-    let claims = token_set::access_claims(grant, grant.scopes.clone(), token, now, settings.access_ttl);
-    let claims = holder.bind(app, context, claims)?;
-    let access = parts.signer.sign(&claims).map_err(super::answer::unsigned)?;
+    let claims = signed::claims(app, context, grant);
+    let event = context.event(Action::TokenIssue, Outcome::Ok);
+    let signed = signed::sign(app, context, holder, claims, event).await?;
     let refresh =
         registration::allows_grant(client.client(), "refresh_token").then(|| parts.new_secret(Kind::Refresh));
-    let event = Event {
-        user: Some(grant.user.clone()),
-        client: Some(grant.client.clone()),
-        grant: Some(grant.id.clone()),
-        ..context.event(Action::TokenIssue, Outcome::Ok)
-    };
-    app.record(event.on(grant.resource.as_str())).await?;
     if let Some((_, digest)) = &refresh {
         let expires = now.plus(settings.refresh_ttl).min(grant.expires);
         let first = RefreshToken {
@@ -96,16 +87,16 @@ pub(super) async fn issue(
             .await
             .map_err(internal("keep the refresh token"))?;
     }
-    parts
-        .store
-        .touch_client(&grant.client, now)
-        .await
-        .map_err(internal("mark the client as used"))?;
+    signed.used(app, now).await?;
     context.saw(|keys| {
         let renewable = refresh.is_some();
         let keys = keys.named(client.client()).grant(&grant.id);
         (keys, Step::Issued { renewable })
     });
-    let body = token_set::body(&claims, &access, refresh.as_ref().map(|(secret, _)| secret));
+    let body = token_set::body(
+        &signed.claims,
+        &signed.access,
+        refresh.as_ref().map(|(secret, _)| secret),
+    );
     Ok(json(StatusCode::OK, body))
 }

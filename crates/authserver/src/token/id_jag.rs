@@ -3,18 +3,21 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use sallyport_core::audit::{Action, Event, Outcome};
-use sallyport_core::{ClientId, GrantId, Secret, TokenId};
+use sallyport_core::audit::{Action, AuditUnavailable, Outcome};
+use sallyport_core::{ClientId, GrantId, Secret};
 use sallyport_oauth::client_auth::AuthenticatedClient;
 use sallyport_oauth::id_jag::{self, IdJag, IdJagError, Vouched};
 use sallyport_oauth::model::{Grant, User};
-use sallyport_oauth::{ErrorCode, Params, token_set};
+use sallyport_oauth::provider::oidc;
+use sallyport_oauth::{ErrorCode, Params};
 
-use super::answer::{ApiError, internal, json, unsigned};
-use super::{Holder, refuse_grant};
+use super::answer::{ApiError, internal};
+use super::{Holder, refuse_grant, signed};
 use crate::app::App;
 use crate::context::Context;
 use crate::credentials::Kind;
+use crate::people::Provider;
+use crate::problem::Problem;
 use crate::provider;
 
 pub(super) async fn exchange(
@@ -37,7 +40,9 @@ pub(super) async fn exchange(
     }
     id_jag::check_client(client.client()).map_err(refused)?;
     let assertion = IdJag::read(assertion.expose()).map_err(refused)?;
-    let vouched = verified(app, context, client, &assertion)
+    let voucher = context.settings.people.voucher(assertion.issuer());
+    let voucher = voucher.ok_or(IdJagError::Issuer).map_err(refused)?;
+    let vouched = verified(app, context, client, (&assertion, voucher))
         .await?
         .map_err(refused)?;
     let scope = params
@@ -47,7 +52,9 @@ pub(super) async fn exchange(
     let (resource, scopes) = vouched
         .decide(client, scope, params.all("resource"), &targets)
         .map_err(refused)?;
-    let user = person(app, context, &vouched).await?.map_err(refused)?;
+    let user = person(app, context, (&vouched, voucher))
+        .await?
+        .map_err(refused)?;
     // Last of all: what is refused for another reason may be mended and shown again.
     use_up(app, &vouched).await?.map_err(refused)?;
     let (settings, parts, now) = (&context.settings, &app.parts, context.now);
@@ -61,40 +68,21 @@ pub(super) async fn exchange(
         expires: now.plus(settings.access_ttl),
         revoked: None,
     };
-    let token = TokenId::generate(parts.random.as_ref());
-    let claims = token_set::access_claims(&grant, grant.scopes.clone(), token, now, settings.access_ttl);
-    let claims = holder.bind(app, context, claims)?;
-    let access = parts.signer.sign(&claims).map_err(unsigned)?;
-    let event = Event {
-        user: Some(grant.user.clone()),
-        client: Some(grant.client.clone()),
-        grant: Some(grant.id.clone()),
-        ..context.event(Action::TokenIssue, Outcome::Ok)
-    };
+    let event = context.event(Action::TokenIssue, Outcome::Ok);
     let why = format!("vouched for by {}", vouched.issuer);
-    app.record(event.on(grant.resource.as_str()).because(why)).await?;
-    parts
-        .store
-        .insert_grant(&grant)
-        .await
-        .map_err(internal("keep the grant"))?;
-    parts
-        .store
-        .touch_client(&grant.client, now)
-        .await
-        .map_err(internal("mark the client as used"))?;
-    Ok(json(StatusCode::OK, token_set::body(&claims, &access, None)))
+    let claims = signed::claims(app, context, &grant);
+    let signed = signed::sign(app, context, holder, claims, event.because(why)).await?;
+    let kept = parts.store.insert_grant(&grant).await;
+    kept.map_err(internal("keep the grant"))?;
+    signed.alone(app, now).await
 }
 
 async fn verified(
     app: &App,
     context: &Context,
     client: AuthenticatedClient<'_>,
-    assertion: &IdJag,
+    (assertion, voucher): (&IdJag, &oidc::Provider),
 ) -> Result<Result<Vouched, IdJagError>, ApiError> {
-    let Some(voucher) = context.settings.people.voucher(assertion.issuer()) else {
-        return Ok(Err(IdJagError::Issuer));
-    };
     let keys = provider::keys_for(app, context, voucher, |keys| assertion.is_signed_by(keys)).await;
     let keys = keys
         .ok_or_else(|| ApiError::unavailable("the identity provider cannot be asked for its keys now", 30))?;
@@ -102,18 +90,32 @@ async fn verified(
     Ok(assertion.verify(&keys, expected, context.now))
 }
 
-/// The person, if they have come in through the provider before and would be let in now.
+/// The person, if they would be let in now. Somebody who comes for the first time is made as a log-in through the provider
+/// would make them. What an assertion says of somebody who is known changes nothing: it may say less than a log-in.
 async fn person(
     app: &App,
     context: &Context,
-    vouched: &Vouched,
+    (vouched, voucher): (&Vouched, &oidc::Provider),
 ) -> Result<Result<User, IdJagError>, ApiError> {
-    let found = app.parts.store.user_of(&vouched.issuer, &vouched.subject).await;
-    let found = found.map_err(internal("find the person"))?;
-    let barred = &context.settings.people.barred;
-    Ok(found
-        .filter(|user| !barred.contains(&user.id))
-        .ok_or(IdJagError::Person))
+    let identity = match vouched.identity(voucher) {
+        Ok(identity) => identity,
+        Err(error) => return Ok(Err(error)),
+    };
+    let found = app.parts.store.user_of(&identity.issuer, &identity.subject).await;
+    if let Some(user) = found.map_err(internal("find the person"))? {
+        let is_barred = context.settings.people.barred.contains(&user.id);
+        return Ok((!is_barred).then_some(user).ok_or(IdJagError::Person));
+    }
+    match provider::settled(app, context, (Provider::Oidc(voucher), &identity)).await {
+        Ok(user) => Ok(Ok(user)),
+        Err(Problem::Unlisted { .. }) => Ok(Err(IdJagError::Person)),
+        Err(Problem::NoAudit) => Err(AuditUnavailable.into()),
+        Err(_) => Err(ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorCode::ServerError,
+            "the gateway failed; see its log",
+        )),
+    }
 }
 
 /// An assertion counts once, in whatever process it is shown.

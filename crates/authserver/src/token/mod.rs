@@ -3,10 +3,12 @@
 mod answer;
 mod code;
 mod device;
+mod exchange;
 mod holder;
 mod id_jag;
 mod own_name;
 mod refresh;
+mod signed;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -33,12 +35,12 @@ pub(crate) async fn post(
     request: Body,
 ) -> Result<Response, ApiError> {
     let params = sender::form(&app, &context, request).await?;
-    let answer = exchange(&app, &context, &params).await;
+    let answer = answer(&app, &context, &params).await;
     let answer = sender::counted(&app, &context, answer);
     Ok(with_nonce(&app, &context, answer.into_response()))
 }
 
-async fn exchange(app: &App, context: &Context, params: &Params) -> Result<Response, ApiError> {
+async fn answer(app: &App, context: &Context, params: &Params) -> Result<Response, ApiError> {
     let request = TokenRequest::read(params)
         .inspect_err(|error| {
             let rule = *error;
@@ -67,6 +69,9 @@ async fn exchange(app: &App, context: &Context, params: &Params) -> Result<Respo
         TokenRequest::Device(code) => device::exchange(app, context, client, (&code, &holder)).await,
         TokenRequest::IdJag(assertion) => {
             id_jag::exchange(app, context, client, (&assertion, params, &holder)).await
+        }
+        TokenRequest::Exchange(request) => {
+            exchange::exchange(app, context, client, (&request, params, &holder)).await
         }
         TokenRequest::OwnName(scope) => {
             own_name::exchange(app, context, client, (scope.as_deref(), params, &holder)).await

@@ -1,15 +1,14 @@
 //! A client gets a token in its own name (OAuth 2.1 §4.2). There is no refresh token: it can ask again.
 
-use axum::http::StatusCode;
 use axum::response::Response;
-use sallyport_core::audit::{Action, Event, Outcome};
-use sallyport_core::{GrantId, Resource, ScopeSet, TokenId};
+use sallyport_core::audit::{Action, Outcome};
+use sallyport_core::{GrantId, Resource, ScopeSet};
 use sallyport_oauth::client_auth::AuthenticatedClient;
 use sallyport_oauth::model::Grant;
-use sallyport_oauth::{Params, own_name, token_set};
+use sallyport_oauth::{Params, own_name};
 
-use super::answer::{ApiError, internal, json, unsigned};
-use super::{Holder, refuse_grant};
+use super::answer::{ApiError, internal};
+use super::{Holder, refuse_grant, signed};
 use crate::app::App;
 use crate::context::Context;
 
@@ -27,25 +26,10 @@ pub(super) async fn exchange(
         refuse_grant(app, context, client, refusal)
     })?;
     let grant = grant(app, context, client, (resource, scopes)).await?;
-    let (settings, parts, now) = (&context.settings, &app.parts, context.now);
-    let token = TokenId::generate(parts.random.as_ref());
-    let claims = token_set::access_claims(&grant, grant.scopes.clone(), token, now, settings.access_ttl);
-    let claims = holder.bind(app, context, claims)?;
-    let access = parts.signer.sign(&claims).map_err(unsigned)?;
-    let event = Event {
-        user: Some(grant.user.clone()),
-        client: Some(grant.client.clone()),
-        grant: Some(grant.id.clone()),
-        ..context.event(Action::TokenIssue, Outcome::Ok)
-    };
-    app.record(event.on(grant.resource.as_str()).because("in its own name"))
-        .await?;
-    parts
-        .store
-        .touch_client(&grant.client, now)
-        .await
-        .map_err(internal("mark the client as used"))?;
-    Ok(json(StatusCode::OK, token_set::body(&claims, &access, None)))
+    let event = context.event(Action::TokenIssue, Outcome::Ok);
+    let claims = signed::claims(app, context, &grant);
+    let signed = signed::sign(app, context, holder, claims, event.because("in its own name")).await?;
+    signed.alone(app, context.now).await
 }
 
 /// The grant that the client has, or another one.

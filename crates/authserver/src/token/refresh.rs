@@ -3,7 +3,7 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use sallyport_core::audit::{Action, Event, Outcome};
+use sallyport_core::audit::{Action, Outcome};
 use sallyport_core::{ScopeSet, TokenId};
 use sallyport_oauth::client_auth::AuthenticatedClient;
 use sallyport_oauth::flight::{Rule, Step};
@@ -14,7 +14,7 @@ use sallyport_oauth::{ErrorCode, Params, token_set};
 use sallyport_store::Rotation;
 
 use super::answer::{ApiError, internal, json};
-use super::{Holder, end_grant, refuse_grant, refused as refused_for};
+use super::{Holder, end_grant, refuse_grant, refused as refused_for, signed};
 use crate::app::App;
 use crate::context::Context;
 use crate::credentials::Kind;
@@ -73,15 +73,8 @@ async fn issue(
     let (settings, parts, now) = (&context.settings, &app.parts, context.now);
     let token = TokenId::generate(parts.random.as_ref());
     let claims = token_set::access_claims(grant, scopes, token, now, settings.access_ttl);
-    let claims = holder.bind(app, context, claims)?;
-    let access = parts.signer.sign(&claims).map_err(super::answer::unsigned)?;
-    let event = Event {
-        user: Some(grant.user.clone()),
-        client: Some(grant.client.clone()),
-        grant: Some(grant.id.clone()),
-        ..context.event(Action::TokenRefresh, Outcome::Ok)
-    };
-    app.record(event.on(grant.resource.as_str())).await?;
+    let event = context.event(Action::TokenRefresh, Outcome::Ok);
+    let signed = signed::sign(app, context, holder, claims, event).await?;
     let old = parts.digest(Kind::Refresh, request.token.expose().as_bytes());
     let (secret, digest) = parts.successor(&request.token);
     let expires = now.plus(settings.refresh_ttl).min(grant.expires);
@@ -104,15 +97,11 @@ async fn issue(
         Rotation::AlreadyRotated(_) => return Err(reused(app, context, grant).await),
         Rotation::Gone => return Err(refused()),
     }
-    parts
-        .store
-        .touch_client(&grant.client, now)
-        .await
-        .map_err(internal("mark the client as used"))?;
+    signed.used(app, now).await?;
     context.saw(|keys| (keys.client(&grant.client).grant(&grant.id), Step::Renewed));
     Ok(json(
         StatusCode::OK,
-        token_set::body(&claims, &access, Some(&secret)),
+        token_set::body(&signed.claims, &signed.access, Some(&secret)),
     ))
 }
 

@@ -16,6 +16,7 @@ mod device;
 mod discovery;
 mod documents;
 mod dpop;
+mod exchange;
 mod introspection;
 mod key_sets;
 mod login;

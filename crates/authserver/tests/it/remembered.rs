@@ -1,6 +1,6 @@
 //! Which requests a remembered yes answers.
 
-use crate::browser::{Browser, hidden};
+use crate::browser::{Browser, hidden, redeem};
 use crate::world::{PASSWORD, REDIRECT, WEB_REDIRECT, World, authorize};
 
 #[tokio::test]
@@ -74,4 +74,53 @@ async fn cm_09_local_clients_are_asked_about_every_time() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_step_up_asks_for_what_is_new_and_gives_the_union() {
+    let world = World::settled().await;
+    let client = world.client(WEB_REDIRECT).await;
+    let mut browser = Browser::of_ada(&world).await;
+    let path = |scope: &str| authorize(&client, WEB_REDIRECT, &[("scope", scope)]);
+    browser.code(&world, &path("mcp:docs:read")).await;
+    let page = browser.consent_page(&world, &path("mcp:docs:write")).await;
+    let (new, kept) = page
+        .body
+        .split_once("You have allowed it to")
+        .expect("what it has");
+    assert!(
+        new.contains("It will also be able to") && new.contains("see and use the tools"),
+        "{page:?}"
+    );
+    assert!(
+        !new.contains("see the tools, and") && kept.contains("see the tools, and"),
+        "{page:?}"
+    );
+    let answer = browser.decide(&world, &page, "allow").await;
+    let code = answer.redirected("code").expect("a code");
+    let given = redeem(&world, &client, &code, WEB_REDIRECT, &[]).await.json();
+    assert_eq!(given["scope"], "mcp:docs:read mcp:docs:write");
+    // Now it has both: no page, and whoever asks for less gets less.
+    let answer = browser.open(&world, &path("mcp:docs:read")).await;
+    let code = answer.redirected("code").expect("a code without a page");
+    let given = redeem(&world, &client, &code, WEB_REDIRECT, &[]).await.json();
+    assert_eq!(given["scope"], "mcp:docs:read");
+}
+
+#[tokio::test]
+async fn az_08_what_contains_a_scope_is_said_once() {
+    let world = World::settled().await;
+    let client = world.client(REDIRECT).await;
+    let mut browser = Browser::of_ada(&world).await;
+    let path = authorize(
+        &client,
+        REDIRECT,
+        &[("scope", "mcp mcp:read mcp:docs:write admin")],
+    );
+    let page = browser.consent_page(&world, &path).await;
+    assert!(page.body.contains("see and use the tools"), "{page:?}");
+    assert!(
+        !page.body.contains("server docs") && !page.body.contains("use the permission"),
+        "{page:?}"
+    );
 }

@@ -162,3 +162,20 @@ async fn tk_05_guessing_tokens_of_others_gets_slow() {
     assert_eq!(refused.status, 429);
     assert_eq!(refused.header("retry-after"), "1");
 }
+
+#[tokio::test]
+async fn rv_01_what_cannot_be_kept_or_recorded_now_is_told_to_come_again() {
+    let world = World::settled().await;
+    let connected = Connected::new(&world, REDIRECT).await;
+    world.break_audit(true);
+    let unrecorded = revoke(&world, &connected.client, connected.access(), "").await;
+    assert_eq!(
+        (unrecorded.status.as_u16(), unrecorded.header("retry-after")),
+        (503, "5")
+    );
+    world.break_audit(false);
+    world.store.close().await;
+    let unkept = revoke(&world, &connected.client, connected.refresh(), "").await;
+    assert_eq!((unkept.status.as_u16(), unkept.header("retry-after")), (503, "5"));
+    assert_eq!(unkept.error(), (503, "temporarily_unavailable".into()));
+}

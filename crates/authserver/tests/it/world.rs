@@ -155,6 +155,7 @@ impl World {
             resource: Resource::parse(url).unwrap(),
             path: path.into(),
             label: label.into(),
+            users: sallyport_core::policy::Selection::all(),
         };
         let resources = vec![info(MCP, "/mcp", "All servers"), info(TEAM, "/mcp/team", "Team")];
         let mut settings = Settings::new(ISSUER, resources, Resource::parse(MCP).unwrap());

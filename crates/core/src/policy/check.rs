@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::permit::{Action, Permit};
 use super::rule::{Rules, Selection};
-use crate::{Principal, Scope};
+use crate::{Level, Principal};
 
 /// What is asked for, and under which of the profile's lists and visible names it is judged.
 #[derive(Clone, Copy, Debug)]
@@ -17,15 +17,16 @@ pub enum Access<'a> {
     Resource(&'a str),
 }
 
-/// Why the policy refused. To the client, everything but a missing scope looks like something that does not exist.
+/// Why the policy refused. To the client, everything but a missing scope looks like something that does not exist, and a
+/// scope is missing only where everything else allows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum Denied {
     /// The person may not use this profile.
     #[error("the profile does not admit this user")]
     User,
-    /// The token lacks the scope.
-    #[error("the token lacks the scope `mcp`")]
-    Scope,
+    /// The token does not allow as much at the server.
+    #[error("the token lacks the scope")]
+    Scope(Level),
     /// The profile's lists do not allow the name.
     #[error("no rule of the profile allows it")]
     Rule,
@@ -44,11 +45,11 @@ pub fn check<A: Action>(
     if !rules.users.admits(principal.user.as_str()) {
         return Err(Denied::User);
     }
-    if !principal.scopes.contains(Scope::MCP) {
-        return Err(Denied::Scope);
-    }
     if !admits(rules, access) {
         return Err(Denied::Rule);
+    }
+    if !principal.scopes.allow(action.server().as_str(), A::NEEDS) {
+        return Err(Denied::Scope(A::NEEDS));
     }
     Ok(Permit::new(action))
 }
@@ -106,7 +107,29 @@ mod tests {
 
     #[test]
     fn a_token_without_the_scope_gets_nothing() {
-        assert_eq!(ask(&Rules::open(), &principal("u", "openid")), Err(Denied::Scope));
+        for scopes in [
+            "openid",
+            "",
+            "mcp:read",
+            "mcp:demo:read",
+            "mcp:other:write",
+            "mcp:demo",
+        ] {
+            let asked = ask(&Rules::open(), &principal("u", scopes));
+            assert_eq!(asked, Err(Denied::Scope(Level::Write)), "{scopes}");
+        }
+        for scopes in ["mcp", "mcp:write", "mcp:demo:write", "mcp:read mcp:demo:write"] {
+            assert!(ask(&Rules::open(), &principal("u", scopes)).is_ok(), "{scopes}");
+        }
+    }
+
+    #[test]
+    fn is_11_a_scope_is_missed_only_where_a_rule_allows() {
+        let users_only = Rules {
+            users: Selection::all(),
+            ..Rules::default()
+        };
+        assert_eq!(ask(&users_only, &principal("u", "mcp:read")), Err(Denied::Rule));
     }
 
     #[test]

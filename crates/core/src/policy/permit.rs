@@ -1,11 +1,14 @@
 //! The proof, as a value, that a policy allowed one call.
 
-use crate::ServerName;
+use crate::{Level, ServerName};
 
 /// Something that needs a permit.
 pub trait Action: Send {
     /// The MCP method that carries it out.
     const METHOD: &'static str;
+
+    /// How much a token has to allow at the server.
+    const NEEDS: Level;
 
     /// The server that receives it.
     fn server(&self) -> &ServerName;
@@ -15,7 +18,7 @@ pub trait Action: Send {
 }
 
 macro_rules! action {
-    ($(#[$doc:meta])* $name:ident, $method:literal) => {
+    ($(#[$doc:meta])* $name:ident, $method:literal, $needs:ident) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Debug)]
         pub struct $name {
@@ -27,6 +30,7 @@ macro_rules! action {
 
         impl Action for $name {
             const METHOD: &'static str = $method;
+            const NEEDS: Level = Level::$needs;
 
             fn server(&self) -> &ServerName {
                 &self.server
@@ -41,43 +45,43 @@ macro_rules! action {
 
 action!(
     /// Calling one tool of one server.
-    CallTool, "tools/call"
+    CallTool, "tools/call", Write
 );
 action!(
     /// Reading, subscribing to or unsubscribing from one resource of one server.
-    ReadResource, "resources/read"
+    ReadResource, "resources/read", Read
 );
 action!(
     /// Fetching one prompt of one server.
-    GetPrompt, "prompts/get"
+    GetPrompt, "prompts/get", Read
 );
 action!(
     /// Fetching the manifest of one skill of one server.
-    GetSkill, "skills/get"
+    GetSkill, "skills/get", Read
 );
 action!(
     /// Listing what one directory of one server holds.
-    ReadDirectory, "resources/directory/read"
+    ReadDirectory, "resources/directory/read", Read
 );
 action!(
     /// Completing an argument of one prompt or resource template of one server.
-    Complete, "completion/complete"
+    Complete, "completion/complete", Read
 );
 action!(
     /// Asking for the state of one task of one server. A task is judged by the tool that it carries out.
-    GetTask, "tasks/get"
+    GetTask, "tasks/get", Read
 );
 action!(
     /// Giving one task of one server its inputs; the modern extension.
-    UpdateTask, "tasks/update"
+    UpdateTask, "tasks/update", Write
 );
 action!(
     /// Ending one task of one server.
-    CancelTask, "tasks/cancel"
+    CancelTask, "tasks/cancel", Write
 );
 action!(
     /// Waiting for the result of one task of one server; 2025-11-25.
-    AwaitTask, "tasks/result"
+    AwaitTask, "tasks/result", Read
 );
 
 /// The proof that the policy allowed one action. Only [`super::check`] makes one; it is used up by sending.

@@ -30,6 +30,12 @@ pub trait Gate: Send + Sync + 'static {
     /// A client that is in.
     type Admitted: Clone + Send + Sync + 'static;
 
+    /// Gets what is missing to judge the token of a client that wants to come in. It has what is left of the time for the
+    /// hello.
+    fn prepare(&self, _auth: &AuthFrame, _peer: SocketAddr) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// Lets a client in by its token. `request` is the number by which log and trail know the connection.
     ///
     /// # Errors
@@ -162,6 +168,7 @@ impl<G: Gate> Door<G> {
             return Err("the second frame shows the token (type 8)".into());
         }
         let auth = AuthFrame::decode(&second.payload).map_err(|error| Turned::Words(error.to_string()))?;
+        self.gate.prepare(&auth, peer).await;
         let admitted = self.gate.admit(&self.worker, &auth, peer, number());
         admitted.map_err(|Refused(words)| Turned::Words(words))
     }

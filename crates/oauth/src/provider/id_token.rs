@@ -67,8 +67,8 @@ pub struct Expected<'a> {
 pub struct Claims(Map<String, Value>);
 
 impl Claims {
-    #[cfg(test)]
-    pub(super) fn of(claims: Map<String, Value>) -> Self {
+    /// What a signed statement says that was verified elsewhere.
+    pub(crate) fn of(claims: Map<String, Value>) -> Self {
         Self(claims)
     }
 

@@ -245,8 +245,8 @@ fn rf_04_narrower_is_fine_and_openid_scopes_mean_nothing() {
 
 proptest! {
     #[test]
-    fn no_decision_ever_widens(scope in "(mcp|read|admin|openid|x| ){0,4}") {
-        if let Ok(scopes) = scopes(Some(&scope), &all()) {
+    fn no_decision_ever_widens(scope in "(mcp|mcp:read|mcp:a:write|read|admin|openid|x| ){0,4}") {
+        if let Some(scopes) = narrowed(Some(&scope), &all()) {
             prop_assert!(all().covers(&scopes) && !scopes.is_empty());
         }
     }

@@ -101,7 +101,7 @@ impl Said {
     pub(super) fn into_outgoing(self) -> Outgoing {
         match self {
             Self::Running(outgoing) => outgoing,
-            Self::Message { status, message } => Box::pin(stream::iter([Out::Last { status, message }])),
+            Self::Message { status, message, .. } => Box::pin(stream::iter([Out::Last { status, message }])),
             Self::Shared { head, rest } => Self::message(joined(&head, &rest)).into_outgoing(),
         }
     }

@@ -1,6 +1,7 @@
 //! Lists, answered from what was rendered when the world was built.
 
 use sallyport_core::capability::Purpose;
+use sallyport_core::{Level, ServerName};
 use sallyport_mcp::catalogue::ListKind;
 use sallyport_mcp::error;
 use sallyport_mcp::jsonrpc::{Key, Params};
@@ -10,6 +11,7 @@ use sallyport_mcp::session::CursorSeal;
 use crate::caller::Caller;
 use crate::deliver::Said;
 use crate::refusal::Refusal;
+use crate::world::Shown;
 
 /// The answer to a list request.
 ///
@@ -31,10 +33,14 @@ pub(super) fn list(
             upstream.touch_lists();
         }
     }
+    let scopes = &caller.principal.scopes;
+    // Without a scope for all of them, only what the servers of the others offer is shown.
+    let shown = |server: &ServerName| scopes.allow(server.as_str(), Level::Read);
+    let shown = scopes.everywhere().is_none().then_some(&shown as Shown<'_>);
     let asked = params.and_then(|params| params.get(Key::Cursor));
     let offset = match asked {
         None | Some(b"null") => {
-            if let Some(whole) = endpoint.whole(kind, era) {
+            if let (Some(whole), None) = (endpoint.whole(kind, era), shown) {
                 return Ok(Said::result_with(id, whole));
             }
             0
@@ -44,7 +50,7 @@ pub(super) fn list(
             open(caller, kind, &cursor.value).ok_or_else(invalid)?
         }
     };
-    let page = endpoint.page(kind, era, offset, |next| seal(caller, kind, next));
+    let page = endpoint.page((kind, era), shown, offset, |next| seal(caller, kind, next));
     let page = page.ok_or_else(invalid)?;
     Ok(Said::message(error::result(id, &page)))
 }

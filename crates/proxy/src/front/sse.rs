@@ -85,7 +85,7 @@ fn open(caller: &Arc<Caller>, parts: &Parts) -> Response {
     };
     let entrance = Entrance {
         path: base.to_owned(),
-        credential: Credential::of_headers(&parts.headers),
+        credential: Credential::admitted(caller, parts),
         manner: Manner::Legacy,
         peer: caller.peer,
         request: caller.request,
@@ -206,10 +206,11 @@ async fn post(caller: &Arc<Caller>, inbound: Inbound) -> Response {
     {
         return refuse(&unreadable(&error));
     }
-    if let Ok(token) = door::bearer(&parts.headers) {
+    if let Ok((scheme, token)) = door::shown(&parts.headers) {
         // A refreshed token keeps the stream open, too. The one at hand was good a moment ago; where it is not any
         // more, the stream ends in its own time.
-        let _ = open.conversation.renew(&Secret::from(token));
+        let is_proved = scheme == door::Scheme::Proved;
+        let _ = open.conversation.renew_by(&Secret::from(token), is_proved);
     }
     match open.posts.send(body).await {
         Ok(()) => door::accepted(),

@@ -12,6 +12,7 @@ mod lists;
 mod long;
 mod modern;
 mod resume;
+mod scopes;
 mod sessions;
 mod sse;
 pub(crate) mod support;
@@ -162,18 +163,7 @@ impl Gate {
     }
 
     async fn send(&self, ask: Ask) -> Answer {
-        let mut request = Request::builder().method(ask.method).uri(ask.path);
-        for (name, value) in &ask.headers {
-            request = request.header(*name, value);
-        }
-        let (parts, ()) = request.body(()).expect("a request").into_parts();
-        let inbound = Inbound {
-            parts: Box::new(parts),
-            body: RequestBody::from_bytes(ask.body),
-            peer: "127.0.0.1:40000".parse().expect("an address"),
-            id: RequestId(7),
-        };
-        let response = self.proxy.handle(&self.worker, inbound).await;
+        let response = self.proxy.handle(&self.worker, ask.inbound()).await;
         let (parts, body) = response.into_parts();
         Answer {
             status: parts.status.as_u16(),
@@ -281,6 +271,20 @@ impl Ask {
     fn and(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
+    }
+
+    fn inbound(self) -> Inbound {
+        let mut request = Request::builder().method(self.method).uri(self.path);
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        let (parts, ()) = request.body(()).expect("a request").into_parts();
+        Inbound {
+            parts: Box::new(parts),
+            body: RequestBody::from_bytes(self.body),
+            peer: "127.0.0.1:40000".parse().expect("an address"),
+            id: RequestId(7),
+        }
     }
 
     fn without(mut self, name: &str) -> Self {

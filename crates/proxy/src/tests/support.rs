@@ -86,7 +86,7 @@ pub(crate) fn books(trail: &Arc<Trail>) -> Books {
 }
 
 /// Tokens that are their person's name. `expired`, `revoked` and whatever begins with `bad` are no tokens; a name with
-/// `@/path` is a token for another resource; `noscope` has no scope; a `+` at the end is another token of the same person.
+/// `@/path` is a token for another resource; `noscope` has no scope, and what follows a `/` is its scopes; a `+` at the end is another token of the same person.
 pub(crate) struct Keys;
 
 impl VerifyToken for Keys {
@@ -108,13 +108,18 @@ impl VerifyToken for Keys {
         if let Some(error) = error {
             return Err(error);
         }
-        let scopes = if token == "noscope" { "openid" } else { "mcp" };
+        let scopes = match token.split_once('/') {
+            Some((_, scope)) => scope.replace('+', " ").replace('.', ":"),
+            None if token == "noscope" => "openid".to_owned(),
+            None => "mcp".to_owned(),
+        };
+        let token = token.split('/').next().unwrap_or_default();
         Ok(Arc::new(Principal {
             user: UserId::new(token.trim_end_matches('+')),
             client: ClientId::new("client"),
             grant: GrantId::new("grant"),
             token: TokenId::new("token"),
-            scopes: ScopeSet::parse(scopes),
+            scopes: ScopeSet::parse(&scopes),
             audience: audiences.first().cloned().ok_or(TokenError::Audience)?,
             expires: Timestamp::from_millis(if token == "short" { SHORT } else { i64::MAX }),
         }))

@@ -1,5 +1,6 @@
 //! One endpoint: several servers as one, as far as its rules admit.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use sallyport_core::policy::Rules;
 use sallyport_core::{ProfileSlug, Resource, ServerName, Timestamp};
 use sallyport_mcp::capabilities::ServerCapabilities;
-use sallyport_mcp::catalogue::{CacheHint, ListKind};
+use sallyport_mcp::catalogue::{CacheHint, CacheScope, ListKind};
 use sallyport_mcp::merge::Merged;
 use sallyport_mcp::method::Method;
 use sallyport_mcp::mirror::ParamHeader;
@@ -18,6 +19,9 @@ use super::introduce::{self, Introduction};
 use super::keep::{self, Notes};
 use crate::notice::Changes;
 use crate::upstream::ServerState;
+
+/// Whether somebody is shown what a server offers.
+pub(crate) type Shown<'a> = &'a dyn Fn(&ServerName) -> bool;
 
 /// One endpoint as it is.
 pub(crate) struct Endpoint {
@@ -183,16 +187,28 @@ impl Endpoint {
         whole.get(usize::from(era == Era::Modern)).cloned()
     }
 
-    /// A page of a list from an offset on; `cursor` makes the text with which the next page is asked for. `None` if there
-    /// is nothing at the offset.
+    /// A page of a list from an offset on, of what the shown servers offer; `cursor` makes the text with which the next page
+    /// is asked for. `None` if there is nothing at the offset.
     pub(crate) fn page(
         &self,
-        kind: ListKind,
-        era: Era,
+        (kind, era): (ListKind, Era),
+        shown: Option<Shown<'_>>,
         offset: usize,
         cursor: impl FnOnce(usize) -> String,
     ) -> Option<Bytes> {
-        let entries = self.merged.list(kind);
+        let mut hint = self
+            .lists
+            .get(kind as usize)
+            .map_or(CacheHint::NONE, |list| list.hint);
+        let entries = match shown {
+            None => Cow::Borrowed(self.merged.list(kind)),
+            Some(shown) => {
+                // What is left out for somebody is for nobody else.
+                hint.scope = CacheScope::Private;
+                let entries = self.merged.list(kind).iter();
+                Cow::Owned(entries.filter(|entry| shown(&entry.server)).cloned().collect())
+            }
+        };
         let rest = entries
             .get(offset..)
             .filter(|rest| offset == 0 || !rest.is_empty())?;
@@ -201,10 +217,7 @@ impl Endpoint {
         let page = ListPage {
             entries: page,
             next_cursor: next.as_deref(),
-            hint: self
-                .lists
-                .get(kind as usize)
-                .map_or(CacheHint::NONE, |list| list.hint),
+            hint,
             meta: self.notes.of(era),
         };
         Some(render::list_result(kind, era, page))

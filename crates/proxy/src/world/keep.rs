@@ -18,7 +18,7 @@ const LONGEST: u64 = 300_000;
 const UNAVAILABLE: &str = "sallyport/unavailable";
 
 /// How long and for whom a list may be kept: as long as the shortest of its servers' words. Not at all where a server has
-/// given none, or is away: then the list is not whole. For everyone only if every server says so and the endpoint leaves
+/// given none, or is away: then the list is not whole. For everyone only if the server says so and the endpoint leaves
 /// nothing out for anybody (P-38).
 pub(super) fn hint(kind: ListKind, states: &[Arc<ServerState>], rules: &Rules) -> CacheHint {
     if states.iter().any(|state| !is_there(state)) {
@@ -42,7 +42,8 @@ pub(super) fn hint(kind: ListKind, states: &[Arc<ServerState>], rules: &Rules) -
         ListKind::Prompts => &rules.prompts,
         ListKind::Resources | ListKind::Templates | ListKind::Skills => &rules.resources,
     };
-    let open = *names == Selection::all() && rules.users == Selection::all();
+    // A token may be for some of several servers.
+    let open = *names == Selection::all() && rules.users == Selection::all() && states.len() < 2;
     CacheHint {
         ttl_ms: hint.ttl_ms.min(LONGEST),
         scope: if open { hint.scope } else { CacheScope::Private },
@@ -142,7 +143,7 @@ mod tests {
                 vec![ready(Some((50, Public))), ready(Some((70, Public)))],
                 Rules::open(),
                 50,
-                Public,
+                Private,
             ),
             (
                 vec![ready(Some((50, Public))), ready(Some((70, Private)))],

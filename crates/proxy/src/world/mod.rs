@@ -13,7 +13,7 @@ use std::sync::Arc;
 use sallyport_core::{ClientId, GrantId, Principal, Resource, ScopeSet, Timestamp, TokenId, UserId};
 
 pub(crate) use build::Builder;
-pub(crate) use endpoint::Endpoint;
+pub(crate) use endpoint::{Endpoint, Shown};
 pub(crate) use watch::{rebuild, settle, watch};
 
 use crate::spec::{ProxyConfig, ProxyLimits};

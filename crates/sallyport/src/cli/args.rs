@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sallyport_core::{ProfileSlug, ServerName};
+use sallyport_oauth::{exchange, own_name};
 
 use crate::config::value::{Address, Period, WebUrl};
 
@@ -248,12 +249,21 @@ pub struct NewClient {
     /// The client's public keys, for private_key_jwt: a JWK Set
     #[arg(long, value_name = "FILE")]
     pub jwks: Option<PathBuf>,
-    /// Lets the client act in its own name, without a person, at the profiles that --profile names
-    #[arg(long, value_name = "TYPE", value_parser = ["client_credentials"], requires = "profile")]
-    pub grant: Option<String>,
-    /// A profile that the client may use in its own name; the first is the one that it need not name
+    /// Lets the client act in its own name, without a person, or exchange people's tokens for narrower ones, at the profiles
+    /// that --profile names; given once for each
+    #[arg(
+        long,
+        value_name = "TYPE",
+        value_parser = [own_name::GRANT_TYPE, exchange::GRANT_TYPE],
+        requires = "profile"
+    )]
+    pub grant: Vec<String>,
+    /// A profile that --grant is for; the first is the one that a request need not name
     #[arg(long, value_name = "SLUG", requires = "grant", value_parser = ProfileSlug::parse)]
     pub profile: Vec<ProfileSlug>,
+    /// The most that the client may ask for, separated by spaces; mcp unless said otherwise
+    #[arg(long)]
+    pub scope: Option<String>,
     /// A profile whose access tokens the client may introspect, whoever they were issued to
     #[arg(long, value_name = "SLUG", value_parser = ProfileSlug::parse)]
     pub introspect: Vec<ProfileSlug>,
@@ -297,7 +307,7 @@ pub struct IssueArgs {
     /// For which profile
     #[arg(long, default_value = "default", value_parser = ProfileSlug::parse)]
     pub profile: ProfileSlug,
-    /// With which scopes, separated by spaces
+    /// With which scopes, separated by spaces: mcp, mcp:read, mcp:write, mcp:SERVER:read, mcp:SERVER:write
     #[arg(long, default_value = "mcp")]
     pub scope: String,
     /// For how long: 1h unless said otherwise, 90d for an API key

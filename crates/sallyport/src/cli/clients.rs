@@ -127,10 +127,20 @@ fn members(new: &NewClient) -> Result<Map<String, Value>, Failure> {
     if let Some(file) = &new.jwks {
         members.insert("jwks".into(), read_keys(file)?);
     }
-    if let Some(grant) = &new.grant {
+    if let Some(scope) = &new.scope {
+        let mut words = scope.split(' ').filter(|word| !word.is_empty());
+        let all = Settings::scopes();
+        if scope.trim().is_empty() || words.any(|word| !all.contains(word)) {
+            return Err(Failure::Usage(
+                "--scope takes mcp, mcp:read, mcp:write, mcp:SERVER:read and mcp:SERVER:write".to_owned(),
+            ));
+        }
+        members.insert("scope".into(), scope.as_str().into());
+    }
+    if !new.grant.is_empty() {
         let coded = ["authorization_code", "refresh_token"];
         let coded = coded.iter().filter(|_| !new.redirect_uri.is_empty()).copied();
-        let grants: Vec<&str> = coded.chain([grant.as_str()]).collect();
+        let grants: Vec<&str> = coded.chain(new.grant.iter().map(String::as_str)).collect();
         members.insert("grant_types".into(), grants.into());
         members.insert(own_name::RESOURCES.into(), paths(&new.profile).into());
     }

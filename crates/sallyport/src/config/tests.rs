@@ -535,3 +535,20 @@ fn what_is_wrong_with_identity_providers_is_said_with_the_mend() {
         assert!(said.contains(mend), "{text}: {said}");
     }
 }
+
+#[test]
+fn a_public_url_without_https_is_warned_of() {
+    for (url, is) in [
+        ("http://gate.example", true),
+        ("http://10.0.0.1:8717", true),
+        ("http://localhost.example", true),
+        ("https://gate.example", false),
+        ("http://localhost:8717", false),
+        ("http://127.0.0.1:8717", false),
+        ("http://[::1]:8717", false),
+    ] {
+        let warned = check::warnings(&read(&format!("public_url: \"{url}\"")).expect("good").root);
+        let clear = warned.iter().any(|text| text.contains("public_url is not https"));
+        assert_eq!(clear, is, "{url} {warned:?}");
+    }
+}

@@ -49,6 +49,13 @@ fn refused(reason: impl std::fmt::Display) -> Refused {
 impl Gate for TcpGate {
     type Admitted = Conversation;
 
+    async fn prepare(&self, auth: &AuthFrame, peer: SocketAddr) {
+        self.live
+            .issuers
+            .learn_token(auth.token.expose(), peer.ip())
+            .await;
+    }
+
     fn admit(
         &self,
         worker: &Arc<Worker>,

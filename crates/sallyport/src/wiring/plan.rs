@@ -99,6 +99,7 @@ fn settings(sources: &Sources<'_>, endpoints: &[EndpointSpec]) -> Result<Setting
             resource: resource.clone(),
             path: path.clone(),
             label: label.clone(),
+            users: endpoint.rules.users.clone(),
         })
     });
     let resources: Vec<ResourceInfo> = infos.collect();

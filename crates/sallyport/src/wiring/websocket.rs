@@ -28,7 +28,7 @@ pub(super) fn endpoint<'p>(path: &'p str, headers: &HeaderMap) -> Option<&'p str
 pub(super) fn open(live: &Live, worker: &Arc<Worker>, inbound: Inbound, endpoint: String) -> Response {
     let entrance = Entrance {
         path: endpoint,
-        credential: Credential::of_headers(&inbound.parts.headers),
+        credential: Credential::of_request(&inbound.parts),
         manner: Manner::EachMessage,
         peer: inbound.peer.ip(),
         request: inbound.id,

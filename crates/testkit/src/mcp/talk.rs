@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
 use futures_util::{SinkExt as _, StreamExt as _};
-use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -113,11 +113,22 @@ impl Talk {
     /// # Errors
     /// When the handshake is refused or the subprotocol is not agreed on.
     pub async fn ws(endpoint: &Endpoint) -> anyhow::Result<Self> {
+        match &endpoint.token {
+            Some(token) => Self::ws_with(endpoint, &[("authorization", &format!("Bearer {token}"))]).await,
+            None => Self::ws_with(endpoint, &[]).await,
+        }
+    }
+
+    /// WebSocket, opened with these headers in place of the endpoint's token.
+    ///
+    /// # Errors
+    /// When the handshake is refused or the subprotocol is not agreed on.
+    pub async fn ws_with(endpoint: &Endpoint, more: &[(&'static str, &str)]) -> anyhow::Result<Self> {
         let mut request = format!("ws://{}{}", endpoint.host, endpoint.path).into_client_request()?;
         let headers = request.headers_mut();
         headers.insert(SEC_WEBSOCKET_PROTOCOL, "mcp".parse()?);
-        if let Some(token) = &endpoint.token {
-            headers.insert(AUTHORIZATION, format!("Bearer {token}").parse()?);
+        for (name, value) in more {
+            headers.insert(*name, value.parse()?);
         }
         let stream = connect(endpoint.address).await?;
         let handshake = async { Ok(tokio_tungstenite::client_async(request, stream).await?) };

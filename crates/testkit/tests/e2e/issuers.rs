@@ -13,6 +13,7 @@ use sallyport_testkit::forge::Forger;
 use sallyport_testkit::front::Front;
 use sallyport_testkit::gateway::TestGateway;
 use sallyport_testkit::http::Request;
+use sallyport_testkit::mcp::{Conversation, Talk};
 use sallyport_vault::signing::{Alg, Signer, SigningKey};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -268,6 +269,27 @@ async fn jw_05_unknown_keys_are_looked_for_once_a_minute_whoever_asks() {
     assert_eq!(status(&gateway, &newer).await.unwrap(), 200);
     assert_eq!(fetched(&corp), 3);
     assert_eq!(status(&gateway, &token).await.unwrap(), 401);
+}
+
+#[tokio::test]
+async fn opaque_tokens_open_framed_tcp_too() {
+    let corp = StandIn::start().await.unwrap();
+    let more = format!(
+        "tcp_listen: 127.0.0.1:0\nauth:\n  issuers:\n    corp:\n      issuer: \"{0}\"\n      scopes: mcp\n      introspection: \
+         {{ url: \"{0}{ASK}\", client_id: gateway, client_secret: secret }}\n",
+        corp.issuer()
+    );
+    let gateway = TestGateway::start(&more).await.unwrap();
+    let address = gateway.gateway().tcp_addr().unwrap();
+    let now = u64::try_from(gateway.clock().now().as_secs()).unwrap();
+    corp.says(json!({ "active": false }));
+    let mut refused = Talk::tcp(address, "opaque-0", now).await.unwrap();
+    assert!(refused.receive().await.unwrap()["framed"].is_string());
+    corp.says(with(&corp.claims(&gateway), "active", json!(true)));
+    let talk = Talk::tcp(address, "opaque-1", now).await.unwrap();
+    let mut conversation = Conversation::modern(talk, json!({}));
+    let listed = conversation.request("tools/list", json!({})).await.unwrap();
+    assert!(listed.result().unwrap()["tools"].is_array());
 }
 
 #[tokio::test]

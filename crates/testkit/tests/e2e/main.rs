@@ -14,6 +14,7 @@ mod clients;
 mod commands;
 mod crash;
 mod everything;
+mod exchange;
 mod faults;
 mod front_door;
 mod ingress;

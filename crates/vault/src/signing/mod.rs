@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sallyport_core::Secret;
-use sallyport_core::capability::{AccessClaims, SignError, SignToken};
+use sallyport_core::capability::{AccessClaims, Actor, SignError, SignToken};
 use serde::Serialize;
 
 use crate::KeyError;
@@ -42,6 +42,8 @@ struct Claims<'a> {
     exp: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     cnf: Option<Confirmation<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<&'a Actor>,
 }
 
 /// RFC 7800 §3.1, RFC 9449 §6.1.
@@ -136,6 +138,7 @@ impl SignToken for Signer {
             iat: claims.issued.as_secs(),
             exp: claims.expires.as_secs(),
             cnf: claims.key.as_ref().map(|key| Confirmation { jkt: key.as_str() }),
+            act: claims.actor.as_ref(),
         };
         let body = serde_json::to_vec(&claims).map_err(|_| SignError)?;
         let mut token = format!("{}.{}", ring.header, URL_SAFE_NO_PAD.encode(body));

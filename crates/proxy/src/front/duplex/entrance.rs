@@ -4,14 +4,17 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, StatusCode};
-use sallyport_core::{RequestId, Secret, UserId};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use sallyport_core::{Principal, RequestId, Secret, UserId};
 use sallyport_net::Response;
 use sallyport_net::respond::{self, Challenge};
 
 use super::{Identity, Manner};
 use crate::Proxy;
-use crate::door::{self, TurnedAway, Visit};
+use crate::caller::Caller;
+use crate::door::{self, Scheme, TurnedAway, Visit};
+use crate::proof::{self, Proved};
 use crate::world::{self, Place, World};
 
 /// Who comes in, where, and how it will speak.
@@ -34,14 +37,49 @@ pub struct Credential(Shown);
 
 enum Shown {
     Token(Result<Secret<String>, Challenge>),
+    /// With a proof, in the request that opens the connection.
+    Proved(Secret<String>, Box<Opening>),
+    /// By a request that was let in.
+    Admitted(Arc<Principal>, Option<(Scheme, Secret<String>)>),
     Local(UserId),
 }
 
+/// What a proof is of.
+struct Opening {
+    headers: HeaderMap,
+    method: Method,
+    path: String,
+}
+
 impl Credential {
-    /// The bearer token in a request's head, if there is one (RFC 6750 §2.1).
+    /// What the request shows that opens the connection: a bearer token (RFC 6750 §2.1), or one that is bound to a key, with
+    /// the proof (RFC 9449 §7.1).
     #[must_use]
-    pub fn of_headers(headers: &HeaderMap) -> Self {
-        Self(Shown::Token(door::bearer(headers).map(Secret::from)))
+    pub fn of_request(parts: &Parts) -> Self {
+        match door::shown(&parts.headers) {
+            Ok((Scheme::Bearer, token)) => Self(Shown::Token(Ok(Secret::from(token)))),
+            Ok((Scheme::Proved, token)) => {
+                let opening = Opening {
+                    headers: parts.headers.clone(),
+                    method: parts.method.clone(),
+                    path: parts.uri.path().to_owned(),
+                };
+                Self(Shown::Proved(Secret::from(token), Box::new(opening)))
+            }
+            Err(kind) => Self(Shown::Token(Err(kind))),
+        }
+    }
+
+    /// That of a request that was let in just now.
+    pub(crate) fn admitted(caller: &Caller, parts: &Parts) -> Self {
+        let shown = door::shown(&parts.headers).ok();
+        let token = shown.map(|(scheme, token)| (scheme, Secret::from(token)));
+        Self(Shown::Admitted(Arc::clone(&caller.principal), token))
+    }
+
+    /// Whether the client sends proofs, and so has to hear of nonces.
+    pub(super) fn is_proved(&self) -> bool {
+        matches!(self.0, Shown::Proved(..))
     }
 
     /// A bearer token.
@@ -69,24 +107,41 @@ impl Credential {
         peer: IpAddr,
         request: RequestId,
     ) -> Result<Identity, TurnedAway> {
-        let token = match self.0 {
-            Shown::Token(token) => token,
+        let (token, opening) = match self.0 {
+            Shown::Token(token) => (token, None),
+            Shown::Proved(token, opening) => (Ok(token), Some(opening)),
+            Shown::Admitted(principal, token) => {
+                let token = token.filter(|_| world.local.is_none());
+                let is_proved = matches!(token, Some((Scheme::Proved, _)));
+                return Ok(Identity {
+                    principal,
+                    token: token.map(|(_, token)| token),
+                    is_proved,
+                });
+            }
             Shown::Local(user) => return local(user, place),
         };
         let shown = match &token {
             Ok(token) => Ok(token.expose().as_str()),
             Err(kind) => Err(*kind),
         };
+        let proved = opening
+            .as_ref()
+            .map(|opening| Proved::by(&opening.headers, opening.method.as_str(), &opening.path));
         let visit = Visit {
             token: shown,
-            // A proof is of one request; whole conversations have none.
-            proved: None,
+            // It is of the request that opens the connection; what follows on it is the same sender's.
+            proved,
             peer,
             request,
         };
         let principal = door::identify(proxy, world, place, visit)?;
         let token = token.ok().filter(|_| world.local.is_none());
-        Ok(Identity { principal, token })
+        Ok(Identity {
+            principal,
+            token,
+            is_proved: opening.is_some(),
+        })
     }
 }
 
@@ -98,6 +153,7 @@ fn local(user: UserId, place: Place<'_>) -> Result<Identity, TurnedAway> {
     Ok(Identity {
         principal: Arc::new(world::local_user(user, audience.clone())),
         token: None,
+        is_proved: false,
     })
 }
 
@@ -106,6 +162,7 @@ fn local(user: UserId, place: Place<'_>) -> Result<Identity, TurnedAway> {
 pub struct Turned {
     why: Why,
     metadata: String,
+    nonce: Option<HeaderValue>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,7 +178,13 @@ impl Turned {
         Self {
             why,
             metadata: metadata.to_owned(),
+            nonce: None,
         }
+    }
+
+    /// With the nonce that the next proof shall have.
+    pub(super) fn with_nonce(self, nonce: Option<HeaderValue>) -> Self {
+        Self { nonce, ..self }
     }
 
     pub(super) fn nowhere() -> Self {
@@ -131,12 +194,16 @@ impl Turned {
     /// The HTTP answer, for transports that begin with a request.
     #[must_use]
     pub fn response(&self) -> Response {
-        match self.why {
+        let mut response = match self.why {
             Why::Nowhere => door::no_such_place(),
             Why::Away(away) => away.answer(&self.metadata),
             Why::Another => respond::text(StatusCode::FORBIDDEN, format!("{self}\n")),
             Why::TooMany => respond::text(StatusCode::TOO_MANY_REQUESTS, format!("{self}\n")),
+        };
+        if let Some(nonce) = &self.nonce {
+            response.headers_mut().insert(proof::NONCE, nonce.clone());
         }
+        response
     }
 }
 

@@ -22,7 +22,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sallyport_core::{Principal, PrincipalKey, RequestId, Scope, Secret};
+use sallyport_core::capability::TokenError;
+use sallyport_core::{Principal, PrincipalKey, RequestId, Secret, Timestamp};
 use sallyport_mcp::revision::Era;
 use sallyport_net::Worker;
 use sallyport_net::carrier::Farewell;
@@ -35,6 +36,7 @@ use crate::Proxy;
 use crate::caller::Caller;
 use crate::door::{self, TurnedAway};
 use crate::head::Accept;
+use crate::proof;
 use crate::running::Running;
 use crate::session::Session;
 use crate::stream_get::Seat;
@@ -99,6 +101,8 @@ struct Identity {
     principal: Arc<Principal>,
     /// `None` for the local user.
     token: Option<Secret<String>>,
+    /// Whether the client has proved that it holds the key that the token is bound to.
+    is_proved: bool,
 }
 
 /// How far a conversation has come.
@@ -124,7 +128,9 @@ impl Proxy {
         let world = self.world.load();
         let path = entrance.path.strip_suffix('/').unwrap_or(&entrance.path);
         let place = world.at(path).ok_or_else(Turned::nowhere)?;
-        let turned = |why: Why| Turned::new(why, place.metadata);
+        let nonce = entrance.credential.is_proved().then(|| proof::fresh(self));
+        let nonce = nonce.flatten();
+        let turned = |why: Why| Turned::new(why, place.metadata).with_nonce(nonce.clone());
         let identity = entrance
             .credential
             .identify(self, &world, place, entrance.peer, entrance.request)
@@ -154,6 +160,11 @@ impl Conversation {
     /// # Errors
     /// [`Turned`]: the token is not good here, or another's. The conversation goes on under the one that it has.
     pub fn renew(&self, token: &Secret<String>) -> Result<(), Turned> {
+        self.renew_by(token, false)
+    }
+
+    /// The same for a token that may have come with a proof that was seen.
+    pub(crate) fn renew_by(&self, token: &Secret<String>, is_proved: bool) -> Result<(), Turned> {
         let inner = &*self.0;
         let world = inner.proxy.world.load();
         let endpoint = world.endpoint(&inner.endpoint).ok_or_else(Turned::nowhere)?;
@@ -163,9 +174,9 @@ impl Conversation {
         let challenged = |kind| Turned::new(Why::Away(TurnedAway::Challenged(kind)), "");
         let text = door::well_formed(token.expose()).map_err(challenged)?;
         let now = inner.proxy.books.clock.now();
-        let verified = inner.proxy.verifier.verify(text, &endpoint.resources, now);
+        let verified = verify(&inner.proxy, (text, is_proved), endpoint, now);
         let principal = verified.map_err(|_| challenged(Challenge::InvalidToken))?;
-        if !principal.scopes.contains(Scope::MCP) {
+        if !principal.scopes.open_anything() {
             return Err(challenged(Challenge::InsufficientScope));
         }
         if principal.key() != inner.key {
@@ -176,10 +187,25 @@ impl Conversation {
             *identity = Identity {
                 principal,
                 token: Some(Secret::from(text)),
+                is_proved,
             };
         }
         Ok(())
     }
+}
+
+/// Who a token is of, which may be bound to a key if the proof was seen.
+fn verify(
+    proxy: &Proxy,
+    (token, is_proved): (&str, bool),
+    endpoint: &Endpoint,
+    now: Timestamp,
+) -> Result<Arc<Principal>, TokenError> {
+    if is_proved {
+        let verified = proxy.verifier.verify_any(token, &endpoint.resources, now)?;
+        return Ok(verified.principal);
+    }
+    proxy.verifier.verify(token, &endpoint.resources, now)
 }
 
 impl Conversation {
@@ -234,11 +260,8 @@ impl Inner {
             return Some(Arc::clone(&identity.principal));
         };
         let now = self.proxy.books.clock.now();
-        let verified = self
-            .proxy
-            .verifier
-            .verify(token.expose(), &endpoint.resources, now);
-        verified.ok()
+        let shown = (token.expose().as_str(), identity.is_proved);
+        verify(&self.proxy, shown, endpoint, now).ok()
     }
 
     fn session(&self) -> Option<Arc<Session>> {

@@ -141,11 +141,20 @@ impl Issuers {
     /// Gets what is missing to judge the token of a request: keys of its issuer, or the issuer's word. Returns at once where
     /// nothing is missing, above all for our own tokens.
     pub(super) async fn learn(&self, headers: &HeaderMap, peer: IpAddr) {
-        let others = self.others.load_full();
-        if others.is_empty() {
+        if self.others.load().is_empty() {
             return;
         }
-        let Some(token) = bearer(headers) else { return };
+        if let Some(token) = bearer(headers) {
+            self.learn_token(token, peer).await;
+        }
+    }
+
+    /// The same for a token that is shown otherwise.
+    pub(super) async fn learn_token(&self, token: &str, peer: IpAddr) {
+        let others = self.others.load_full();
+        if others.is_empty() || !is_others(token) {
+            return;
+        }
         let now = self.clock.now();
         // A signed token is never sent on, above all not one of ours that has had its time.
         if token.split('.').count() != 3 {
@@ -334,7 +343,10 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
         return None;
     };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    let fits = scheme.eq_ignore_ascii_case("bearer") && token.len() <= MAX_TOKEN;
-    let token = token.trim();
-    (fits && !token.is_empty() && !token.starts_with(api_keys::PREFIX)).then_some(token)
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+/// Whether a token may be another issuer's.
+fn is_others(token: &str) -> bool {
+    !token.is_empty() && token.len() <= MAX_TOKEN && !token.starts_with(api_keys::PREFIX)
 }

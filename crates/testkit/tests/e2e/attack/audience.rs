@@ -121,7 +121,7 @@ async fn au_07_a_token_without_the_scope_is_told_which() {
     let tokens = stage.tokens().await.unwrap();
     let forger = Forger::with(&stage.gateway.signing_key().await.unwrap()).unwrap();
     let mut claims = tokens.claims().unwrap();
-    for scope in ["", "other", "MCP", "mcp:read"] {
+    for scope in ["", "other", "MCP", "mcp:", "mcp:*", "mcp:one", "mcp.read"] {
         claims["scope"] = scope.into();
         let token = forger.sign(&forger.header(), &claims).unwrap();
         let answer = stage.list(&token).await.unwrap();

@@ -3,6 +3,7 @@
 use sallyport_core::Clock as _;
 use sallyport_testkit::dpop::Holder;
 use sallyport_testkit::http::{Answer, Request};
+use sallyport_testkit::mcp::{Conversation, Endpoint, Talk};
 use sallyport_testkit::oauth::{Tokens, VERIFIER};
 use serde_json::{Value, json};
 
@@ -48,6 +49,16 @@ impl Bound {
                 });
             }
         }
+    }
+
+    /// The headers of a request at this path, with a proof of it.
+    fn shown(&self, stage: &Stage, method: &str, path: &str) -> anyhow::Result<[String; 2]> {
+        let url = format!("{}{path}", stage.gateway.origin());
+        let now = stage.gateway.clock().now();
+        let claims = self
+            .holder
+            .claims((method, &url), Some(&self.tokens.access), &self.nonce, now);
+        Ok([format!("DPoP {}", self.tokens.access), self.holder.sign(&claims)?])
     }
 
     /// What a right proof of a `tools/list` claims.
@@ -174,7 +185,7 @@ async fn au_10_a_bound_token_without_its_proof_is_refused_and_so_is_a_proof_of_a
         refused("invalid_token")
     );
     assert_eq!(stage.list(&plain.access).await.unwrap().status(), 200);
-    // Nor does a WebSocket, which has one request for all its messages, take a bound one.
+    // Nor does a WebSocket take a proof of another request.
     let upgrade = Request::get("/mcp/ws")
         .header("Authorization", &format!("DPoP {}", bound.tokens.access))
         .header("DPoP", &good)
@@ -183,6 +194,102 @@ async fn au_10_a_bound_token_without_its_proof_is_refused_and_so_is_a_proof_of_a
         .header("Sec-WebSocket-Version", "13")
         .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
     assert_eq!(stage.ask(&upgrade).await.unwrap().status(), 401);
+}
+
+#[tokio::test]
+async fn au_10_a_websocket_is_opened_by_a_proof_of_its_own_request() {
+    let mut stage = Stage::new().await.unwrap();
+    let mut bound = Bound::new(&mut stage).await.unwrap();
+    let endpoint = Endpoint {
+        path: "/mcp/ws".to_owned(),
+        ..stage.gateway.endpoint("default", &bound.tokens.access)
+    };
+    let open = async |shown: &[String; 2]| {
+        let headers = [("authorization", shown[0].as_str()), ("dpop", shown[1].as_str())];
+        Talk::ws_with(&endpoint, &headers).await
+    };
+    // Whoever has no nonce yet is told one.
+    let nonce = std::mem::take(&mut bound.nonce);
+    let [token, proof] = bound.shown(&stage, "GET", "/mcp/ws").unwrap();
+    let upgrade = Request::get("/mcp/ws")
+        .header("Authorization", &token)
+        .header("DPoP", &proof)
+        .header("Upgrade", "websocket")
+        .header("Connection", "Upgrade")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let told = stage.ask(&upgrade).await.unwrap();
+    assert_eq!(challenge(&told), refused("use_dpop_nonce"));
+    assert_eq!(told.header("dpop-nonce"), Some(nonce.as_str()));
+    bound.nonce = nonce;
+    for (method, path) in [("POST", "/mcp/ws"), ("GET", "/mcp"), ("GET", "/mcp/other/ws")] {
+        let shown = bound.shown(&stage, method, path).unwrap();
+        assert!(open(&shown).await.is_err(), "{method} {path}");
+    }
+    let shown = bound.shown(&stage, "GET", "/mcp/ws").unwrap();
+    let talk = open(&shown).await.unwrap();
+    let mut conversation = Conversation::modern(talk, json!({}));
+    for _ in 0..2 {
+        let listed = conversation.request("tools/list", json!({})).await.unwrap();
+        assert!(listed.result().unwrap()["tools"].is_array());
+    }
+    assert!(open(&shown).await.is_err(), "a proof counts once");
+    assert!(Talk::ws(&endpoint).await.is_err(), "as a plain bearer token");
+    let thief = Holder::new().unwrap();
+    let claims = thief.claims(
+        ("GET", &format!("{}/mcp/ws", stage.gateway.origin())),
+        Some(&bound.tokens.access),
+        &bound.nonce,
+        stage.gateway.clock().now(),
+    );
+    let stolen = [shown[0].clone(), thief.sign(&claims).unwrap()];
+    assert!(open(&stolen).await.is_err(), "another key");
+}
+
+#[tokio::test]
+async fn au_10_each_half_of_a_stream_of_2024_has_its_own_proof() {
+    let mut stage = Stage::new().await.unwrap();
+    let bound = Bound::new(&mut stage).await.unwrap();
+    let [token, proof] = bound.shown(&stage, "GET", "/mcp/sse").unwrap();
+    let mut connection = stage.gateway.connect().await.unwrap();
+    let stream = Request::get("/mcp/sse")
+        .header("Accept", "text/event-stream")
+        .header("Authorization", &token)
+        .header("DPoP", &proof);
+    assert_eq!(connection.begin(&stream).await.unwrap().status, 200);
+    let mut events = connection.events();
+    let place = events.next().await.unwrap().unwrap().data;
+    let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } } });
+    let [token, proof] = bound.shown(&stage, "POST", "/mcp/messages").unwrap();
+    let post = || {
+        Request::post(&place)
+            .header("Authorization", &token)
+            .rpc(&message)
+    };
+    let posted = stage.ask(&post().header("DPoP", &proof)).await.unwrap();
+    assert_eq!(posted.status(), 202, "{posted:?}");
+    assert_eq!(events.message().await.unwrap()["id"], json!(1));
+    let again = stage.ask(&post().header("DPoP", &proof)).await.unwrap();
+    assert_eq!(challenge(&again), refused("invalid_dpop_proof"));
+}
+
+#[tokio::test]
+async fn au_10_framed_tcp_has_no_place_for_a_proof_and_takes_no_bound_token() {
+    let mut stage = Stage::with("tcp_listen: 127.0.0.1:0\n").await.unwrap();
+    let bound = Bound::new(&mut stage).await.unwrap();
+    let plain = stage.tokens().await.unwrap();
+    let address = stage.gateway.gateway().tcp_addr().unwrap();
+    let now = u64::try_from(stage.gateway.clock().now().as_secs()).unwrap();
+    let mut plain = Conversation::modern(Talk::tcp(address, &plain.access, now).await.unwrap(), json!({}));
+    let listed = plain.request("tools/list", json!({})).await.unwrap();
+    assert!(listed.result().is_ok());
+    let mut bound = Talk::tcp(address, &bound.tokens.access, now).await.unwrap();
+    let told = bound.receive().await.unwrap();
+    assert_eq!(
+        told["framed"],
+        json!("the access token is invalid or has expired")
+    );
 }
 
 #[tokio::test]

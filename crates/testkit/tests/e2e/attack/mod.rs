@@ -8,6 +8,7 @@ mod jwt;
 mod pkce;
 mod redirects;
 mod revocation;
+mod scopes;
 mod token;
 mod upstream;
 

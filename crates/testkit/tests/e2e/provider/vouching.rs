@@ -17,16 +17,24 @@ struct Stage {
     idp: Provider<Issuer>,
     gateway: TestGateway,
     client: (String, String),
+    /// What is in the gateway's configuration.
+    configured: String,
     count: u32,
 }
 
 impl Stage {
     async fn new(trusted: bool) -> anyhow::Result<Self> {
+        Self::with(trusted, "[\"corp:ada\"]").await
+    }
+
+    /// With these people listed.
+    async fn with(trusted: bool, listed: &str) -> anyhow::Result<Self> {
         let idp = Issuer::start(json!({ "sub": "7", "preferred_username": "ada" })).await?;
         let configured = idp.configuration("corp");
         let configured = configured.trim_end().trim_end_matches('}');
         let providers = format!("  oidc:\n{configured}, identity_assertions: {trusted} }}\n");
-        let gateway = gateway("  allow_users: [\"corp:ada\"]\n", &providers).await?;
+        let listed = format!("  allow_users: {listed}\n");
+        let gateway = gateway(&listed, &providers).await?;
         let metadata = json!({
             "client_name": "managed", "redirect_uris": ["https://c.test/cb"],
             "grant_types": ["authorization_code", GRANT], "token_endpoint_auth_method": "client_secret_post",
@@ -36,6 +44,7 @@ impl Stage {
             idp,
             gateway,
             client,
+            configured: format!("auth:\n{listed}{providers}"),
             count: 0,
         };
         let mut browser = stage.gateway.browser()?;
@@ -231,4 +240,66 @@ async fn tk_13_a_provider_that_is_not_trusted_for_it_vouches_for_nobody() {
     let told = stage.gateway.connect().await.unwrap().ask(&told).await.unwrap();
     assert!(!told.text().contains("jwt-bearer\""), "{}", told.text());
     assert!(!told.text().contains("id-jag"));
+}
+
+#[tokio::test]
+async fn somebody_new_is_made_as_a_log_in_would_make_them() {
+    let mut stage = Stage::with(true, "[\"corp:ada\", \"corp:grace\", \"group:ops\"]")
+        .await
+        .unwrap();
+    let person = |sub: &str, name: &str| [("sub", json!(sub)), ("preferred_username", json!(name))];
+    let grace = stage.vouch(&person("9", "grace")).unwrap();
+    let answer = stage.show(&grace, &[]).await.unwrap();
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    let first = Tokens::read(answer).unwrap();
+    let groups = [("sub", json!("10")), ("groups", json!(["ops"]))];
+    let member = stage.vouch(&groups).unwrap();
+    assert_eq!(stage.show(&member, &[]).await.unwrap().status(), 200);
+    // Nobody else comes in, neither under the name that somebody has.
+    for stranger in [
+        person("11", "eve"),
+        person("12", "grace"),
+        person("13", "corp:ada"),
+    ] {
+        let assertion = stage.vouch(&stranger).unwrap();
+        let answer = stage.show(&assertion, &[]).await.unwrap();
+        assert_eq!(error(&answer), refused(400, "invalid_grant"), "{stranger:?}");
+    }
+    let store = stage.gateway.store().await.unwrap();
+    let users = store.users().await.unwrap();
+    store.close().await;
+    let mut names: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
+    names.sort_unstable();
+    assert!(
+        names.contains(&"corp:grace") && !names.contains(&"corp:eve"),
+        "{names:?}"
+    );
+    // The same person again, not another one.
+    let again = stage.vouch(&person("9", "grace")).unwrap();
+    let again = Tokens::read(stage.show(&again, &[]).await.unwrap()).unwrap();
+    assert_eq!(again.claims().unwrap()["sub"], first.claims().unwrap()["sub"]);
+}
+
+#[tokio::test]
+async fn tk_13_an_assertion_counts_once_in_whatever_process() {
+    let mut stage = Stage::new(true).await.unwrap();
+    let assertion = stage.vouch(&[]).unwrap();
+    assert_eq!(stage.show(&assertion, &[]).await.unwrap().status(), 200);
+    let fields = [
+        ("grant_type", GRANT),
+        ("assertion", assertion.as_str()),
+        ("client_id", stage.client.0.as_str()),
+        ("client_secret", stage.client.1.as_str()),
+    ];
+    // After a restart there is nothing but the store.
+    let configured = stage.configured.clone();
+    let again = stage.gateway.beside_with(&configured).await.unwrap();
+    let answer = again
+        .connect()
+        .await
+        .unwrap()
+        .ask(&Request::post("/token").form(&fields))
+        .await
+        .unwrap();
+    assert_eq!(error(&answer), refused(400, "invalid_grant"));
 }

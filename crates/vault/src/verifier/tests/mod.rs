@@ -39,6 +39,7 @@ fn claims() -> AccessClaims {
         scopes: ScopeSet::parse("mcp"),
         token: TokenId::new("jti"),
         key: None,
+        actor: None,
         grant: GrantId::new("grant"),
         issued: now(),
         expires: now().plus(Duration::from_secs(900)),

@@ -11,7 +11,7 @@ use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_core::{RequestId, Timestamp};
 use sallyport_net::Peer;
 use sallyport_oauth::consent::Navigation;
-use sallyport_oauth::flight::{Agent, Keys, Step};
+use sallyport_oauth::flight::{Agent, Keys, Point, Refused, Rule, Step};
 
 use crate::app::Shared;
 use crate::cookie::Cookie;
@@ -24,6 +24,8 @@ pub(crate) struct Context {
     pub(crate) now: Timestamp,
     pub(crate) peer: IpAddr,
     pub(crate) request: Option<RequestId>,
+    /// Where of a log-in the endpoint is, if programs call it on their way; none where they look after what they have.
+    pub(crate) point: Option<Point>,
     /// The query, still encoded.
     pub(crate) query: String,
     /// The cookie of somebody who has logged in.
@@ -44,6 +46,13 @@ impl Context {
                 ..Keys::default()
             })
         });
+    }
+
+    /// Takes a refusal at an endpoint for programs down; one of no log-in is none.
+    pub(crate) fn refused(&self, keys: impl FnOnce(Keys) -> Keys, rule: impl Into<Rule>) {
+        if let Some(point) = self.point {
+            self.saw(|sender| (keys(sender), Refused::at(point, rule).into()));
+        }
     }
 
     /// Where the browser comes from.
@@ -121,6 +130,12 @@ impl FromRequestParts<Shared> for Context {
                 .get::<Peer>()
                 .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0),
             request: parts.extensions.get::<RequestId>().copied(),
+            point: match parts.uri.path() {
+                "/token" => Some(Point::Token),
+                "/par" => Some(Point::Pushed),
+                "/device_authorization" => Some(Point::Device),
+                _ => None,
+            },
             query: parts.uri.query().unwrap_or_default().to_owned(),
             session: Cookie::Session.read(&parts.headers, https),
             browser: Cookie::Browser.read(&parts.headers, https),

@@ -7,6 +7,7 @@ use axum::response::Response;
 use sallyport_core::random::token;
 use sallyport_oauth::client_auth::AuthenticatedClient;
 use sallyport_oauth::device::{self, Answer, DeviceRequest, INTERVAL, LIFETIME};
+use sallyport_oauth::flight::Rule;
 use sallyport_oauth::{ErrorCode, Params};
 use serde_json::json;
 
@@ -29,9 +30,10 @@ pub(crate) async fn post(
 
 async fn answer(app: &App, context: &Context, params: &Params) -> Result<Response, ApiError> {
     // Each request takes one of the codes that may wait, so that a peer gets as many as it may log in.
-    app.limits
-        .anonymous(context.peer, context.now)
-        .map_err(ApiError::too_many)?;
+    app.limits.anonymous(context.peer, context.now).map_err(|wait| {
+        context.refused(|keys| keys, Rule::DeviceThrottled);
+        ApiError::too_many(wait)
+    })?;
     let sender = Sender::read(app, context, params).await?;
     let client = sender.prove(app, context).await?;
     let (device, code) = keep(app, context, client, params).await?;
@@ -56,8 +58,16 @@ async fn keep(
     params: &Params,
 ) -> Result<(String, String), ApiError> {
     let client = client.client();
-    let (resource, scopes) = device::asked(params, client, &context.settings.targets())
-        .map_err(|(code, text)| ApiError::new(StatusCode::BAD_REQUEST, code, text))?;
+    let (resource, scopes) =
+        device::asked(params, client, &context.settings.targets()).map_err(|(code, text)| {
+            let rule = match code {
+                ErrorCode::UnauthorizedClient => Rule::DeviceNotRegistered,
+                ErrorCode::InvalidTarget => Rule::ResourceUnknown,
+                _ => Rule::ParameterRepeated,
+            };
+            context.refused(|keys| keys.named(client), rule);
+            ApiError::new(StatusCode::BAD_REQUEST, code, text)
+        })?;
     let random = app.parts.random.as_ref();
     // A code that somebody has is a matter of one in millions; not finding one means that too many wait.
     for _ in 0..3 {
@@ -79,6 +89,7 @@ async fn keep(
         }
     }
     app.count("device_codes_used_up");
+    context.refused(|keys| keys.named(client), Rule::DeviceThrottled);
     Err(ApiError::new(
         StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::TemporarilyUnavailable,

@@ -151,7 +151,7 @@ pub(crate) async fn enter(
 }
 
 /// Takes a step down, if an authorization request waits behind the log-in.
-fn saw(context: &Context, next: &str, step: Step) {
+pub(crate) fn saw(context: &Context, next: &str, step: Step) {
     let params = return_path::authorize_query(next).and_then(|query| Params::parse(query.as_bytes()).ok());
     if let Some(params) = params {
         context.saw(|keys| (keys.params(&params), step));

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use sallyport_core::Timestamp;
 use sallyport_oauth::authorize::{AnchorError, AuthorizeRequest};
 use sallyport_oauth::client_auth::AuthenticatedClient;
+use sallyport_oauth::flight::{Point, Refused, Rule};
 use sallyport_oauth::model::{Digest, PushedRequest};
 use sallyport_oauth::pushed::{self, ANSWER, LIFE, MAX_WAITING, PREFIX};
 use sallyport_oauth::{ErrorCode, Params};
@@ -27,6 +28,7 @@ pub(crate) async fn post(
 ) -> Result<Response, ApiError> {
     if let Err(wait) = app.limits.pushed(context.peer, context.now) {
         app.count("par_throttled");
+        context.refused(|keys| keys, Rule::PushedThrottled);
         return Err(ApiError::too_many(wait));
     }
     let params = sender::form(&app, &context, request).await?;
@@ -51,6 +53,7 @@ async fn push(app: &App, context: &Context, params: Params) -> Result<Response, 
     };
     let kept = app.parts.store.push_request(&digest, &request, MAX_WAITING).await;
     if !kept.map_err(internal("keep the pushed request"))? {
+        context.refused(|keys| keys.named(client.client()), Rule::PushedThrottled);
         tracing::warn!("a pushed request was refused: too many are waiting");
         return Err(ApiError::unavailable("too many requests wait for an answer", 90));
     }
@@ -76,22 +79,32 @@ fn bound(params: Params, holder: &Holder) -> Result<Params, ApiError> {
 /// The request, if it would pass at the authorization endpoint (RFC 9126 §2.1). It is judged there again, because clients
 /// and resources change.
 fn judged(context: &Context, client: AuthenticatedClient<'_>, params: Params) -> Result<Params, ApiError> {
-    let refused = |code, text: String| {
+    let (settings, client) = (&context.settings, client.client());
+    let refused = |code, text: String, seen: Refused| {
+        context.saw(|keys| (keys.params(&params).named(client), seen.into()));
         tracing::info!(error = ErrorCode::as_str(code), reason = %text, "a pushed request was refused");
         ApiError::new(StatusCode::BAD_REQUEST, code, text)
     };
     if params.all("request_uri").next().is_some() {
         let text = "`request_uri` cannot be pushed".to_owned();
-        return Err(refused(ErrorCode::InvalidRequest, text));
+        let seen = Refused::at(Point::Pushed, Rule::RequestObject);
+        return Err(refused(ErrorCode::InvalidRequest, text, seen));
     }
-    let (settings, client) = (&context.settings, client.client());
-    let params = pushed::request(params, &client.id);
+    let params = pushed::request(params.clone(), &client.id);
     let anchored = AuthorizeRequest::read(params.clone())
         .and_then(|request| request.anchor(Some(client), &settings.private_schemes))
-        .map_err(|error| refused(ErrorCode::InvalidRequest, error.to_string()))?;
+        .map_err(|error| {
+            let asked = params.all("redirect_uri").next().unwrap_or_default();
+            let seen = Refused::at(Point::Pushed, error).redirect(asked, &client.redirect_uris);
+            refused(ErrorCode::InvalidRequest, error.to_string(), seen)
+        })?;
     match anchored.validate(client, &settings.targets()) {
         Ok(_) => Ok(params),
-        Err(refusal) => Err(refused(refusal.error.code(), refusal.error.to_string())),
+        Err(refusal) => {
+            let error = refusal.error;
+            let seen = Refused::at(Point::Pushed, error);
+            Err(refused(error.code(), error.to_string(), seen))
+        }
     }
 }
 

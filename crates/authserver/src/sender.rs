@@ -9,7 +9,7 @@ use sallyport_net::Reach;
 use sallyport_oauth::Params;
 use sallyport_oauth::assertion::Assertion;
 use sallyport_oauth::client_auth::{self, AuthenticatedClient, ClientAuthError, Presented};
-use sallyport_oauth::flight::{Point, Refused, Rule};
+use sallyport_oauth::flight::{self, Rule};
 use sallyport_oauth::jws::Keys;
 use sallyport_oauth::model::Client;
 use sallyport_oauth::registration::{self, ClientKeys};
@@ -98,13 +98,11 @@ impl Sender {
 
     fn refuse(&self, app: &App, context: &Context, error: ClientAuthError) -> ApiError {
         tracing::info!(reason = %error, "a client was refused");
-        context.saw(|keys| {
-            let keys = match &self.client {
-                Some(client) => keys.named(client),
-                None => keys.client(&self.presented.client),
-            };
-            (keys, Refused::at(Point::Token, &error).into())
-        });
+        let keys = |keys: flight::Keys| match &self.client {
+            Some(client) => keys.named(client),
+            None => keys.client(&self.presented.client),
+        };
+        context.refused(keys, &error);
         app.count("invalid_client");
         let event = context
             .event(Action::Denied, Outcome::Denied)
@@ -148,7 +146,7 @@ async fn fetched(
 pub(crate) async fn form(app: &App, context: &Context, request: Body) -> Result<Params, ApiError> {
     if let Err(wait) = app.limits.token(context.peer, context.now) {
         app.count("token_throttled");
-        context.saw(|keys| (keys, Refused::at(Point::Token, Rule::TokenThrottled).into()));
+        context.refused(|keys| keys, Rule::TokenThrottled);
         return Err(ApiError::too_many(wait));
     }
     body::form(context, request)

@@ -145,6 +145,9 @@ pub trait VerifyToken: Send + Sync {
         let principal = self.verify(token, audiences, now)?;
         Ok(Verified { principal, key: None })
     }
+
+    /// Whoever showed a token that is bound to a key has proved that they hold it: only with that the token is used.
+    fn was_proved(&self, _token: &str, _principal: &Principal) {}
 }
 
 /// A request with a proof that its sender holds a key (RFC 9449 §4).

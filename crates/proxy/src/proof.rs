@@ -78,6 +78,7 @@ impl<'a> Proved<'a> {
             token: Some(token),
         };
         proxy.proofs.verify_proof(request, &key, now).map_err(refused)?;
+        proxy.verifier.was_proved(token, &principal);
         Ok(principal)
     }
 

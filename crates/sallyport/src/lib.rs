@@ -5,6 +5,7 @@ pub mod base;
 pub mod child;
 pub mod cli;
 pub mod config;
+mod doctor;
 pub mod environment;
 pub mod keys;
 pub mod telemetry;

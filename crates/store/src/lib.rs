@@ -43,6 +43,7 @@ pub use directory::DirectoryError;
 pub use error::StoreError;
 pub use identities::Departure;
 pub use keys::StoredKey;
+pub use migrate::Schema;
 pub use refresh::Rotation;
 pub use registrations::{Maker, RegistrationToken};
 pub use servers::StoredServer;

@@ -57,6 +57,29 @@ async fn migrate_with(
     Ok(())
 }
 
+/// The schema of a database as it is, and the one that this program writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Schema {
+    /// What the database has.
+    pub found: i64,
+    /// What this program writes.
+    pub known: i64,
+}
+
+/// Looks at the schema and changes nothing; refuses what [`migrate`] refuses.
+pub(crate) async fn look(connection: &mut SqliteConnection) -> Result<Schema, StoreError> {
+    let known = MIGRATIONS.last().map_or(0, |(version, _)| *version);
+    let found = pragma(connection, "PRAGMA user_version").await?;
+    let application = pragma(connection, "PRAGMA application_id").await?;
+    if application != APPLICATION_ID {
+        return Err(StoreError::Foreign);
+    }
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    Ok(Schema { found, known })
+}
+
 async fn pragma(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, StoreError> {
     Ok(sqlx::query(sql).fetch_one(connection).await?.try_get(0)?)
 }
@@ -109,6 +132,29 @@ mod tests {
             .await
             .unwrap();
         assert!(matches!(migrate(&mut db).await, Err(StoreError::Foreign)));
+    }
+
+    #[tokio::test]
+    async fn looking_at_a_schema_changes_nothing() {
+        let mut db = memory().await;
+        assert!(matches!(look(&mut db).await, Err(StoreError::Foreign)));
+        migrate(&mut db).await.unwrap();
+        let known = MIGRATIONS.last().unwrap().0;
+        sqlx::raw_sql("PRAGMA user_version = 1")
+            .execute(&mut db)
+            .await
+            .unwrap();
+        for _ in 0..2 {
+            assert_eq!(look(&mut db).await.unwrap(), Schema { found: 1, known });
+        }
+        sqlx::raw_sql("PRAGMA user_version = 99")
+            .execute(&mut db)
+            .await
+            .unwrap();
+        assert!(matches!(
+            look(&mut db).await,
+            Err(StoreError::Newer { found: 99, .. })
+        ));
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
 
+use crate::migrate::Schema;
 use crate::write::{self, Prepared, Write};
 use crate::{DirectoryError, StoreError, directory, migrate};
 
@@ -100,6 +101,25 @@ impl Store {
                 suspect: AtomicBool::new(false),
             }),
         })
+    }
+
+    /// The schema of the store in a directory, which is looked at and not changed.
+    ///
+    /// # Errors
+    /// As for [`Store::open`]; also where there is no store.
+    pub async fn schema(directory: &Path) -> Result<Schema, StoreError> {
+        let database = directory.join(directory::DATABASE);
+        directory::check_file(&database)?;
+        let mut connection = SqliteConnectOptions::new()
+            .filename(database)
+            .create_if_missing(false)
+            .pragma("query_only", "ON")
+            .disable_statement_logging()
+            .connect()
+            .await?;
+        let schema = migrate::look(&mut connection).await;
+        connection.close().await?;
+        schema
     }
 
     /// The data directory.

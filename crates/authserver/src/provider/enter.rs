@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_core::{Secret, UserId};
+use sallyport_oauth::flight::Rule;
 use sallyport_oauth::model::User;
 use sallyport_oauth::provider::Identity;
 use sallyport_store::CreateUserError;
@@ -23,7 +24,11 @@ pub(super) async fn enter(
     (provider, identity): (Provider<'_>, &Identity),
     next: &str,
 ) -> Result<Response, Problem> {
-    let user = settled(app, context, (provider, identity)).await?;
+    let user = settled(app, context, (provider, identity)).await;
+    if let Err(Problem::Unlisted { .. }) = &user {
+        super::refused(context, next, Rule::PersonUnlisted);
+    }
+    let user = user?;
     app.limits.let_in(context.peer);
     login::enter(app, context, &user, next).await
 }

@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sallyport_core::audit::{Action, Outcome as Recorded};
 use sallyport_core::random::token;
+use sallyport_oauth::flight::{Point, Refused, Rule};
 use sallyport_oauth::provider::callback::{Callback, Outcome};
 use sallyport_oauth::{Params, pkce};
 use sallyport_store::Departure;
@@ -83,7 +84,10 @@ pub(crate) async fn start(
             oidc::authorization_url(&app, &context, oidc, (&ties, person.is_some())).await
         }
     };
-    let url = url.map_err(|error| failed(&app, provider, &error))?;
+    let url = url.map_err(|error| {
+        refused(&context, &next, Rule::ProviderFailed);
+        failed(&app, provider, &error)
+    })?;
     let (binding, fresh) = browser::form_binding(&app, &context);
     let departure = Departure {
         state: app.parts.digest(Kind::LoginState, ties.state.as_bytes()),
@@ -111,6 +115,7 @@ pub(crate) async fn callback(
     let provider = settings.people.provider(&name).ok_or(Problem::NotFound)?;
     let back = Callback::read(&context.query).map_err(|error| {
         tracing::info!(provider = name, reason = %error, "a log-in came back that cannot be read");
+        astray(&context);
         Problem::ForeignLogin
     })?;
     let departure = arrived(&app, &context, (&name, &back)).await?;
@@ -118,6 +123,7 @@ pub(crate) async fn callback(
     let identity = match (&back.outcome, provider) {
         (Outcome::Denied, _) => {
             app.count("login_denied");
+            refused(&context, &departure.next, Rule::ProviderDenied);
             return Err(Problem::ProviderDenied(provider.label().to_owned()));
         }
         (Outcome::Failed(code), _) => Err(ProviderError::Returned(code.clone())),
@@ -131,6 +137,7 @@ pub(crate) async fn callback(
     match identity {
         Ok(identity) => enter::enter(&app, &context, (provider, &identity), &departure.next).await,
         Err(error) => {
+            refused(&context, &departure.next, Rule::ProviderFailed);
             let event = context.event(Action::Login, Recorded::Failed);
             app.note(event.on(&name).because(error.to_string()))?;
             Err(failed(&app, provider, &error))
@@ -151,6 +158,7 @@ async fn arrived(
             "a log-in came back that was not begun here"
         );
         app.count("login_foreign");
+        astray(context);
         Problem::ForeignLogin
     };
     let binding = context.browser.as_deref().ok_or_else(|| refused("no cookie"))?;
@@ -163,6 +171,16 @@ async fn arrived(
         return Err(refused("too late"));
     }
     Ok(departure)
+}
+
+/// Takes down that a log-in went no further, if an authorization request waits behind it.
+fn refused(context: &Context, next: &str, rule: Rule) {
+    login::saw(context, next, Refused::at(Point::Provider, rule).into());
+}
+
+/// The same where it is not known what waits: it belongs to what the same browser did before.
+fn astray(context: &Context) {
+    context.saw(|keys| (keys, Refused::at(Point::Provider, Rule::ProviderForeign).into()));
 }
 
 fn failed(app: &App, provider: Provider<'_>, error: &ProviderError) -> Problem {

@@ -197,3 +197,105 @@ async fn other_well_known_paths_and_pages_are_no_log_ins() {
     }
     assert!(world.logins().await.is_empty());
 }
+
+/// The rule and the place of the last refusal, as they are told.
+async fn last_refusal(world: &World) -> (String, String) {
+    world.pass(Duration::from_secs(1));
+    let traces = world.logins().await;
+    let last = traces.iter().max_by_key(|trace| trace.seen).unwrap();
+    let Some(Step::Refused(refused)) = last.last() else {
+        panic!("{last:#?}");
+    };
+    let verdict = last.verdict(world.parts.clock.now());
+    assert_eq!(verdict.name, refused.rule.name());
+    assert!(!verdict.mend.is_empty());
+    let point = serde_json::to_value(refused.point).unwrap();
+    (verdict.name, point.as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn refusals_of_pushed_requests_have_the_name_of_their_rule() {
+    let changes: [(&[(&str, &str)], &str); 8] = [
+        (
+            &[("redirect_uri", "http://127.0.0.1:33418/other")],
+            "redirect-not-registered",
+        ),
+        (&[("redirect_uri", "")], "redirect-missing"),
+        (&[("code_challenge", "")], "challenge-missing"),
+        (&[("code_challenge_method", "plain")], "challenge-method"),
+        (&[("resource", "https://other.test/mcp")], "resource-unknown"),
+        (&[("response_type", "token")], "response-type"),
+        (&[("request_uri", "urn:x")], "request-object"),
+        (&[("client_id", "nobody")], "client-refused"),
+    ];
+    let world = World::settled().await;
+    let client = world.client(REDIRECT).await;
+    for (changes, name) in changes {
+        let path = authorize(&client, REDIRECT, changes);
+        let query = path.split_once('?').unwrap().1.as_bytes();
+        let fields: Vec<(String, String)> = url::form_urlencoded::parse(query).into_owned().collect();
+        let fields: Vec<_> = fields.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let answer = world.form("/par", &fields).await;
+        assert!(answer.status.is_client_error(), "{name}: {answer:?}");
+        assert_eq!(last_refusal(&world).await, (name.to_owned(), "pushed".to_owned()));
+    }
+    let flood = authorize(&client, REDIRECT, &[]);
+    let fields: Vec<(String, String)> =
+        url::form_urlencoded::parse(flood.split_once('?').unwrap().1.as_bytes())
+            .into_owned()
+            .collect();
+    let fields: Vec<_> = fields.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    let mut status = 0;
+    for _ in 0..70 {
+        status = world.form("/par", &fields).await.status.as_u16();
+    }
+    assert_eq!(status, 429);
+    assert_eq!(last_refusal(&world).await.0, "pushed-throttled");
+}
+
+#[tokio::test]
+async fn refusals_of_devices_have_the_name_of_their_rule() {
+    let world = World::settled().await;
+    let grant = "urn:ietf:params:oauth:grant-type:device_code";
+    let body = json!({ "client_name": "Television", "grant_types": [grant] });
+    let device = world.register(&body).await.json()["client_id"].clone();
+    let device = device.as_str().unwrap();
+    let other = world.client(REDIRECT).await;
+    for (fields, name) in [
+        (vec![("client_id", other.as_str())], "device-not-registered"),
+        (
+            vec![("client_id", device), ("resource", "https://other.test/mcp")],
+            "resource-unknown",
+        ),
+        (
+            vec![("client_id", device), ("scope", "mcp"), ("scope", "mcp")],
+            "parameter-repeated",
+        ),
+        (vec![("client_id", "nobody")], "client-refused"),
+    ] {
+        let answer = world.form("/device_authorization", &fields).await;
+        assert!(answer.status.is_client_error(), "{name}: {answer:?}");
+        assert_eq!(last_refusal(&world).await, (name.to_owned(), "device".to_owned()));
+    }
+    let mut status = 0;
+    for _ in 0..60 {
+        let answer = world
+            .form("/device_authorization", &[("client_id", device)])
+            .await;
+        status = answer.status.as_u16();
+    }
+    assert_eq!(status, 429);
+    assert_eq!(last_refusal(&world).await.0, "device-throttled");
+}
+
+#[tokio::test]
+async fn refusals_where_nobody_logs_in_leave_no_record() {
+    let world = World::settled().await;
+    for path in ["/revoke", "/introspect"] {
+        let answer = world.form(path, &[("client_id", "nobody"), ("token", "x")]).await;
+        assert!(answer.status.is_client_error(), "{answer:?}");
+    }
+    // Nobody went to a provider.
+    world.get("/callback/corp?state=x&code=y").await;
+    assert!(world.logins().await.is_empty());
+}

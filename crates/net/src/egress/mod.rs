@@ -2,6 +2,7 @@
 //! connection goes to an address that was checked. Proxy settings of the environment are not looked at (SR-07).
 
 mod address;
+mod certificate;
 mod fetch;
 mod resolve;
 mod target;
@@ -21,6 +22,7 @@ use tokio::time::timeout;
 use url::Url;
 
 pub use address::{Kind, kind};
+pub use certificate::Certificate;
 pub use fetch::{Fetch, Fetched};
 pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use target::Target;

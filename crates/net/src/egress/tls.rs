@@ -19,6 +19,7 @@ pub(super) struct Connector {
 struct Configs {
     http: Arc<ClientConfig>,
     plain: Arc<ClientConfig>,
+    roots: Arc<RootCertStore>,
 }
 
 impl Connector {
@@ -27,6 +28,12 @@ impl Connector {
             authorities,
             config: OnceLock::new(),
         }
+    }
+
+    /// The authorities that are trusted; none before the first connection, or if they cannot be used.
+    pub(super) fn roots(&self) -> Option<&Arc<RootCertStore>> {
+        let config = self.config.get()?.as_ref().ok()?;
+        Some(&config.roots)
     }
 
     pub(super) async fn connect(
@@ -39,11 +46,16 @@ impl Connector {
         let config = config
             .as_ref()
             .map_err(|reason| io::Error::other(reason.clone()))?;
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let name = ServerName::try_from(bare.to_owned()).map_err(io::Error::other)?;
+        let name = server_name(host)?;
         let config = if is_http { &config.http } else { &config.plain };
         TlsConnector::from(Arc::clone(config)).connect(name, tcp).await
     }
+}
+
+/// The host of a URL as certificates name it.
+pub(super) fn server_name(host: &str) -> io::Result<ServerName<'static>> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    ServerName::try_from(bare.to_owned()).map_err(io::Error::other)
 }
 
 fn configure(authorities: &[Vec<u8>]) -> Result<Configs, String> {
@@ -62,11 +74,15 @@ fn configure(authorities: &[Vec<u8>]) -> Result<Configs, String> {
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?;
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    let roots = Arc::new(roots);
+    let mut config = builder
+        .with_root_certificates(Arc::clone(&roots))
+        .with_no_client_auth();
     let plain = Arc::new(config.clone());
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Configs {
         http: Arc::new(config),
         plain,
+        roots,
     })
 }

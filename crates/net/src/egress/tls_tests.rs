@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls_pki_types::PrivateKeyDer;
+use sallyport_core::Clock as _;
+use sallyport_core::clock::SystemClock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -20,16 +22,24 @@ struct Site {
 
 /// An https server for the name, under an authority of its own.
 async fn site(name: &str) -> Site {
+    site_until(name, None).await
+}
+
+/// The same, with a certificate that ends on a day after now.
+async fn site_until(name: &str, days: Option<i64>) -> Site {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
     let authority = params.self_signed(&key).unwrap().der().to_vec();
     let issuer = Issuer::new(params, key);
     let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec![name.to_owned()])
-        .unwrap()
-        .signed_by(&key, &issuer)
-        .unwrap();
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    if let Some(days) = days {
+        let now = SystemClock.now().as_secs();
+        params.not_after = rcgen::date_time_ymd(1970, 1, 1)
+            + Duration::from_secs(u64::try_from(now + days * 86_400 + 3600).unwrap());
+    }
+    let certificate = params.signed_by(&key, &issuer).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -149,4 +159,39 @@ async fn a_server_without_tls_is_no_https_server() {
             .await
             .is_err()
     );
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_certificate_is_told_in_days() {
+    let now = SystemClock.now();
+    for (days, expected) in [(Some(13), 13), (Some(0), 0), (None, 400)] {
+        let site = site_until("srv.test", days).await;
+        let policy = EgressPolicy {
+            authorities: vec![site.authority.clone()],
+            ..EgressPolicy::default()
+        };
+        let egress = Egress::with_resolver(policy, Arc::new(Here));
+        let url = Url::parse(&format!("https://srv.test:{}/", site.addr.port())).unwrap();
+        let target = egress.target(&url, Reach::Operator).unwrap();
+        let found = egress.certificate(&target, now).await.unwrap().unwrap();
+        assert_eq!(
+            found,
+            Certificate {
+                days: expected,
+                is_public: false
+            }
+        );
+    }
+    let ended = site_until("srv.test", Some(-1)).await;
+    let policy = EgressPolicy {
+        authorities: vec![ended.authority.clone()],
+        ..EgressPolicy::default()
+    };
+    let egress = Egress::with_resolver(policy, Arc::new(Here));
+    let url = Url::parse(&format!("https://srv.test:{}/", ended.addr.port())).unwrap();
+    let target = egress.target(&url, Reach::Operator).unwrap();
+    assert!(matches!(
+        egress.certificate(&target, now).await,
+        Err(EgressError::Tls { .. })
+    ));
 }

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -23,6 +24,14 @@ impl Transport {
 
     pub(super) fn tls(stream: TlsStream<TcpStream>) -> Self {
         Self(Kind::Tls(Box::new(stream)))
+    }
+
+    /// The certificates that the other side has shown, its own first; none without TLS.
+    pub(super) fn certificates(&self) -> &[CertificateDer<'static>] {
+        match &self.0 {
+            Kind::Plain(_) => &[],
+            Kind::Tls(stream) => stream.get_ref().1.peer_certificates().unwrap_or_default(),
+        }
     }
 }
 

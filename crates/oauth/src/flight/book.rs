@@ -60,7 +60,7 @@ impl Book {
         self.forget(now);
         let at = match self.find(&sighting) {
             Some(at) => at,
-            None if !begins(&sighting.step) => return,
+            None if !begins(&sighting) => return,
             None => self.begin(id(), now),
         };
         let Some(id) = self.traces.get(at).map(|trace| trace.id.clone()) else {
@@ -204,11 +204,13 @@ impl Book {
 }
 
 /// Whether a log-in can begin with this.
-fn begins(step: &Step) -> bool {
-    !matches!(
-        step,
-        Step::Used | Step::Renewed | Step::LoginShown | Step::LoggedIn
-    )
+fn begins(sighting: &Sighting) -> bool {
+    match &sighting.step {
+        Step::Used | Step::Renewed | Step::LoginShown | Step::LoggedIn => false,
+        // Anybody can come back from a provider where nobody went; it is the end of something, or nothing.
+        Step::Refused(refused) if refused.point == Point::Provider => sighting.keys.request.is_some(),
+        _ => true,
+    }
 }
 
 fn opens_a_browser(step: &Step) -> bool {

@@ -101,6 +101,23 @@ pub enum Rule {
     PasswordWrong,
     /// Too many tries.
     LoginThrottled,
+    // At `/par`.
+    /// Too many requests were pushed, or too many wait.
+    PushedThrottled,
+    // At `/device_authorization`.
+    /// Too many codes were asked for, or too many wait.
+    DeviceThrottled,
+    /// The client may not use devices.
+    DeviceNotRegistered,
+    // On the way through an identity provider.
+    /// The provider, or the person there, said no.
+    ProviderDenied,
+    /// The provider could not be asked, or its answer does not count.
+    ProviderFailed,
+    /// The log-in that came back was not begun in this browser, or not lately.
+    ProviderForeign,
+    /// The person is on no list.
+    PersonUnlisted,
     // At the token endpoint.
     /// Too many failures of one address.
     TokenThrottled,

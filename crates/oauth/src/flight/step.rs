@@ -45,6 +45,12 @@ pub enum Point {
     Person,
     /// `/token`.
     Token,
+    /// `/par`.
+    Pushed,
+    /// `/device_authorization`.
+    Device,
+    /// The way through an identity provider.
+    Provider,
 }
 
 /// Who a client is, as far as this gateway knows it.

@@ -46,6 +46,13 @@ pub(super) fn of(rule: Rule) -> (&'static str, &'static str) {
         | Rule::PersonSaidNo
         | Rule::PasswordWrong
         | Rule::LoginThrottled => asking(rule),
+        Rule::PushedThrottled
+        | Rule::DeviceThrottled
+        | Rule::DeviceNotRegistered
+        | Rule::ProviderDenied
+        | Rule::ProviderFailed
+        | Rule::ProviderForeign
+        | Rule::PersonUnlisted => beside(rule),
         _ => redeeming(rule),
     }
 }
@@ -92,7 +99,7 @@ fn becoming_known(rule: Rule) -> (&'static str, &'static str) {
         ),
         Rule::DocumentRefused => (
             "{who} names a document that describes it, which does not count here.",
-            "Set `auth.client_documents: true`, and name the document's host in `auth.document_hosts` if that is set.",
+            "Set `auth.client_metadata_documents: true`, and name the document's host in `auth.client_metadata_hosts` if that is set.",
         ),
         Rule::DocumentUnreachable => (
             "The document that describes {who} cannot be fetched.",
@@ -155,6 +162,40 @@ fn asking(rule: Rule) -> (&'static str, &'static str) {
         ),
         Rule::LoginThrottled => ("Too many tries to log in.", WAIT),
         _ => ("{who} sent an authorization request that cannot be read.", UPDATE),
+    }
+}
+
+/// What is not on the way of every log-in: pushed requests, devices, identity providers.
+fn beside(rule: Rule) -> (&'static str, &'static str) {
+    match rule {
+        Rule::PushedThrottled => (
+            "{who} pushed more requests than may wait, or its address did.",
+            WAIT,
+        ),
+        Rule::DeviceThrottled => (
+            "{who} asked for more codes for devices than may wait, or its address did.",
+            WAIT,
+        ),
+        Rule::DeviceNotRegistered => (
+            "{who} asked for a code for a device, and has not registered that grant type.",
+            "Have it register `urn:ietf:params:oauth:grant-type:device_code`.",
+        ),
+        Rule::ProviderDenied => (
+            "The identity provider, or the person there, said no to the log-in for {who}.",
+            "Try again; if the provider said no, look at who may use this application there.",
+        ),
+        Rule::ProviderFailed => (
+            "The identity provider could not be asked during the log-in for {who}, or its answer does not count.",
+            "The gateway's log says why; `sallyport doctor` reads the provider's documents.",
+        ),
+        Rule::ProviderForeign => (
+            "A log-in came back from the identity provider that was not begun in this browser, or more than ten minutes before.",
+            "Allow cookies for this address and connect again, in one browser and with one window.",
+        ),
+        _ => (
+            "Somebody logged in at the identity provider for {who} who is not on the list.",
+            "Add the person to `auth.allow_users`; the log and the page name them as the list does.",
+        ),
     }
 }
 
@@ -324,6 +365,9 @@ fn at(point: Point) -> &'static str {
         Point::Authorization => "at authorization",
         Point::Person => "on the pages",
         Point::Token => "at the token endpoint",
+        Point::Pushed => "at /par",
+        Point::Device => "at /device_authorization",
+        Point::Provider => "on the way through the identity provider",
     }
 }
 

@@ -107,6 +107,8 @@ pub enum Verb {
     /// The audit trail
     #[command(subcommand)]
     Audit(AuditVerb),
+    /// Find what would keep a client from working, and say the mend: exit 1 if there is something
+    Doctor(DoctorArgs),
 }
 
 /// `serve`.
@@ -338,6 +340,21 @@ pub enum ConfigVerb {
     Show,
 }
 
+/// `doctor`.
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    /// Go the way of this client, from its first request to its tokens: claude-ai, claude-code, chatgpt, codex, cursor,
+    /// vscode, gemini, copilot-cli, opencode, cline, mcp-remote, inspector, fastmcp
+    #[arg(long, value_name = "NAME", value_parser = crate::doctor::known)]
+    pub client: Option<&'static str>,
+    /// The profile whose URL clients are given [default: the one at /mcp, or the first]
+    #[arg(long, value_name = "SLUG", value_parser = ProfileSlug::parse)]
+    pub profile: Option<ProfileSlug>,
+    /// The origin that clients use, instead of the configured one
+    #[arg(long, value_name = "URL", value_parser = WebUrl::parse)]
+    pub public_url: Option<WebUrl>,
+}
+
 /// `audit`.
 #[derive(Subcommand, Debug)]
 pub enum AuditVerb {
@@ -406,6 +423,9 @@ mod tests {
             "client logins 0f3a -o json",
             "client create nightly --auth client_secret_post --grant client_credentials --profile reading",
             "audit tail -n 5 -f",
+            "doctor",
+            "doctor --client claude-ai -o json",
+            "doctor --client gemini --profile reading --public-url https://h",
         ] {
             assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
         }
@@ -425,6 +445,8 @@ mod tests {
             "client create nightly --profile reading",
             "client create web --auth password",
             "list -o yaml",
+            "doctor --client netscape",
+            "doctor --client",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -7,6 +7,7 @@ mod args;
 mod audit;
 mod clients;
 mod configuration;
+mod doctor;
 mod failure;
 mod keys;
 mod logins;

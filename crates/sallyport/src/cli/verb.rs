@@ -7,7 +7,7 @@ use sallyport_core::clock::SystemClock;
 use sallyport_vault::SystemRandom;
 
 use super::args::{Format, Shared, Verb};
-use super::{Failure, audit, clients, configuration, keys, serve, servers, token, tools, users};
+use super::{Failure, audit, clients, configuration, doctor, keys, serve, servers, token, tools, users};
 use crate::base::{Base, load};
 use crate::config::{Adjustments, Config, Location};
 use crate::environment::Environment;
@@ -37,6 +37,7 @@ impl Run {
             Verb::Token(verb) => self.wait(token::run(&self, &verb)),
             Verb::Key(verb) => self.wait(keys::run(&self, &verb)),
             Verb::Audit(verb) => self.wait(audit::run(&self, &verb)),
+            Verb::Doctor(args) => self.wait(doctor::run(&self, &args)),
         }
     }
 

@@ -10,11 +10,11 @@ use http::{HeaderName, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use sallyport_authserver::Proofs;
 use sallyport_core::policy::Selection;
-use sallyport_core::{ProfileSlug, RequestId, UserId};
+use sallyport_core::{ProfileSlug, RequestId, ServerName, UserId};
 use sallyport_net::egress::{Egress, EgressPolicy};
 use sallyport_net::{Inbound, RequestBody, Worker};
 use sallyport_proxy::spec::EndpointKind;
-use sallyport_proxy::upstream::{Launcher, Status, UpstreamDeps, Upstreams};
+use sallyport_proxy::upstream::{Launcher, ServerState, Speaks, Status, UpstreamDeps, Upstreams};
 use sallyport_proxy::{Metrics, Proxy, ProxyDeps};
 use sallyport_store::AuditTrail;
 use sallyport_vault::verifier::Verifier;
@@ -40,6 +40,15 @@ pub struct Local {
     path: String,
     session: Option<String>,
     next_id: u64,
+}
+
+/// The eras in words.
+fn spoken(speaks: Speaks) -> &'static str {
+    match (speaks.legacy, speaks.modern) {
+        (true, true) => "in contact; speaks revisions with `initialize`, and 2026-07-28",
+        (false, true) => "in contact; speaks 2026-07-28",
+        (true, false) | (false, false) => "in contact; speaks revisions with `initialize`",
+    }
 }
 
 impl Local {
@@ -134,6 +143,22 @@ impl Local {
                 Status::Failed { reason } => Some(format!("server `{name}`: {reason}")),
             });
         words.collect()
+    }
+
+    /// Each server: which eras it speaks, or why there is no contact.
+    #[must_use]
+    pub fn contacts(&self) -> Vec<(ServerName, Result<String, String>)> {
+        let fleet = Arc::clone(&self.upstreams.watch().borrow());
+        let of = |state: &ServerState| match &state.status {
+            Status::Ready => Ok(spoken(state.speaks).to_owned()),
+            Status::Connecting => Err("it does not answer".to_owned()),
+            Status::Failed { reason } => Err(reason.clone()),
+        };
+        fleet
+            .servers
+            .iter()
+            .map(|(name, state)| (name.clone(), of(state)))
+            .collect()
     }
 
     /// Opens the session.

@@ -13,6 +13,7 @@ mod checklist;
 mod clients;
 mod commands;
 mod crash;
+mod doctor;
 mod everything;
 mod exchange;
 mod faults;

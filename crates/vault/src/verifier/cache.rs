@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sallyport_core::{Principal, Thumbprint, Timestamp};
@@ -23,6 +23,16 @@ pub(super) struct Entry {
     pub(super) generation: u64,
     /// The epoch of the revocations at which its grant was last found alive.
     pub(super) checked: AtomicU64,
+    /// Whether its first use has been told.
+    pub(super) told: AtomicBool,
+}
+
+impl Entry {
+    /// Whether nobody has been told of its use yet; from now on somebody has.
+    pub(super) fn is_first_use(&self) -> bool {
+        // Read before it is written: only the first use changes anything.
+        !self.told.load(Ordering::Relaxed) && !self.told.swap(true, Ordering::Relaxed)
+    }
 }
 
 pub(super) struct Cache {

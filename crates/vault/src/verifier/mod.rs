@@ -13,7 +13,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -167,6 +167,7 @@ impl Verifier {
             not_before: known.since.minus(SKEW),
             generation,
             checked: AtomicU64::new(Revoked::UNCHECKED),
+            told: AtomicBool::new(false),
         })
     }
 
@@ -190,7 +191,54 @@ impl Verifier {
             not_before: not_before.minus(SKEW),
             generation,
             checked: AtomicU64::new(Revoked::UNCHECKED),
+            told: AtomicBool::new(false),
         })
+    }
+}
+
+fn hash(token: &str) -> Option<[u8; 32]> {
+    digest(&SHA256, token.as_bytes()).as_ref().try_into().ok()
+}
+
+impl Verifier {
+    /// Verifies a token. If it is used by that, and has not been before, the watcher hears of it.
+    fn look(
+        &self,
+        token: &str,
+        audiences: &[Resource],
+        now: Timestamp,
+        is_used: impl Fn(&Entry) -> bool,
+    ) -> Result<Verified, TokenError> {
+        if token.len() > MAX_TOKEN {
+            return Err(TokenError::Malformed);
+        }
+        let hash = hash(token).ok_or(TokenError::Malformed)?;
+        let generation = self.generation.load(Ordering::Acquire);
+        let judge = |entry: &Entry| {
+            let verified = self.judge(entry, audiences, now)?;
+            Ok((verified, is_used(entry) && entry.is_first_use()))
+        };
+        let hit = self.cache.with(&hash, |entry| {
+            (entry.generation == generation).then(|| judge(entry))
+        });
+        let judged = match hit.flatten() {
+            Some(Err(error @ (TokenError::Expired | TokenError::Revoked))) => {
+                self.cache.remove(&hash);
+                Err(error)
+            }
+            Some(judged) => judged,
+            None => {
+                let entry = self.verify_anew(token)?;
+                let judged = judge(&entry)?;
+                self.cache.insert(hash, entry);
+                Ok(judged)
+            }
+        };
+        let (verified, is_first) = judged?;
+        if let (true, Some(watch)) = (is_first, self.watch.get()) {
+            watch.first_use(&verified.principal);
+        }
+        Ok(verified)
     }
 }
 
@@ -201,7 +249,8 @@ impl VerifyToken for Verifier {
         audiences: &[Resource],
         now: Timestamp,
     ) -> Result<Arc<Principal>, TokenError> {
-        let verified = self.verify_any(token, audiences, now)?;
+        // Whoever holds a bearer token uses it by showing it.
+        let verified = self.look(token, audiences, now, |entry| entry.key.is_none())?;
         if verified.key.is_some() {
             return Err(TokenError::Bound);
         }
@@ -214,30 +263,14 @@ impl VerifyToken for Verifier {
         audiences: &[Resource],
         now: Timestamp,
     ) -> Result<Verified, TokenError> {
-        if token.len() > MAX_TOKEN {
-            return Err(TokenError::Malformed);
-        }
-        let hash = digest(&SHA256, token.as_bytes());
-        let hash: [u8; 32] = hash.as_ref().try_into().map_err(|_| TokenError::Malformed)?;
-        let generation = self.generation.load(Ordering::Acquire);
-        let hit = self.cache.with(&hash, |entry| {
-            (entry.generation == generation).then(|| self.judge(entry, audiences, now))
-        });
-        match hit.flatten() {
-            Some(Err(error @ (TokenError::Expired | TokenError::Revoked))) => {
-                self.cache.remove(&hash);
-                Err(error)
-            }
-            Some(judged) => judged,
-            None => {
-                let entry = self.verify_anew(token)?;
-                let verified = self.judge(&entry, audiences, now)?;
-                self.cache.insert(hash, entry);
-                if let Some(watch) = self.watch.get() {
-                    watch.first_use(&verified.principal);
-                }
-                Ok(verified)
-            }
+        self.look(token, audiences, now, |_| false)
+    }
+
+    fn was_proved(&self, token: &str, principal: &Principal) {
+        let hash = hash(token);
+        let first = hash.and_then(|hash| self.cache.with(&hash, Entry::is_first_use));
+        if let (true, Some(watch)) = (first.unwrap_or(true), self.watch.get()) {
+            watch.first_use(principal);
         }
     }
 

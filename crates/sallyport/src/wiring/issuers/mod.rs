@@ -311,6 +311,11 @@ impl VerifyToken for Issuers {
         }
     }
 
+    fn was_proved(&self, token: &str, principal: &Principal) {
+        // Those of others are bound to no key.
+        self.own.was_proved(token, principal);
+    }
+
     fn is_revoked(&self, principal: &Principal) -> bool {
         let trusted = |name: &str| {
             let others = self.others.load();

@@ -322,3 +322,29 @@ async fn md_09_what_is_told_about_proofs_is_true() {
         "{header:?}"
     );
 }
+
+#[tokio::test]
+async fn au_10_the_record_of_a_log_in_is_connected_by_a_proof_and_by_nothing_less() {
+    let mut stage = Stage::new().await.unwrap();
+    let bound = Bound::new(&mut stage).await.unwrap();
+    let bearer = list("/mcp").bearer(&bound.tokens.access);
+    assert_eq!(stage.ask(&bearer).await.unwrap().status(), 401);
+    let other = Holder::new().unwrap().sign(&bound.claims(&stage)).unwrap();
+    assert_eq!(bound.list(&stage, &other).await.unwrap().status(), 401);
+    let store = stage.gateway.store().await.unwrap();
+    let becomes = async |wanted: &str| {
+        crate::support::within(crate::support::PATIENCE, async || {
+            let traces = store.logins(sallyport_core::Timestamp::EPOCH).await?;
+            let now = stage.gateway.clock().now();
+            let mut names = traces.iter().map(|trace| trace.verdict(now).name);
+            anyhow::ensure!(wanted == "connected" || !names.clone().any(|name| name == "connected"));
+            Ok(names.any(|name| name == wanted))
+        })
+        .await
+    };
+    becomes("token-refused").await.unwrap();
+    let proof = bound.holder.sign(&bound.claims(&stage)).unwrap();
+    assert_eq!(bound.list(&stage, &proof).await.unwrap().status(), 200);
+    becomes("connected").await.unwrap();
+    store.close().await;
+}

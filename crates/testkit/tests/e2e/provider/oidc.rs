@@ -2,8 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
+use sallyport_core::Clock as _;
+use sallyport_oauth::flight::verdict::State;
 use sallyport_testkit::browser::Browser;
 use sallyport_testkit::gateway::TestGateway;
+use sallyport_testkit::oauth::OauthClient;
 use sallyport_testkit::provider::{Issuer, Lies, Provider};
 use serde_json::{Map, Value, json};
 
@@ -195,4 +198,57 @@ async fn a_discovery_document_of_somebody_else_is_a_page_that_says_so() {
         .lie(|lies| lies.metadata = one("token_endpoint", json!("https://10.0.0.1/token")));
     let mut browser = gateway.browser().unwrap();
     assert_eq!(log_in(&idp, &mut browser).await.unwrap(), 502);
+}
+
+/// Goes to the provider on the way of a client, and comes back with what `answer` makes of its answer; the name of the
+/// verdict in the record of the log-in.
+async fn verdict(
+    (idp, gateway): &(Provider<Issuer>, TestGateway),
+    answer: impl Fn(String) -> String,
+    other_browser: bool,
+) -> anyhow::Result<String> {
+    gateway.advance(std::time::Duration::from_secs(20));
+    let begin = gateway.clock().now();
+    let client = gateway.client().await?;
+    let parameters = client.parameters(&gateway.resource("default"));
+    let next = OauthClient::authorize_path(&parameters);
+    let mut browser = gateway.browser()?;
+    browser.open(&next).await?;
+    let target = leave(&mut browser, "corp", &next).await?;
+    let came = answer(sallyport_testkit::provider::location(&idp.visit(&target).await?)?);
+    if other_browser {
+        browser = gateway.browser()?;
+    }
+    browser.come_from("cross-site");
+    browser.open(&came).await?;
+    let store = gateway.store().await?;
+    let mut name = String::new();
+    crate::support::within(crate::support::PATIENCE, async || {
+        let traces = store.logins(begin).await?;
+        let now = gateway.clock().now();
+        let states = traces.iter().map(|trace| trace.verdict(now));
+        let refused = states.into_iter().find(|verdict| verdict.state == State::Refused);
+        name = refused.map(|verdict| verdict.name).unwrap_or_default();
+        Ok(!name.is_empty() && traces.len() == 1)
+    })
+    .await?;
+    store.close().await;
+    Ok(name)
+}
+
+#[tokio::test]
+async fn what_goes_wrong_on_the_way_back_is_in_the_record_of_the_log_in() {
+    let stage = stage("  allow_users: [\"corp:bob\"]\n").await.unwrap();
+    let same = |path: String| path;
+    assert_eq!(verdict(&stage, same, false).await.unwrap(), "person-unlisted");
+    assert_eq!(verdict(&stage, same, true).await.unwrap(), "provider-foreign");
+    let denied = |path: String| path.replace("code=", "error=access_denied&was=");
+    assert_eq!(verdict(&stage, denied, false).await.unwrap(), "provider-denied");
+    let failed = |path: String| path.replace("code=", "error=server_error&was=");
+    assert_eq!(verdict(&stage, failed, false).await.unwrap(), "provider-failed");
+    stage
+        .0
+        .provider
+        .lie(|lies| lies.claims = one("aud", json!("another-client")));
+    assert_eq!(verdict(&stage, same, false).await.unwrap(), "provider-failed");
 }

@@ -188,3 +188,68 @@ fn jw_16_no_live_token_is_refused_while_keys_are_rotated() {
     let set: Value = serde_json::from_str(&gate.signer.jwks()).unwrap();
     assert_eq!(set["keys"].as_array().unwrap().len(), 51);
 }
+
+/// Counts first uses.
+#[derive(Default)]
+struct Uses(std::sync::Mutex<Vec<String>>);
+
+impl WatchLogins for Uses {
+    fn turned_away(&self, _: sallyport_core::watch::Knock<'_>) {}
+
+    fn first_use(&self, principal: &Principal) {
+        self.0.lock().unwrap().push(principal.grant.to_string());
+    }
+}
+
+impl Uses {
+    fn of(gate: &Gate) -> Arc<Self> {
+        let uses = Arc::new(Self::default());
+        gate.verifier.watch(uses.clone());
+        uses
+    }
+
+    fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
+#[test]
+fn a_bearer_token_is_used_by_being_shown_and_told_of_once() {
+    for gate in gates() {
+        let uses = Uses::of(&gate);
+        let token = gate.signer.sign(&claims()).unwrap();
+        let token = token.expose();
+        // Looking at it is no use: revocation and introspection do.
+        gate.verifier.verify_any(token, &[audience()], now()).unwrap();
+        assert_eq!(uses.count(), 0);
+        for _ in 0..3 {
+            gate.verifier.verify(token, &[audience()], now()).unwrap();
+            assert_eq!(uses.count(), 1);
+        }
+    }
+}
+
+#[test]
+fn au_10_a_bound_token_is_used_only_with_its_proof() {
+    for gate in gates() {
+        let uses = Uses::of(&gate);
+        let bound = AccessClaims {
+            key: Some(sallyport_core::Thumbprint::new(
+                "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I",
+            )),
+            ..claims()
+        };
+        let token = gate.signer.sign(&bound).unwrap();
+        let token = token.expose();
+        for _ in 0..2 {
+            let refused = gate.verifier.verify(token, &[audience()], now()).unwrap_err();
+            assert_eq!(refused, TokenError::Bound);
+        }
+        let verified = gate.verifier.verify_any(token, &[audience()], now()).unwrap();
+        assert_eq!(uses.count(), 0);
+        for _ in 0..2 {
+            gate.verifier.was_proved(token, &verified.principal);
+            assert_eq!(uses.count(), 1);
+        }
+    }
+}

@@ -23,6 +23,7 @@ pub(crate) struct Gateway {
     config: PathBuf,
     log: PathBuf,
     origin: String,
+    admin: u16,
     process: Background,
 }
 
@@ -80,16 +81,29 @@ impl Gateway {
             config,
             log,
             origin,
+            admin,
             process,
         };
-        gateway.wait(admin)?;
+        gateway.wait()?;
         Ok(gateway)
     }
 
-    fn wait(&mut self, admin: u16) -> anyhow::Result<()> {
+    /// Stops it and starts it again, with the same configuration and data.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub(crate) fn restart(&mut self) -> anyhow::Result<()> {
+        self.process.stop();
+        let mut serve = Command::new(&self.program);
+        serve.arg("-c").arg(&self.config).arg("serve");
+        self.process = Background::start(&mut serve, &self.log.with_extension("again.log"))?;
+        self.wait()
+    }
+
+    fn wait(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + Duration::from_secs(60);
         while Instant::now() < deadline && self.process.lives() {
-            if ready(admin).unwrap_or(false) {
+            if ready(self.admin).unwrap_or(false) {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(25));
@@ -141,6 +155,20 @@ impl Gateway {
             .get(..end.unwrap_or(link.len()))
             .unwrap_or_default()
             .to_owned())
+    }
+
+    /// The names of the clients that are registered.
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub(crate) fn clients(&self) -> anyhow::Result<Vec<String>> {
+        let mut list = Command::new(&self.program);
+        list.arg("-c")
+            .arg(&self.config)
+            .args(["-o", "json", "client", "list"]);
+        let list: Vec<serde_json::Value> = serde_json::from_str(&command::quietly(&mut list)?)?;
+        let name = |client: &serde_json::Value| Some(client.get("client_name")?.as_str()?.to_owned());
+        Ok(list.iter().filter_map(name).collect())
     }
 
     /// The id of a new client without a secret.

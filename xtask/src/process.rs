@@ -53,10 +53,9 @@ impl Background {
     pub(crate) fn lives(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
-}
 
-impl Drop for Background {
-    fn drop(&mut self) {
+    /// Ends it, by force if it does not listen.
+    pub(crate) fn stop(&mut self) {
         if !self.lives() {
             return;
         }
@@ -68,6 +67,12 @@ impl Drop for Background {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

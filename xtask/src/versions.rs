@@ -14,6 +14,12 @@ pub(crate) const TYPESCRIPT: &[&str] = &[
 ];
 /// The bridge from stdio to a remote server that most desktop clients use.
 pub(crate) const MCP_REMOTE: &[&str] = &["mcp-remote@0.15.1"];
+/// The release before it that many configurations still name.
+pub(crate) const MCP_REMOTE_OLD: &[&str] = &["mcp-remote@0.1.29"];
+/// Agents of the command line.
+pub(crate) const CODEX: &[&str] = &["@openai/codex@0.169.0"];
+/// See [`CODEX`].
+pub(crate) const OPENCODE: &[&str] = &["opencode-ai@1.18.33"];
 /// The official inspector; its command line is a client.
 pub(crate) const INSPECTOR: &[&str] = &["@modelcontextprotocol/inspector@2.12.0"];
 /// The newcomer's path: a browser driver, a client, a real server to put behind the gateway, and a real OpenID provider to log in

@@ -8,6 +8,7 @@ use sallyport_core::{ClientId, Timestamp};
 use sallyport_net::Reach;
 use sallyport_net::egress::{EgressError, Fetched};
 use sallyport_oauth::client_document::{self, Answer, DocumentError};
+use sallyport_oauth::known_client;
 use sallyport_oauth::model::Client;
 use sallyport_oauth::rate::Wait;
 use sallyport_oauth::registration::Policy;
@@ -84,8 +85,26 @@ impl Documents {
         self.fetching.count(&url, context).map_err(FindError::Throttled)?;
         match self.fetching.fetch(&url, Reach::Public, BOUNDS).await {
             Ok(fetched) => self.judge(id, &fetched, context),
-            Err(error) => self.stale(id, context.now).ok_or(error.into()),
+            Err(error) => match self.stale(id, context.now) {
+                Some(client) => Ok(client),
+                None => self.known(id, error, context),
+            },
         }
+    }
+
+    /// What comes with the program, where the site cannot be reached. One that is reached and says something else is believed.
+    fn known(&self, id: &ClientId, error: EgressError, context: &Context) -> Result<Client, FindError> {
+        let Some(body) = known_client::document(id) else {
+            return Err(error.into());
+        };
+        tracing::info!(client = %id, reason = %error, "a client's document comes from this program");
+        let answer = Answer {
+            status: 200,
+            media_type: "application/json",
+            encoding: None,
+            body: &body,
+        };
+        self.keep(id, answer, client_document::DEFAULT_AGE, context)
     }
 
     fn fresh(&self, id: &ClientId, now: Timestamp) -> Option<Client> {
@@ -100,7 +119,6 @@ impl Documents {
         found.map(|kept| kept.client.clone())
     }
 
-    /// What does not count is not kept, and ends what was kept before.
     fn judge(&self, id: &ClientId, fetched: &Fetched, context: &Context) -> Result<Client, FindError> {
         let header = |name| fetched.headers.get(name);
         let answer = Answer {
@@ -109,6 +127,18 @@ impl Documents {
             encoding: header("content-encoding"),
             body: &fetched.body,
         };
+        let life = client_document::lifetime(header("cache-control"), header("age"), header("vary"));
+        self.keep(id, answer, life, context)
+    }
+
+    /// What does not count is not kept, and ends what was kept before.
+    fn keep(
+        &self,
+        id: &ClientId,
+        answer: Answer<'_>,
+        life: Duration,
+        context: &Context,
+    ) -> Result<Client, FindError> {
         let scopes = Settings::scopes();
         let policy = Policy {
             private_schemes: &context.settings.private_schemes,
@@ -124,7 +154,6 @@ impl Documents {
                 return Err(error.into());
             }
         };
-        let life = client_document::lifetime(header("cache-control"), header("age"), header("vary"));
         if kept.len() >= CAPACITY && !kept.contains_key(id) {
             let first = kept
                 .iter()

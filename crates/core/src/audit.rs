@@ -28,6 +28,8 @@ pub enum Action {
     Setup,
     /// A local user was created.
     UserCreate,
+    /// A local user was put into groups, or taken out of them.
+    UserGroups,
     /// A local user was removed.
     UserRemove,
     /// A client was registered (RFC 7591).

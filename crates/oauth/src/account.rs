@@ -9,6 +9,11 @@ pub const MIN_PASSWORD: usize = 8;
 /// The longest password, in bytes; longer ones are refused before they are hashed (LG-07).
 pub const MAX_PASSWORD: usize = 1024;
 
+/// The longest name of a group, in bytes.
+pub const MAX_GROUP: usize = 64;
+/// The most groups of one person: far more than a list of people can tell apart.
+pub const MAX_GROUPS: usize = 64;
+
 /// Why a name or password is refused. The text is for the person who chose it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum AccountError {
@@ -23,6 +28,31 @@ pub enum AccountError {
     /// Longer than [`MAX_PASSWORD`].
     #[error("A password has at most 1024 bytes.")]
     Long,
+    /// Not 1 to [`MAX_GROUP`] of the allowed characters.
+    #[error(
+        "A group has 1 to 64 letters (a to z), digits or any of . _ - and starts with a letter or digit."
+    )]
+    Group,
+    /// More than [`MAX_GROUPS`].
+    #[error("A person is in at most 64 groups.")]
+    Groups,
+}
+
+/// Checks the groups of a local person.
+///
+/// # Errors
+/// [`AccountError::Group`] or [`AccountError::Groups`].
+pub fn check_groups(groups: &[String]) -> Result<(), AccountError> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    let is_name = |name: &String| {
+        let starts = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+        starts && name.len() <= MAX_GROUP && name.bytes().all(allowed)
+    };
+    match groups.len() {
+        0..=MAX_GROUPS if groups.iter().all(is_name) => Ok(()),
+        0..=MAX_GROUPS => Err(AccountError::Group),
+        _ => Err(AccountError::Groups),
+    }
 }
 
 /// Checks the name of a new account.
@@ -56,6 +86,19 @@ pub fn check_password(password: &str) -> Result<(), AccountError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_at_the_limit_past_it_and_odd() {
+        let many = |count: usize| (0..count).map(|n| format!("g{n}")).collect::<Vec<_>>();
+        let one = |name: &str| check_groups(&[name.to_owned()]);
+        assert_eq!(check_groups(&many(MAX_GROUPS)), Ok(()));
+        assert_eq!(check_groups(&many(MAX_GROUPS + 1)), Err(AccountError::Groups));
+        assert_eq!(one(&"g".repeat(MAX_GROUP)), Ok(()));
+        assert_eq!(one(&"g".repeat(MAX_GROUP + 1)), Err(AccountError::Group));
+        for odd in ["", "-g", "a b", "a*", "a:b", "org/team", "grüße", "g\n"] {
+            assert_eq!(one(odd), Err(AccountError::Group), "{odd:?}");
+        }
+    }
 
     #[test]
     fn lg_07_names_at_the_limit_past_it_and_odd() {

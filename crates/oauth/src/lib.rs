@@ -20,6 +20,7 @@ pub mod flight;
 pub mod foreign;
 pub mod id_jag;
 pub mod jws;
+pub mod known_client;
 pub mod management;
 pub mod metadata;
 pub mod model;

@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (16, include_str!("../migrations/0016_key_bindings.sql")),
     (20, include_str!("../migrations/0020_logins.sql")),
     (24, include_str!("../migrations/0024_exchanged.sql")),
+    (27, include_str!("../migrations/0027_groups.sql")),
 ];
 
 /// Marks the file as ours (`PRAGMA application_id`): "SLLY".

@@ -40,6 +40,7 @@ export function provider(redirect, open) {
       response_types: ['code'],
       token_endpoint_auth_method: 'none',
     },
+    clientMetadataUrl: process.env.CLIENT_DOCUMENT,
     state: () => crypto.randomUUID(),
     clientInformation: () => kept.client,
     saveClientInformation: keep('client'),

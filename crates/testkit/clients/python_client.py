@@ -1,6 +1,7 @@
 """The official Python SDK (1 or 2) or FastMCP with its own OAuth: python_client.py URL TOOL ARGUMENTS_JSON
 
-KIND: mcp or fastmcp; BROWSER: opens a URL."""
+KIND: mcp or fastmcp; BROWSER: opens a URL; CLIENT_DOCUMENT: the URL of a document that describes this client.
+With FIRST and SECOND it makes that file after the first call, and a second call when this one is there."""
 
 import asyncio
 import json
@@ -79,16 +80,30 @@ def provider():
 
     callback = Callback()
     metadata = OAuthClientMetadata(client_name="Sallyport test client", redirect_uris=[callback.url])
-    return OAuthClientProvider(URL, metadata, Memory(), callback.open, callback.answer)
+    document = os.environ.get("CLIENT_DOCUMENT")
+    described = {"client_metadata_url": document} if document else {}
+    return OAuthClientProvider(URL, metadata, Memory(), callback.open, callback.answer, **described)
 
 
 async def use(client):
     listed = await client.list_tools()
     names = [tool.name for tool in getattr(listed, "tools", listed)]
     print("tools", len(names))
+    if TOOL not in names:
+        raise RuntimeError("the tool is not listed")
+    await call(client)
+    first, second = os.environ.get("FIRST"), os.environ.get("SECOND")
+    if first and second:
+        open(first, "w").close()
+        while not os.path.exists(second):
+            await asyncio.sleep(0.1)
+        await call(client)
+
+
+async def call(client):
     result = await client.call_tool(TOOL, ARGUMENTS)
     print("result", result)
-    if getattr(result, "is_error", getattr(result, "isError", False)) or TOOL not in names:
+    if getattr(result, "is_error", getattr(result, "isError", False)):
         raise RuntimeError("the call failed")
 
 

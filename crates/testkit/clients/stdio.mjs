@@ -1,6 +1,7 @@
 // Drives a stdio MCP server, such as a bridge to a remote one: node stdio.mjs TOOL ARGUMENTS_JSON -- COMMAND…
 import { spawn } from 'node:child_process';
 import readline from 'node:readline';
+import { calls, pass } from './gate.mjs';
 
 const [tool, json, , command, ...rest] = process.argv.slice(2);
 const child = spawn(command, rest, { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -44,9 +45,12 @@ await ask('initialize', {
 });
 send({ method: 'notifications/initialized' });
 console.log('tools', (await ask('tools/list', {})).tools.length);
-const result = await ask('tools/call', { name: tool, arguments: JSON.parse(json) });
-console.log('result', JSON.stringify(result));
-if (result.isError) process.exit(1);
+for (let call = 0; call < calls; call++) {
+  if (call > 0) await pass();
+  const result = await ask('tools/call', { name: tool, arguments: JSON.parse(json) });
+  console.log('result', JSON.stringify(result));
+  if (result.isError) process.exit(1);
+}
 console.log('DONE');
 child.stdin.end();
 setTimeout(() => child.kill(), 3000).unref();

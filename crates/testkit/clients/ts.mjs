@@ -1,9 +1,11 @@
 // The official TypeScript clients with their own OAuth: node ts.mjs URL TOOL ARGUMENTS_JSON
 //
-// PACKAGES: the folder with node_modules; SDK: v1 or v2; MODE (v2): legacy, auto or pin; BROWSER: opens a URL.
+// PACKAGES: the folder with node_modules; SDK: v1 or v2; MODE (v2): legacy, auto or pin; BROWSER: opens a URL;
+// CLIENT_DOCUMENT: the URL of a document that describes this client; FIRST, SECOND: see gate.mjs.
 import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
+import { calls, pass } from './gate.mjs';
 import { callback, finish, provider } from './oauth.mjs';
 
 const { PACKAGES, SDK = 'v2', MODE = 'legacy', BROWSER } = process.env;
@@ -44,9 +46,13 @@ async function connect() {
 const { client, transport } = (await connect()) ?? (await connect());
 const { tools } = await client.listTools();
 console.log('tools', tools.length);
-const result = await client.callTool({ name: tool, arguments: JSON.parse(json) });
-console.log('result', JSON.stringify(result));
-if (result.isError || !tools.some(({ name }) => name === tool)) throw new Error('the call failed');
+if (!tools.some(({ name }) => name === tool)) throw new Error('the tool is not listed');
+for (let call = 0; call < calls; call++) {
+  if (call > 0) await pass();
+  const result = await client.callTool({ name: tool, arguments: JSON.parse(json) });
+  console.log('result', JSON.stringify(result));
+  if (result.isError) throw new Error('the call failed');
+}
 await transport.terminateSession?.().catch(() => {});
 await client.close();
 console.log('DONE');

@@ -15,3 +15,4 @@ pub mod mcp;
 pub mod oauth;
 pub mod process;
 pub mod provider;
+pub mod site;

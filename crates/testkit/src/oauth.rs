@@ -99,6 +99,18 @@ impl OauthClient {
         })
     }
 
+    /// A public client that the server knows by this `client_id`, or that it can find out about.
+    #[must_use]
+    pub fn known(address: SocketAddr, host: &str, id: &str) -> Self {
+        Self {
+            address,
+            host: host.to_owned(),
+            id: id.to_owned(),
+            secret: None,
+            redirect: REDIRECT.to_owned(),
+        }
+    }
+
     async fn send(address: SocketAddr, host: &str, request: &Request) -> anyhow::Result<Answer> {
         Connection::open(address, host).await?.ask(request).await
     }

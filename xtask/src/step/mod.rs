@@ -59,7 +59,7 @@ const STEPS: &[Step] = &[
 ];
 
 /// What runs only where it is named.
-const ON_DEMAND: &[Step] = &[("interleave", cargo::interleave)];
+const ON_DEMAND: &[Step] = &[("interleave", cargo::interleave), ("clients-wait", clients::wait)];
 
 /// Runs the steps (or those of `only`), prints a table and the verdict. Whether nothing failed.
 ///

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sallyport_authserver::Settings;
+use sallyport_net::egress::{Egress, EgressPolicy, Resolve, Resolving};
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, redeem, refresh};
@@ -385,4 +387,58 @@ async fn cm_12_only_hosts_of_the_list_count() {
     assert_eq!(site.requests(), 0);
     site.serve(PATH, &document(&good).to_string());
     assert!(is_login(&authorized(&world, &good).await));
+}
+
+/// Nothing is reached: no name resolves.
+struct Nowhere;
+
+impl Resolve for Nowhere {
+    fn resolve<'a>(&'a self, _: &'a str) -> Resolving<'a> {
+        Box::pin(async { Err(std::io::Error::from(std::io::ErrorKind::NotFound)) })
+    }
+}
+
+fn away() -> Arc<Egress> {
+    Egress::with_resolver(EgressPolicy::default(), Arc::new(Nowhere))
+}
+
+const CODEX: &str = "https://chatgpt.com/oauth/codex/client.json";
+
+#[tokio::test]
+async fn without_a_way_out_known_programs_log_in_by_what_is_known_of_their_documents() {
+    let world = World::reaching(away(), |_| {}).await;
+    world.add_user("ada", true).await;
+    let redirect = "http://127.0.0.1:41213/callback";
+    let code = Browser::of_ada(&world)
+        .await
+        .code(&world, &authorize(CODEX, redirect, &[]))
+        .await;
+    let tokens = redeem(&world, CODEX, &code, redirect, &[]).await;
+    assert_eq!(tokens.status, 200, "{tokens:?}");
+    let token = tokens.json()["refresh_token"].as_str().unwrap().to_owned();
+    assert_eq!(refresh(&world, CODEX, &token, &[]).await.status, 200);
+    // Only back to the program on this machine, and only under the very names that are known.
+    for (client, redirect) in [
+        (CODEX, "https://chatgpt.com/callback"),
+        (CODEX, "http://127.0.0.1:41213/callback/x"),
+        ("https://chatgpt.com/oauth/codex/other/client.json", redirect),
+        ("https://unknown.test/oauth/client.json", redirect),
+    ] {
+        let answer = world.get(&authorize(client, redirect, &[])).await;
+        assert!(answer.is_page(400), "{client} {redirect}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_document_counts_no_more_than_the_document() {
+    let unlisted = |s: &mut Settings| s.document_hosts = Some(vec!["claude.ai".to_owned()]);
+    let closed = |s: &mut Settings| s.client_documents = false;
+    let changes: [fn(&mut Settings); 2] = [unlisted, closed];
+    for change in changes {
+        let world = World::reaching(away(), change).await;
+        let answer = world
+            .get(&authorize(CODEX, "http://127.0.0.1:1/callback", &[]))
+            .await;
+        assert!(answer.is_page(400));
+    }
 }

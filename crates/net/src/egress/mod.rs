@@ -26,6 +26,7 @@ pub use certificate::Certificate;
 pub use fetch::{Fetch, Fetched};
 pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use target::Target;
+pub use tls::authorities;
 pub use transport::Transport;
 
 /// How long one address of several is tried before the next.

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -56,6 +57,20 @@ impl Connector {
 pub(super) fn server_name(host: &str) -> io::Result<ServerName<'static>> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     ServerName::try_from(bare.to_owned()).map_err(io::Error::other)
+}
+
+/// The certificates of authorities in a PEM file (RFC 7468), in DER. `None` unless there is at least one and each is usable.
+#[must_use]
+pub fn authorities(pem: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .ok()?;
+    let mut roots = RootCertStore::empty();
+    for certificate in &certificates {
+        roots.add(certificate.clone()).ok()?;
+    }
+    let der = certificates.iter().map(|certificate| certificate.to_vec());
+    Some(der.collect()).filter(|_| !certificates.is_empty())
 }
 
 fn configure(authorities: &[Vec<u8>]) -> Result<Configs, String> {

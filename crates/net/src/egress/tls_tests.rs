@@ -195,3 +195,24 @@ async fn what_is_left_of_a_certificate_is_told_in_days() {
         Err(EgressError::Tls { .. })
     ));
 }
+
+#[test]
+fn authorities_are_certificates_in_pem_and_at_least_one() {
+    let params = CertificateParams::new(Vec::new()).unwrap();
+    let der = params
+        .self_signed(&KeyPair::generate().unwrap())
+        .unwrap()
+        .der()
+        .to_vec();
+    let text: String = der.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(authorities(b""), None);
+    assert_eq!(authorities(text.as_bytes()), None);
+    assert_eq!(
+        authorities(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+        None
+    );
+    assert_eq!(
+        authorities(b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"),
+        None
+    );
+}

@@ -152,7 +152,10 @@ impl Book {
             keys.request
                 .is_some_and(|request| trace.requests.contains(&request))
         };
-        let found = self.latest(by_grant).or_else(|| self.latest(by_request));
+        // One that waits to be kept is still here after its time.
+        let latest =
+            |is: &dyn Fn(&Trace) -> bool| self.latest(|trace| now.since(trace.seen) < PATIENCE && is(trace));
+        let found = latest(&by_grant).or_else(|| latest(&by_request));
         if found.is_some() || keys.sender.is_none() {
             return found;
         }
@@ -166,9 +169,9 @@ impl Book {
             let is_near = keys.sender.as_ref().is_some_and(|(peer, _)| trace.knows(*peer));
             is_near && opens_a_browser(step) && waits_for_a_browser(trace) && now.since(trace.seen) < WINDOW
         };
-        self.latest(by_client)
-            .or_else(|| self.latest(by_sender))
-            .or_else(|| self.latest(by_address))
+        latest(&by_client)
+            .or_else(|| latest(&by_sender))
+            .or_else(|| latest(&by_address))
     }
 
     fn latest(&self, is: impl Fn(&Trace) -> bool) -> Option<usize> {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use sallyport_core::{ClientId, GrantId, Timestamp};
 
-use super::book::{MAX_FOLLOWED, WINDOW};
+use super::book::{MAX_FOLLOWED, PATIENCE, WINDOW};
 use super::shape::Place;
 use super::trace::MAX_STEPS;
 use super::verdict::State;
@@ -332,6 +332,18 @@ fn a_sender_is_found_again_within_the_window_and_not_past_it() {
         scene.see(from(1, "node"), challenged());
         scene.now = scene.now.plus(pause).minus(Duration::from_secs(1));
         scene.see(from(1, "node"), read(Document::ProtectedResource));
+        assert_eq!(scene.traces().len(), count, "{pause:?}");
+    }
+}
+
+#[test]
+fn a_log_in_is_found_again_for_an_hour_and_no_longer_even_if_it_was_not_written_down() {
+    for (pause, count) in [(PATIENCE - Duration::from_millis(1), 1), (PATIENCE, 2)] {
+        let mut scene = Scene::new();
+        let person = || from(2, "Mozilla/5.0").request(&id("c"), "http://127.0.0.1:1/cb", "challenge");
+        scene.see(person(), asked());
+        scene.now = scene.now.plus(pause).minus(Duration::from_secs(1));
+        scene.see(person(), asked());
         assert_eq!(scene.traces().len(), count, "{pause:?}");
     }
 }

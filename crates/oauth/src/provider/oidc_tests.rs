@@ -30,7 +30,7 @@ fn read(document: &Value) -> Result<Metadata, AnswerError> {
 }
 
 #[test]
-fn a_document_of_another_issuer_does_not_count() {
+fn md_04_md_05_a_document_of_another_issuer_or_with_odd_addresses_does_not_count() {
     assert!(read(&document()).is_ok());
     for (member, value) in [
         ("issuer", json!("https://idp.test/realms/a/")),
@@ -41,6 +41,9 @@ fn a_document_of_another_issuer_does_not_count() {
         ("jwks_uri", json!("file:///etc/passwd")),
         ("jwks_uri", json!(null)),
         ("authorization_endpoint", json!("javascript:alert(1)")),
+        ("authorization_endpoint", json!("file:///etc/passwd")),
+        ("authorization_endpoint", json!("a:$(id)")),
+        ("authorization_endpoint", json!("http://169.254.169.254/")),
     ] {
         let mut document = document();
         document[member] = value.clone();
@@ -53,6 +56,18 @@ fn a_document_of_another_issuer_does_not_count() {
         discovery.as_str(),
         "https://idp.test/realms/a/.well-known/openid-configuration"
     );
+}
+
+#[test]
+fn md_10_signed_metadata_is_not_looked_at() {
+    let mut document = document();
+    // {"alg":"none"} and {"token_endpoint":"https://evil.test/token"}
+    document["signed_metadata"] =
+        json!("eyJhbGciOiJub25lIn0.eyJ0b2tlbl9lbmRwb2ludCI6Imh0dHBzOi8vZXZpbC50ZXN0L3Rva2VuIn0.");
+    let metadata = read(&document).unwrap();
+    assert_eq!(metadata.token_endpoint.as_str(), "https://other.test/token");
+    document["token_endpoint"] = json!(null);
+    assert!(read(&document).is_err());
 }
 
 #[test]

@@ -184,9 +184,19 @@ pub enum UserVerb {
         /// With the right to administer the gateway
         #[arg(long)]
         admin: bool,
+        /// A group that the person is in; may be given again
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
         /// Read the password from standard input
         #[arg(long, required = true)]
         password_stdin: bool,
+    },
+    /// Put a local user into these groups and no others
+    Groups {
+        /// The user's name
+        name: String,
+        /// The groups; none takes the user out of all
+        groups: Vec<String>,
     },
     /// List the local users
     List,

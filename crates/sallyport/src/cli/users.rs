@@ -1,4 +1,4 @@
-//! `user add`, `user list`, `user remove`.
+//! `user add`, `user groups`, `user list`, `user remove`.
 
 use std::io::BufRead as _;
 use std::io::Read as _;
@@ -6,10 +6,10 @@ use std::io::Read as _;
 use sallyport_core::audit::{Action, Audit as _, Event, Outcome};
 use sallyport_core::capability::Passwords as _;
 use sallyport_core::{Secret, UserId};
-use sallyport_oauth::account::{MAX_PASSWORD, check_name, check_password};
+use sallyport_oauth::account::{MAX_PASSWORD, check_groups, check_name, check_password};
 use sallyport_oauth::model::User;
 use sallyport_oauth::provider::Identity;
-use sallyport_store::CreateUserError;
+use sallyport_store::{CreateUserError, GroupsSet};
 use sallyport_vault::password::Argon2id;
 use serde_json::json;
 
@@ -21,14 +21,18 @@ use crate::base::Base;
 
 pub(super) async fn run(run: &Run, verb: &UserVerb) -> Result<(), Failure> {
     match verb {
-        UserVerb::Add { name, admin, .. } => add(run, name, *admin).await,
+        UserVerb::Add {
+            name, admin, groups, ..
+        } => add(run, name, *admin, groups).await,
+        UserVerb::Groups { name, groups } => set_groups(run, name, groups).await,
         UserVerb::List => list(run).await,
         UserVerb::Remove { name } => remove(run, name).await,
     }
 }
 
-async fn add(run: &Run, name: &str, admin: bool) -> Result<(), Failure> {
+async fn add(run: &Run, name: &str, admin: bool, groups: &[String]) -> Result<(), Failure> {
     check_name(name).map_err(|error| Failure::Usage(error.to_string()))?;
+    check_groups(groups).map_err(|error| Failure::Usage(error.to_string()))?;
     let password = read_password()?;
     check_password(password.expose()).map_err(|error| Failure::Usage(error.to_string()))?;
     let base = run.base().await?;
@@ -49,15 +53,44 @@ async fn add(run: &Run, name: &str, admin: bool) -> Result<(), Failure> {
         }
         Err(CreateUserError::Store(error)) => return Err(error.into()),
     }
+    if !groups.is_empty() {
+        base.store.set_groups(name, groups).await?;
+    }
     record(&base, Action::UserCreate, &user).await?;
     base.store.close().await;
     if run.is_json() {
-        return Ok(output::json(&shown(&user))?);
+        return Ok(output::json(&known(&user, None, groups))?);
     }
     output::note(&format!(
         "added {} `{name}`",
         if admin { "administrator" } else { "user" }
     ));
+    Ok(())
+}
+
+async fn set_groups(run: &Run, name: &str, groups: &[String]) -> Result<(), Failure> {
+    check_groups(groups).map_err(|error| Failure::Usage(error.to_string()))?;
+    let base = run.base().await?;
+    match base.store.set_groups(name, groups).await? {
+        GroupsSet::Done => {}
+        GroupsSet::NoUser => return Err(Failure::failed(format!("there is no user `{name}`"))),
+        GroupsSet::OfProvider => {
+            return Err(Failure::failed(format!(
+                "`{name}` comes from an identity provider, which says the person's groups; change them there"
+            )));
+        }
+    }
+    let user = base.store.user_by_name(name).await?;
+    let user = user.ok_or_else(|| Failure::failed(format!("there is no user `{name}`")))?;
+    record(&base, Action::UserGroups, &user).await?;
+    base.store.close().await;
+    if run.is_json() {
+        return Ok(output::json(&known(&user, None, groups))?);
+    }
+    output::note(&match groups {
+        [] => format!("`{}` is in no group", user.name),
+        some => format!("`{}` is in {}", user.name, some.join(", ")),
+    });
     Ok(())
 }
 
@@ -97,10 +130,14 @@ fn shown(user: &User) -> serde_json::Value {
     json!({ "id": user.id, "name": user.name, "admin": user.admin, "created": output::when(user.created) })
 }
 
-/// With who the person is at an identity provider.
-fn known(user: &User, identity: Option<&Identity>) -> serde_json::Value {
+/// With who the person is at an identity provider, or the groups of somebody local.
+fn known(user: &User, identity: Option<&Identity>, groups: &[String]) -> serde_json::Value {
     let mut shown = shown(user);
-    if let (Some(identity), Some(members)) = (identity, shown.as_object_mut()) {
+    let Some(members) = shown.as_object_mut() else {
+        return shown;
+    };
+    members.insert("groups".to_owned(), json!(groups));
+    if let Some(identity) = identity {
         let value = json!({
             "provider": identity.provider,
             "issuer": identity.issuer,
@@ -108,6 +145,7 @@ fn known(user: &User, identity: Option<&Identity>) -> serde_json::Value {
             "label": identity.label,
             "groups": identity.groups,
         });
+        members.insert("groups".to_owned(), json!(identity.groups));
         members.insert("identity".to_owned(), value);
     }
     shown
@@ -126,7 +164,12 @@ async fn list(run: &Run) -> Result<(), Failure> {
     let base = run.base().await?;
     let users = base.store.users().await?;
     let identities = base.store.identities().await?;
+    let local = base.store.groups().await?;
     base.store.close().await;
+    let groups = |user: &User| {
+        let of = local.iter().find(|(id, _)| *id == user.id);
+        of.map(|(_, groups)| groups.clone()).unwrap_or_default()
+    };
     let identity = |user: &User| {
         identities
             .iter()
@@ -134,7 +177,9 @@ async fn list(run: &Run) -> Result<(), Failure> {
             .map(|(_, who)| who)
     };
     if run.is_json() {
-        let users = users.iter().map(|user| known(user, identity(user)));
+        let users = users
+            .iter()
+            .map(|user| known(user, identity(user), &groups(user)));
         return Ok(output::json(&users.collect::<Vec<_>>())?);
     }
     if users.is_empty() {
@@ -150,6 +195,9 @@ async fn list(run: &Run) -> Result<(), Failure> {
             vec![
                 u.name.clone(),
                 role(u).to_owned(),
+                identity(u)
+                    .map_or_else(|| groups(u), |who| who.groups.clone())
+                    .join(", "),
                 output::when(u.created),
                 u.id.to_string(),
                 identity(u).map_or_else(String::new, called),
@@ -157,7 +205,7 @@ async fn list(run: &Run) -> Result<(), Failure> {
         })
         .collect();
     Ok(output::text(&output::table(
-        &["NAME", "ROLE", "CREATED", "ID", "AT THE PROVIDER"],
+        &["NAME", "ROLE", "GROUPS", "CREATED", "ID", "AT THE PROVIDER"],
         &rows,
     ))?)
 }

@@ -118,7 +118,11 @@ impl Sources {
         }
     }
 
-    fn file(&self, written: &str) -> Result<String, String> {
+    /// The text of a file, without the line break at its end.
+    ///
+    /// # Errors
+    /// What is wrong, and the mend.
+    pub fn file(&self, written: &str) -> Result<String, String> {
         read(&self.path(written))
             .map_err(|why| format!("`{written}` cannot be read: {why}; name a readable text file"))
     }

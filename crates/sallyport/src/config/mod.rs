@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod check;
 pub mod client_form;
+pub mod egress;
 pub mod expand;
 pub mod issuers;
 pub mod limits;

@@ -21,7 +21,8 @@ section! {
         servers: Vec<Located<String>> = Vec::new();
         /// When names of tools and prompts are prefixed with the server's name.
         naming: Naming = Naming::OnCollision;
-        /// Which people may use it, by user name (`ada`, `github:octocat`) or group (`group:NAME`, `org:NAME`, `team:ORG/SLUG`);
+        /// Which people may use it, by user name (`ada`, `github:octocat`) or group (`group:NAME`, `local:group:NAME`, `org:NAME`,
+        /// `team:ORG/SLUG`) or as administrators (`role:admin`);
         /// clients in their own name as `client:NAME`, people of other issuers as `ISSUER:NAME`.
         users: Names = Names::default();
         /// Which tools, by the name that clients see.

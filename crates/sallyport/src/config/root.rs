@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use super::auth::Auth;
+use super::egress::Egress;
 use super::limits::Limits;
 use super::profiles::Profiles;
 use super::read::{Context, Read, choice, section};
@@ -45,6 +46,8 @@ section! {
         profiles: Profiles = Profiles::default();
         /// Who may log in, and what tokens are like.
         auth: Auth = Auth::default();
+        /// How far connections of the gateway go.
+        egress: Egress = Egress::default();
         /// The bounds on what clients may use.
         limits: Limits = Limits::default();
     }
@@ -78,10 +81,7 @@ impl Read for Network {
         let one = || text.parse::<IpAddr>().ok().map(IpNet::from);
         match text.parse::<IpNet>().ok().or_else(one) {
             Some(network) if network.prefix_len() > 0 => Some(Self(network)),
-            Some(_) => cx.refuse(
-                node,
-                "this would believe everyone; name the networks of your proxies",
-            ),
+            Some(_) => cx.refuse(node, "this is every address; name the networks that are meant"),
             None => cx.refuse(
                 node,
                 format!("`{}` is not a network; write {FORM}", scalar.shown()),

@@ -211,10 +211,16 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "trusted_proxies: [0.0.0.0/0, x]\nallowed_origins: [\"*\", https://h/path]",
-        "f.yaml:1:19: this would believe everyone; name the networks of your proxies\n\
+        "f.yaml:1:19: this is every address; name the networks that are meant\n\
              f.yaml:1:30: `x` is not a network; write `10.0.0.0/8` or `192.0.2.7`\n\
              f.yaml:2:19: `*` is not a web origin; write scheme, host and port only: `https://app.example.com`\n\
              f.yaml:2:24: `https://h/path` is not a web origin; write scheme, host and port only: `https://app.example.com`",
+    ),
+    (
+        "egress: { allowed: [\"::/0\"], authorities: [nowhere.pem], ports: [https] }",
+        "f.yaml:1:21: this is every address; name the networks that are meant\n\
+             f.yaml:1:44: `nowhere.pem` cannot be read: there is no such file; name a readable text file\n\
+             f.yaml:1:66: `https` is not a whole number; write digits only",
     ),
     (
         "auth: { client_metadata_hosts: [claude.ai, \"h.test:8443\", https://h, \"h.test:443\", \"*\"] }",
@@ -237,7 +243,7 @@ const BAD: &[(&str, &str)] = &[
     (
         "servers",
         "f.yaml:1:1: found a single value; write a mapping with `public_url`, `listen`, `admin_listen`, \
-            `tcp_listen`, `data_dir`, `store`, `trusted_proxies`, `allowed_origins`, `workers`, `servers`, `profiles`, `auth`, `limits`",
+            `tcp_listen`, `data_dir`, `store`, `trusted_proxies`, `allowed_origins`, `workers`, `servers`, `profiles`, `auth`, `egress`, `limits`",
     ),
     (
         "listen: ${env:NOPE}",

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use sallyport_core::clock::SystemClock;
 use sallyport_core::{Clock as _, ProfileSlug};
-use sallyport_net::egress::{Egress, EgressPolicy};
+use sallyport_net::egress::Egress;
 use sallyport_vault::SystemRandom;
 use url::Url;
 
@@ -87,12 +87,13 @@ impl Doctor {
         let origin = is_known
             .then(|| Url::parse(&public_origin(&config, listen)).ok())
             .flatten();
+        let egress = Egress::new((&config.root.egress).into());
         Ok(Self {
             config,
             environment,
             profile,
             origin,
-            egress: Egress::new(EgressPolicy::default()),
+            egress,
             clock: SystemClock,
         })
     }

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use sallyport_authserver::{Logins, Parts, Proofs, router, setup_link};
 use sallyport_core::Secret;
 use sallyport_core::audit::{Action, Audit, Event, Outcome};
-use sallyport_net::egress::{Egress, EgressPolicy};
+use sallyport_net::egress::Egress;
 use sallyport_net::{ListenOptions, Listener, ServerHandle, framed};
 use sallyport_proxy::upstream::{Launcher, UpstreamDeps, Upstreams};
 use sallyport_proxy::{Metrics, Proxy, ProxyDeps};
@@ -255,7 +255,7 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
         clock: Arc::clone(&base.clock),
         random: Arc::clone(&base.random),
         audit: Arc::clone(&audit),
-        egress: Egress::new(EgressPolicy::default()),
+        egress: Egress::new((&base.config.root.egress).into()),
         control: control.clone(),
         run_dir: run_dir(&base.config.data_dir)?,
         launcher: overrides
@@ -314,7 +314,7 @@ fn believe(
     let (issuers, asked) = Issuers::new(
         Arc::clone(own),
         base.vault.clone(),
-        Egress::new(EgressPolicy::default()),
+        Egress::new((&base.config.root.egress).into()),
         Arc::clone(&base.clock),
     );
     issuers.trust(issuers::trusted(&base.config.root.auth.issuers, origin)?);
@@ -357,7 +357,7 @@ fn authserver(live: &Arc<Live>) -> Result<(Parts, Option<axum::Router>), StartEr
         clock: Arc::clone(&live.base.clock),
         random: Arc::clone(&live.base.random),
         settings: Arc::clone(&live.settings),
-        egress: Egress::new(EgressPolicy::default()),
+        egress: Egress::new((&live.config.load().root.egress).into()),
         metrics: Arc::new(move |reason| metrics.auth_failure(reason)),
         logins: Arc::clone(&live.logins),
     };

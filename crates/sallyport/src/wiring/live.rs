@@ -64,6 +64,7 @@ pub(super) async fn plan_now(base: &Base, config: &Config, origin: &str) -> Resu
     let stored = base.stored_servers().await?;
     // Before the people, so that nobody is seen as an identity without a name.
     let identities = base.store.identities().await?;
+    let groups = base.store.groups().await?;
     let users = base.store.users().await?;
     let mut clients = base.store.operator_clients().await?;
     clients.retain(own_name::is_allowed);
@@ -72,6 +73,7 @@ pub(super) async fn plan_now(base: &Base, config: &Config, origin: &str) -> Resu
         stored: &stored,
         users: &users,
         identities: &identities,
+        groups: &groups,
         clients: &clients,
         origin,
         derive: &*base.vault,
@@ -289,6 +291,7 @@ impl Live {
             "public_url" => root.public_url;
             "data_dir" => data_dir;
             "workers" => root.workers;
+            "egress" => root.egress;
             "auth.mode" => root.auth.mode;
             "limits.connections" => root.limits.connections;
             "limits.header_timeout" => root.limits.header_timeout;

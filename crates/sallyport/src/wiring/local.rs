@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use sallyport_authserver::Proofs;
 use sallyport_core::policy::Selection;
 use sallyport_core::{ProfileSlug, RequestId, ServerName, UserId};
-use sallyport_net::egress::{Egress, EgressPolicy};
+use sallyport_net::egress::Egress;
 use sallyport_net::{Inbound, RequestBody, Worker};
 use sallyport_proxy::spec::EndpointKind;
 use sallyport_proxy::upstream::{Launcher, ServerState, Speaks, Status, UpstreamDeps, Upstreams};
@@ -86,7 +86,7 @@ impl Local {
             clock: Arc::clone(&base.clock),
             random: Arc::clone(&base.random),
             audit: trail.clone(),
-            egress: Egress::new(EgressPolicy::default()),
+            egress: Egress::new((&base.config.root.egress).into()),
             control: control.clone(),
             run_dir: run_dir(&base.config.data_dir)?,
             launcher: Launcher::Guard(child::guard_command()),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sallyport_authserver::People;
 use sallyport_core::UserId;
+use sallyport_oauth::model::User;
 use sallyport_oauth::provider::Identity;
 use sallyport_oauth::provider::admission::GITHUB;
 
@@ -13,6 +14,12 @@ use crate::config::profiles::Names;
 
 /// What begins the name of a group in the lists of profiles.
 const GROUP: &str = "group:";
+
+/// What begins the name of a group of local people.
+const LOCAL: &str = "local:";
+
+/// What the lists of profiles call administrators, whoever says that they are.
+const ADMINS: &str = "role:admin";
 
 /// What the authorization server is told.
 pub(super) fn people(sources: &Sources<'_>) -> People {
@@ -67,12 +74,15 @@ pub(super) fn admitted(names: &Names, sources: &Sources<'_>) -> Vec<UserId> {
     let barred = barred(sources);
     let identities: BTreeMap<&UserId, &Identity> =
         sources.identities.iter().map(|(id, who)| (id, who)).collect();
-    let is_listed = |id: &UserId, name: &str| {
-        let name = name.to_lowercase();
-        let groups = identities
-            .get(id)
-            .map(|identity| spellings(identity))
-            .unwrap_or_default();
+    let local: BTreeMap<&UserId, &Vec<String>> = sources.groups.iter().map(|(id, of)| (id, of)).collect();
+    let is_listed = |user: &User| {
+        let name = user.name.to_lowercase();
+        let mut groups = match (identities.get(&user.id), local.get(&user.id)) {
+            (Some(identity), _) => spellings(identity),
+            (None, Some(groups)) => local_spellings(groups),
+            (None, None) => Vec::new(),
+        };
+        groups.extend(user.admin.then(|| (ADMINS.to_owned(), true)));
         let matches = |one: &dyn Fn(&str, bool) -> bool| {
             one(&name, true) || groups.iter().any(|(group, folds)| one(group, *folds))
         };
@@ -81,7 +91,7 @@ pub(super) fn admitted(names: &Names, sources: &Sources<'_>) -> Vec<UserId> {
         !denied && matches(&|text, folds| list(folds).allow.iter().any(|glob| glob.matches(text)))
     };
     let users = sources.users.iter();
-    let listed = users.filter(|user| !barred.contains(&user.id) && is_listed(&user.id, &user.name));
+    let listed = users.filter(|user| !barred.contains(&user.id) && is_listed(user));
     listed.map(|user| user.id.clone()).collect()
 }
 
@@ -102,6 +112,16 @@ fn spellings(identity: &Identity) -> Vec<(String, bool)> {
         }
     }
     all
+}
+
+/// The same of the groups of somebody local, which are the operator's own words.
+fn local_spellings(groups: &[String]) -> Vec<(String, bool)> {
+    let spelled = |group: &String| [format!("{GROUP}{group}"), format!("{LOCAL}{GROUP}{group}")];
+    groups
+        .iter()
+        .flat_map(spelled)
+        .map(|group| (group, false))
+        .collect()
 }
 
 fn names<'a>(sources: &Sources<'a>) -> BTreeMap<&'a UserId, &'a str> {

@@ -34,6 +34,8 @@ pub(super) struct Sources<'a> {
     pub(super) users: &'a [User],
     /// Who of them came through which provider.
     pub(super) identities: &'a [(UserId, Identity)],
+    /// The groups of the others.
+    pub(super) groups: &'a [(UserId, Vec<String>)],
     /// The clients that may act in their own name.
     pub(super) clients: &'a [Client],
     /// The origin that clients use, without a slash at the end.
@@ -190,6 +192,7 @@ mod tests {
             stored: &stored,
             users,
             identities: &[],
+            groups: &[],
             clients: &[],
             origin: "http://h:1",
             derive: &Plain,
@@ -288,6 +291,50 @@ mod tests {
         let admitted = |name: &str| users.admits(&format!("id-{name}"));
         assert!(admitted("Ada") && admitted("bea"));
         assert!(!admitted("bob") && !admitted("eve") && !admitted("ada"));
+    }
+
+    #[test]
+    fn local_people_are_admitted_by_group_and_administrators_by_their_role() {
+        let user = |name: &str, admin: bool| User {
+            id: UserId::new(format!("id-{name}")),
+            name: name.to_owned(),
+            admin,
+            password: Secret::from("x"),
+            created: sallyport_core::Timestamp::EPOCH,
+        };
+        let text = "profiles:\n  p: { servers: [\"*\"], users: { allow: [\"group:ops\"], deny: [\"local:group:away\"] } }\n  \
+                    a: { servers: [\"*\"], users: { allow: [\"role:admin\"] } }";
+        let config = config(text, &[]);
+        let groups = |name: &str, groups: &[&str]| {
+            let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+            (UserId::new(format!("id-{name}")), groups)
+        };
+        let sources = Sources {
+            config: &config,
+            stored: &[],
+            users: &[
+                user("ada", true),
+                user("bob", false),
+                user("eve", false),
+                user("max", false),
+            ],
+            identities: &[],
+            groups: &[
+                groups("bob", &["dev", "ops"]),
+                groups("eve", &["ops", "away"]),
+                groups("max", &["Ops", "admin", "role:admin"]),
+            ],
+            clients: &[],
+            origin: "http://h:1",
+            derive: &Plain,
+        };
+        let plan = plan(&sources).expect("a plan");
+        let admitted = |path: &str| {
+            let users = &endpoint(&plan, path).expect("there").rules.users;
+            ["ada", "bob", "eve", "max"].map(|name| users.admits(&format!("id-{name}")))
+        };
+        assert_eq!(admitted("/mcp/p"), [false, true, false, false]);
+        assert_eq!(admitted("/mcp/a"), [true, false, false, false]);
     }
 
     #[test]

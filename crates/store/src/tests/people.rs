@@ -8,7 +8,7 @@ use sallyport_oauth::provider::Identity;
 use tokio::task::JoinSet;
 
 use crate::testing::{at, grant, open, store, user};
-use crate::{CreateUserError, Departure};
+use crate::{CreateUserError, Departure, GroupsSet};
 
 fn identity(subject: &str, groups: &[&str]) -> Identity {
     let groups = groups.iter().map(|group| (*group).to_owned()).collect();
@@ -38,6 +38,30 @@ fn device(number: u8) -> DeviceRequest {
         interval: INTERVAL,
         answer: Answer::None,
     }
+}
+
+#[tokio::test]
+async fn groups_are_those_of_local_people_and_go_with_them() {
+    let (_root, store) = store().await;
+    store.create_user(&user("Ada", false)).await.unwrap();
+    store
+        .create_user_of(&user("idp:bob", false), &identity("1", &["b"]), at(5))
+        .await
+        .unwrap();
+    let set = async |name: &str, groups: &[&str]| {
+        let groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
+        store.set_groups(name, &groups).await.unwrap()
+    };
+    assert_eq!(set("ada", &["ops", "dev"]).await, GroupsSet::Done);
+    assert_eq!(set("idp:bob", &["ops"]).await, GroupsSet::OfProvider);
+    assert_eq!(set("nobody", &["ops"]).await, GroupsSet::NoUser);
+    let all = store.groups().await.unwrap();
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[0].1, ["ops", "dev"]);
+    assert_eq!(set("ADA", &[]).await, GroupsSet::Done);
+    assert!(store.groups().await.unwrap()[0].1.is_empty());
+    store.remove_user("ada", at(6)).await.unwrap();
+    assert!(store.groups().await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
 //! The command line and what it tells.
 
-use sallyport_testkit::process::GatewayProcess;
-use serde_json::Value;
+use std::time::Duration;
 
-use crate::support::Scene;
+use sallyport_testkit::http::Request;
+use sallyport_testkit::process::GatewayProcess;
+use serde_json::{Value, json};
+
+use crate::support::{Scene, within};
 
 #[tokio::test]
 async fn a_wrong_configuration_starts_nothing_and_names_every_problem() {
@@ -145,4 +148,56 @@ async fn the_operator_reads_why_a_log_in_failed_and_that_another_did_not() {
     ] {
         assert!(told.contains(part), "{part} is not in\n{told}");
     }
+}
+
+#[tokio::test]
+async fn groups_of_local_people_open_profiles_and_close_them_within_a_second() {
+    let profiles = "profiles:\n  default: { servers: [\"*\"] }\n  \
+                    ops: { servers: [\"*\"], users: { allow: [\"group:ops\", \"role:admin\"] } }\n";
+    let scene = Scene::with(profiles, Vec::new()).await.unwrap();
+    let password = "correct horse battery staple\n";
+    let run = async |words: &[&str]| scene.gateway.run(words, password).await;
+    run(&[
+        "user",
+        "add",
+        "bob",
+        "--group",
+        "dev",
+        "--group",
+        "ops",
+        "--password-stdin",
+    ])
+    .await
+    .unwrap();
+    run(&["user", "add", "eve", "--group", "dev", "--password-stdin"])
+        .await
+        .unwrap();
+    let mut tokens = Vec::new();
+    for name in ["ada", "bob", "eve"] {
+        tokens.push(scene.token_for(name, "ops").await.unwrap());
+    }
+    let let_in = async || {
+        let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "c", "version": "1" } });
+        let initialize = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params });
+        let mut let_in = Vec::new();
+        for token in &tokens {
+            let request = Request::post("/mcp/ops").bearer(token).rpc(&initialize);
+            let answer = scene.gateway.connect().await?.ask(&request).await?;
+            let_in.push(answer.status() == 200);
+        }
+        anyhow::Ok(let_in)
+    };
+    let second = Duration::from_secs(1);
+    within(second, async || Ok(let_in().await? == [true, true, false]))
+        .await
+        .unwrap();
+    run(&["user", "groups", "bob", "dev"]).await.unwrap();
+    run(&["user", "groups", "EVE", "ops"]).await.unwrap();
+    within(second, async || Ok(let_in().await? == [true, false, true]))
+        .await
+        .unwrap();
+    let listed: Value = serde_json::from_str(&run(&["-o", "json", "user", "list"]).await.unwrap()).unwrap();
+    assert_eq!(listed[1]["groups"], json!(["dev"]));
+    assert!(run(&["user", "groups", "nobody", "ops"]).await.is_err());
+    assert!(run(&["user", "groups", "bob", "a b"]).await.is_err());
 }

@@ -260,3 +260,16 @@ async fn tk_14_odd_bytes_are_a_bad_request_and_nothing_worse() {
         assert_eq!(error(&answer), refused(400, "invalid_request"), "{shown}");
     }
 }
+
+#[tokio::test]
+async fn rf_10_a_refresh_token_calls_nothing() {
+    let mut stage = Stage::new().await.unwrap();
+    let code = stage.code().await.unwrap();
+    let tokens = Tokens::read(stage.redeem(&code, &[]).await.unwrap()).unwrap();
+    let answer = stage.list(&tokens.refresh).await.unwrap();
+    assert_eq!(answer.status(), 401);
+    let challenge = answer.header("www-authenticate").unwrap_or_default();
+    assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
+    // Nothing was used up by it.
+    assert_eq!(stage.client.refresh(&tokens.refresh).await.unwrap().status(), 200);
+}

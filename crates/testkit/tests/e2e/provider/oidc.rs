@@ -179,13 +179,15 @@ async fn co_11_the_answers_of_two_providers_cannot_be_swapped() {
 }
 
 #[tokio::test]
-async fn a_discovery_document_of_somebody_else_is_a_page_that_says_so() {
+async fn md_04_md_05_md_08_a_discovery_document_of_somebody_else_is_a_page_that_says_so() {
     let (idp, gateway) = stage("  allow_users: [\"*\"]\n").await.unwrap();
     for (member, value) in [
         ("issuer", json!("https://evil.test")),
         ("token_endpoint", json!("http://192.0.2.1/token")),
         ("authorization_endpoint", json!("javascript:alert(1)")),
+        ("authorization_endpoint", json!("a:$(id)")),
         ("jwks_uri", Value::Null),
+        ("longer than is read", json!("x".repeat(512 * 1024))),
     ] {
         idp.provider
             .lie(|lies| lies.metadata = one(member, value.clone()));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A client, as it was recorded or as its users report it.
 #[derive(Clone, Debug, Deserialize)]
@@ -26,9 +26,8 @@ pub(super) struct Fixture {
     pub(super) documents: Vec<String>,
     /// How it registers (RFC 7591).
     pub(super) registration: Option<Value>,
-    /// Or how it describes itself; replayed where the document can be served.
-    #[serde(rename = "document")]
-    pub(super) _document: Option<Value>,
+    /// Or how it describes itself (Client ID Metadata Documents).
+    pub(super) document: Option<Described>,
     /// Where it wants to return to.
     pub(super) redirect: String,
     /// Its authorization request, besides what all send.
@@ -45,6 +44,16 @@ pub(super) struct Fixture {
     /// Verdicts that differ from those of all others, by the mutation.
     #[serde(default)]
     pub(super) expects: BTreeMap<String, String>,
+}
+
+/// A document in which a client describes itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Described {
+    /// Where it is on its site.
+    pub(super) path: String,
+    /// What it says, besides the URL that it is at.
+    pub(super) metadata: Map<String, Value>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -2,7 +2,8 @@
 
 use url::Url;
 
-use super::play::{Plan, Stop};
+use super::fixture::Fixture;
+use super::play::{Document, Plan, Stop};
 
 /// A change of a client's log-in, and the name of the verdict.
 pub(super) struct Mutation {
@@ -21,6 +22,7 @@ const fn row(name: &'static str, change: fn(&mut Plan), verdict: &'static str) -
 
 const CONNECTED: &str = "connected";
 const REDIRECT: &str = "redirect-not-registered";
+const DOCUMENT: &str = "document-wrong";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     row("as it is", |_| {}, CONNECTED),
@@ -88,6 +90,18 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "client-unknown",
     ),
     row("prompt=none", |plan| plan.set("prompt", "none"), "person-needed"),
+    // What is at the client's own URL.
+    row("no document", |plan| plan.document = Document::Gone, DOCUMENT),
+    row(
+        "the document of another",
+        |plan| plan.document = Document::OfAnother,
+        DOCUMENT,
+    ),
+    row(
+        "a document with a secret",
+        |plan| plan.document = Document::WithSecret,
+        DOCUMENT,
+    ),
     // The person.
     row("no", |plan| plan.decision = "deny", "person-said-no"),
     // The tokens.
@@ -175,11 +189,13 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     ),
 ];
 
-/// The verdict of another port: it counts unless the address is a loopback one.
-pub(super) fn verdict(mutation: &Mutation, redirect: &str) -> &'static str {
+/// The verdict that the client has to get: another port counts unless the address is a loopback one, and only who has a
+/// document can have a wrong one.
+pub(super) fn verdict(mutation: &Mutation, fixture: &Fixture) -> &'static str {
     match mutation.verdict {
-        "port" if redirect.starts_with("http://") => CONNECTED,
+        "port" if fixture.redirect.starts_with("http://") => CONNECTED,
         "port" => REDIRECT,
+        DOCUMENT if fixture.document.is_none() => CONNECTED,
         other => other,
     }
 }

@@ -8,9 +8,10 @@ use sallyport_testkit::front::PASSWORD;
 use sallyport_testkit::gateway::TestGateway;
 use sallyport_testkit::http::{Answer, Request};
 use sallyport_testkit::oauth::{OauthClient, Parameters, VERIFIER, challenge, get};
+use sallyport_testkit::site::Site;
 use serde_json::Value;
 
-use super::fixture::{Authentication, Fixture, Message};
+use super::fixture::{Authentication, Described, Fixture, Message};
 
 /// Where the client is stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,12 +23,25 @@ pub(super) enum Stop {
     CallWithout,
 }
 
+/// What is at the URL that a client names as its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Document {
+    AsItIs,
+    /// Nothing.
+    Gone,
+    /// The document of a client at another URL.
+    OfAnother,
+    /// A document with a secret, which everybody could read.
+    WithSecret,
+}
+
 /// What the client will send, for a mutation to change.
 pub(super) struct Plan {
     pub(super) endpoint: &'static str,
     pub(super) redirect: String,
     pub(super) decision: &'static str,
     pub(super) stop: Stop,
+    pub(super) document: Document,
     /// Replaces values (`Some`) and leaves them out (`None`).
     authorize: Vec<(&'static str, Option<String>)>,
     token: Vec<(&'static str, Option<String>)>,
@@ -42,6 +56,7 @@ impl Plan {
             redirect: fixture.redirect.clone(),
             decision: "allow",
             stop: Stop::AtTheEnd,
+            document: Document::AsItIs,
             authorize: Vec::new(),
             token: Vec::new(),
             refresh: Vec::new(),
@@ -91,8 +106,11 @@ fn apply(fields: &mut Parameters, changes: &[(&'static str, Option<String>)]) {
 /// A client at one gateway.
 pub(super) struct Player<'a> {
     pub(super) gateway: &'a TestGateway,
+    pub(super) site: &'a Site,
     pub(super) fixture: &'a Fixture,
     pub(super) plan: Plan,
+    /// Which attempt it is. Each has a document of its own, so that no yes to another one is remembered.
+    pub(super) attempt: usize,
 }
 
 /// The client as the gateway knows it.
@@ -201,7 +219,33 @@ impl Player<'_> {
         Ok(())
     }
 
+    /// The client's document, as its site sends it from now on.
+    fn describe(&self, described: &Described) -> Registered {
+        let path = format!("{}?attempt={}", described.path, self.attempt);
+        let id = self.site.url(&path);
+        let mut document = described.metadata.clone();
+        document.insert("client_id".to_owned(), id.as_str().into());
+        match self.plan.document {
+            Document::AsItIs | Document::Gone => {}
+            Document::OfAnother => {
+                document.insert("client_id".to_owned(), format!("{id}/").into());
+            }
+            Document::WithSecret => {
+                document.insert("client_secret".to_owned(), "for everybody".into());
+            }
+        }
+        if self.plan.document == Document::Gone {
+            self.site.remove(&path);
+        } else {
+            self.site.serve(&path, &Value::Object(document));
+        }
+        Registered { id, secret: None }
+    }
+
     async fn register(&self) -> anyhow::Result<Registered> {
+        if let Some(described) = &self.fixture.document {
+            return Ok(self.describe(described));
+        }
         let sent = self.fixture.registration.as_ref().context("a registration")?;
         let request = self.oauth(Request::post("/register").json(sent));
         let answer = self.ask(request).await?.expect(201)?.json()?;

@@ -442,3 +442,30 @@ async fn what_is_known_of_a_document_counts_no_more_than_the_document() {
         assert!(answer.is_page(400));
     }
 }
+
+#[tokio::test]
+async fn nothing_that_a_document_points_to_is_fetched_or_shown() {
+    let site = Site::new().await;
+    let world = world(&site).await;
+    let client = site.url("app.test", PATH);
+    let mut described = document(&client);
+    for member in ["logo_uri", "client_uri", "tos_uri", "policy_uri"] {
+        let path = format!("/{member}.png");
+        described[member] = json!(site.url("app.test", &path));
+        site.serve(&path, "image");
+    }
+    site.serve(PATH, &described.to_string());
+    let mut browser = Browser::of_ada(&world).await;
+    let page = browser
+        .consent_page(&world, &authorize(&client, REDIRECT, &[]))
+        .await;
+    assert!(!page.body.contains(".png"), "{page:?}");
+    let answer = browser.decide(&world, &page, "allow").await;
+    assert!(answer.redirected("code").is_some(), "{answer:?}");
+    let account = browser.open(&world, "/account").await;
+    assert!(
+        account.body.contains("App") && !account.body.contains(".png"),
+        "{account:?}"
+    );
+    assert_eq!(site.requests(), 1, "the document alone");
+}

@@ -11,9 +11,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Request;
 use sallyport_core::Resource;
 use sallyport_core::capability::{TokenError, Verified};
+use sallyport_oauth::exchange::{ACCESS_TOKEN, GRANT_TYPE};
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
+use crate::exchange::registered;
 use crate::token::{code_of, confidential};
 use crate::world::{Answer, ISSUER, MCP, REDIRECT, VERIFIER, World, authorize, encode};
 
@@ -345,4 +347,34 @@ async fn a_client_may_bind_itself_to_proofs_and_introspection_tells_the_key() {
         .form_as("/introspect", &[("token", &access)], Some(&header))
         .await;
     assert_eq!(told.json(), json!({ "active": false }));
+}
+
+#[tokio::test]
+async fn au_10_tk_13_whoever_exchanges_a_bound_token_holds_its_key() {
+    let world = World::settled().await;
+    let client = world.client(REDIRECT).await;
+    let (mut holder, mut thief) = (Holder::new(), Holder::new());
+    let code = code_of(&world, &client).await;
+    let tokens = holder.redeem(&world, &client, &code).await;
+    let subject = text(&tokens, "access_token");
+    let secret = registered(&world, ("agent", "client_secret_post"), &[GRANT_TYPE], &["/mcp"]).await;
+    let fields = [
+        ("grant_type", GRANT_TYPE),
+        ("client_id", "agent"),
+        ("client_secret", secret.as_str()),
+        ("subject_token", subject.as_str()),
+        ("subject_token_type", ACCESS_TOKEN),
+    ];
+    let bare = world.form("/token", &fields).await;
+    assert_eq!(bare.error(), (400, "invalid_request".into()));
+    let stolen = thief.send(&world, "/token", &fields).await;
+    assert_eq!(stolen.error(), (400, "invalid_request".into()));
+    let given = holder.send(&world, "/token", &fields).await;
+    assert_eq!(
+        (given.status.as_u16(), text(&given, "token_type").as_str()),
+        (200, "DPoP")
+    );
+    let access = text(&given, "access_token");
+    assert_eq!(bound(&world, &access), Some(holder.thumbprint()));
+    assert_eq!(world.verify(&access, MCP), Err(TokenError::Bound));
 }

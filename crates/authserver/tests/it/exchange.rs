@@ -18,10 +18,21 @@ use crate::world::{Answer, MCP, TEAM, WEB_REDIRECT, World, authorize};
 
 /// A client that the operator has registered for `grants` at `paths`, and its `Authorization` header.
 async fn made(world: &World, id: &str, grants: &[&str], paths: &[&str]) -> String {
+    let secret = registered(world, (id, "client_secret_basic"), grants, paths).await;
+    format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
+}
+
+/// The same, by the way in which it authenticates; its secret.
+pub(crate) async fn registered(
+    world: &World,
+    (id, method): (&str, &str),
+    grants: &[&str],
+    paths: &[&str],
+) -> String {
     let (secret, digest) =
         sallyport_authserver::credentials::client_secret(&*world.parts.derive, &*world.parts.random);
     let body = json!({
-        "client_name": id, "token_endpoint_auth_method": "client_secret_basic",
+        "client_name": id, "token_endpoint_auth_method": method,
         "grant_types": grants, "sallyport_resources": paths,
     });
     let policy = Policy {
@@ -33,7 +44,7 @@ async fn made(world: &World, id: &str, grants: &[&str], paths: &[&str]) -> Strin
     let client = accepted.into_client(ClientId::new(id), Some(digest), world.parts.clock.now());
     let kept = world.store.register_client(&client, Maker::Operator, None);
     kept.await.unwrap();
-    format!("Basic {}", STANDARD.encode(format!("{id}:{}", secret.expose())))
+    secret.expose().clone()
 }
 
 async fn agent(world: &World) -> String {

@@ -143,6 +143,7 @@ fn task(
         return Err(tasks::undeclared());
     }
     let params = tasks::own_params(envelope.params.as_ref());
+    tasks::allow(caller, &client, called, &params)?;
     let (caller, id) = (Arc::clone(caller), id.clone());
     Ok(Said::Running(Box::pin(futures_util::stream::once(async move {
         let done = tasks::modern(caller, client, called, params, id.clone()).await;

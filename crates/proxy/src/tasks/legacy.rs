@@ -59,6 +59,7 @@ pub(crate) async fn legacy(
     } else {
         TaskOp::Get
     };
+    subject.allow(op)?;
     let mut record = subject.record(op)?;
     let reply = match subject.send(op, subject.params(&[]), id.clone()).await {
         Ok(reply) => terminal(reply).await,

@@ -28,7 +28,7 @@ mod wish;
 pub(crate) use created::{Created, created};
 pub(crate) use legacy::{legacy, result};
 pub(crate) use listed::list;
-pub(crate) use modern::{modern, own_params, undeclared};
+pub(crate) use modern::{allow, modern, own_params, undeclared};
 pub(crate) use subject::Subject;
 pub(crate) use table::Tasks;
 pub(crate) use told::{Hears, ask, tell};

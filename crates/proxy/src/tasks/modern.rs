@@ -32,6 +32,38 @@ pub(crate) fn undeclared() -> Refusal {
     .with(REQUIRED_CAPABILITY.to_owned())
 }
 
+/// Looks whether the token allows the operation, before anything is said: only then can its challenge be told.
+///
+/// # Errors
+/// The scopes that it takes. What else may be wrong is found out when it is carried out.
+pub(crate) fn allow(
+    caller: &Arc<Caller>,
+    client: &Client,
+    method: Method,
+    params: &[u8],
+) -> Result<(), Refusal> {
+    match subject(caller, client, method, params) {
+        Ok((subject, op)) => subject.allow(op),
+        Err(_) => Ok(()),
+    }
+}
+
+fn subject(
+    caller: &Arc<Caller>,
+    client: &Client,
+    method: Method,
+    params: &[u8],
+) -> Result<(Subject, TaskOp), Refusal> {
+    let named = json::find(params, Key::TaskId.as_str()).and_then(json::decode);
+    let named = named.ok_or_else(|| Refusal::params("taskId must be a string"))?;
+    let op = match method {
+        Method::TasksGet => TaskOp::Get,
+        Method::TasksUpdate => TaskOp::Update,
+        _ => TaskOp::Cancel,
+    };
+    Ok((Subject::find(caller, client, &named)?, op))
+}
+
 /// Carries out one operation. What comes back is the status and the message.
 ///
 /// # Errors
@@ -43,14 +75,7 @@ pub(crate) async fn modern(
     params: Bytes,
     id: Bytes,
 ) -> Result<(u16, Bytes), Refusal> {
-    let named = json::find(&params, Key::TaskId.as_str()).and_then(json::decode);
-    let named = named.ok_or_else(|| Refusal::params("taskId must be a string"))?;
-    let subject = Subject::find(&caller, &client, &named)?;
-    let op = match method {
-        Method::TasksGet => TaskOp::Get,
-        Method::TasksUpdate => TaskOp::Update,
-        _ => TaskOp::Cancel,
-    };
+    let (subject, op) = subject(&caller, &client, method, &params)?;
     let mut record = subject.record(op)?;
     let done = match subject.era() {
         Era::Modern => relayed(&subject, op, &params, &id).await,

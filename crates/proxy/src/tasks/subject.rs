@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sallyport_core::audit::{Action, Outcome};
 use sallyport_core::fault::{Blame, Fault, Retry};
+use sallyport_core::policy::Denied;
 use sallyport_core::random::token;
 use sallyport_mcp::json;
 use sallyport_mcp::meta::{MetaFor, rewrite};
@@ -35,14 +36,16 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// Finds a task by the id that a client sent. It belongs to a tool that this principal may call, or it is unknown.
+    /// Finds a task by the id that a client sent. It belongs to a tool that this principal may at least look at, or it is
+    /// unknown.
     ///
     /// # Errors
     /// One and the same for every id that is no good here (P-116). No server is asked.
     pub(crate) fn find(caller: &Arc<Caller>, client: &Client, id: &str) -> Result<Self, Refusal> {
         let task = seal::open(caller, id).ok_or_else(unknown)?;
         let route = Route::of_tool(&caller.endpoint, &task.server, &task.tool).ok_or_else(unknown)?;
-        let allowed = route.decide(&caller.endpoint.rules, &caller.principal);
+        let (rules, principal) = (&caller.endpoint.rules, &caller.principal);
+        let allowed = route.decide_task(TaskOp::Get, &task.task, rules, principal);
         // Only whether: each request to its server takes a permit of its own.
         let _allowed = allowed.map_err(|_| unknown())?;
         Ok(Self {
@@ -221,17 +224,29 @@ impl Subject {
         rewrite(&params, to).into()
     }
 
+    /// Whether the token allows an operation on a task that it may be looked at with.
+    ///
+    /// # Errors
+    /// The scopes that it takes; the refusal is recorded.
+    pub(super) fn allow(&self, op: TaskOp) -> Result<(), Refusal> {
+        let (rules, principal) = (&self.caller.endpoint.rules, &self.caller.principal);
+        match self.route.decide_task(op, &self.task.task, rules, principal) {
+            Ok(_) => Ok(()),
+            Err(Denied::Scope(level)) => {
+                let action = action_of(op).unwrap_or(Action::Denied);
+                self.caller.denied(action, &self.route.visible, "scope");
+                Err(Refusal::scope(&principal.scopes, &self.task.server, level))
+            }
+            Err(Denied::User | Denied::Rule) => Err(unknown()),
+        }
+    }
+
     /// Opens the record of an operation that changes the task.
     ///
     /// # Errors
     /// The trail cannot be written.
     pub(super) fn record(&self, op: TaskOp) -> Result<Record, Refusal> {
-        let action = match op {
-            TaskOp::Update => Some(Action::TaskUpdate),
-            TaskOp::Cancel => Some(Action::TaskCancel),
-            TaskOp::Get | TaskOp::Result => None,
-        };
-        let event = action.map(|action| {
+        let event = action_of(op).map(|action| {
             let event = self.caller.origin().event(action, Outcome::Started);
             at(event.on(&self.route.visible), &self.task.server)
         });
@@ -248,5 +263,14 @@ impl Subject {
             "a task cannot be used: {fault}"
         );
         Refusal::fault(fault)
+    }
+}
+
+/// What an operation is in the trail, if it changes the task.
+fn action_of(op: TaskOp) -> Option<Action> {
+    match op {
+        TaskOp::Update => Some(Action::TaskUpdate),
+        TaskOp::Cancel => Some(Action::TaskCancel),
+        TaskOp::Get | TaskOp::Result => None,
     }
 }

@@ -569,3 +569,18 @@ async fn a_result_is_waited_for_longer_than_a_server_may_be_silent() {
         (1, 2)
     );
 }
+
+#[tokio::test]
+async fn p_119_a_token_for_reading_looks_at_a_task_and_does_not_change_it() {
+    let fake = modern_server(working).await;
+    let gate = gate_of(&fake, Protocol::Modern);
+    let (id, reader) = (created(&gate).await, "alice/mcp.read");
+    let looked = gate.send(op(reader, "tasks/get", &id)).await.json().await;
+    assert_eq!(looked["result"]["status"], "working", "{looked}");
+    for method in ["tasks/update", "tasks/cancel"] {
+        let answer = gate.send(op(reader, method, &id)).await;
+        let challenge = answer.header("www-authenticate").expect("a challenge");
+        assert!(challenge.contains("scope=\"mcp:read mcp:write\""), "{challenge}");
+        assert_eq!((answer.status, fake.came(method).len()), (403, 0), "{method}");
+    }
+}

@@ -109,7 +109,7 @@ impl App {
 
     /// Writes a record of something refused.
     pub(crate) fn note(&self, event: Event) -> Result<(), AuditUnavailable> {
-        self.parts.audit.record(event)
+        self.parts.audit.record(&event)
     }
 
     /// Whether it is time to look for unused clients again. Of many callers at a time one is told yes.

@@ -204,7 +204,7 @@ pub trait Audit: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`AuditUnavailable`] once the trail cannot be written or its queue is full: the call must be refused.
-    fn record(&self, event: Event) -> Result<(), AuditUnavailable>;
+    fn record(&self, event: &Event) -> Result<(), AuditUnavailable>;
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ use crate::listen::{Inlet, OnUpgrade};
 
 /// A request: its head, its body still unread, and where it came from.
 pub struct Inbound {
-    /// Method, target, version and headers. In a box: a request is handed from step to step.
-    pub parts: Box<Parts>,
+    /// Method, target, version and headers; shared with the connection, whose next request mostly has the same.
+    pub parts: Arc<Parts>,
     /// The body, not yet read.
     pub body: RequestBody,
     /// The other end of the connection: the client, or a proxy in between
@@ -31,7 +31,8 @@ impl Inbound {
     /// The request as a router of axum takes it. The extensions carry [`Peer`] and [`RequestId`].
     #[must_use]
     pub fn into_request(self, client: IpAddr) -> http::Request<axum::body::Body> {
-        let mut request = http::Request::from_parts(*self.parts, axum::body::Body::new(self.body));
+        let mut request =
+            http::Request::from_parts(Arc::unwrap_or_clone(self.parts), axum::body::Body::new(self.body));
         request.extensions_mut().insert(Peer(client));
         request.extensions_mut().insert(self.id);
         request

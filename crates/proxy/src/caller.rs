@@ -96,7 +96,7 @@ impl Caller {
             .proxy
             .books
             .audit
-            .record(event.on(target).because(reason))
+            .record(&event.on(target).because(reason))
             .is_err()
         {
             tracing::error!("a refusal could not be recorded: the audit trail cannot be written");

@@ -354,7 +354,7 @@ fn turned_away(proxy: &Proxy, visit: Visit<'_>, principal: Option<&Principal>, r
     event.request = Some(visit.request);
     event.peer = Some(visit.peer);
     // The refusal stands whether or not it can be written down.
-    if proxy.books.audit.record(event).is_err() {
+    if proxy.books.audit.record(&event).is_err() {
         tracing::error!("a refusal could not be recorded: the audit trail cannot be written");
     }
 }

@@ -53,7 +53,7 @@ impl Record {
     /// [`AuditUnavailable`]: then the call must not be made (AL-04, AL-05).
     pub(crate) fn open(books: &Books, worker: usize, event: Option<Event>) -> Result<Self, AuditUnavailable> {
         if let Some(event) = &event {
-            books.audit.record(event.clone())?;
+            books.audit.record(event)?;
         }
         Ok(Self {
             books: books.clone(),
@@ -84,7 +84,7 @@ impl Record {
         if let Some(reason) = reason {
             event = event.because(reason);
         }
-        if self.books.audit.record(event).is_err() {
+        if self.books.audit.record(&event).is_err() {
             tracing::error!("the end of a call could not be recorded: the audit trail cannot be written");
         }
     }

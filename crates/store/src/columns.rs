@@ -14,6 +14,7 @@ pub(crate) trait Columns {
     fn flag(&self, column: &'static str) -> Result<bool, StoreError>;
     fn number(&self, column: &'static str) -> Result<u64, StoreError>;
     fn bytes(&self, column: &'static str) -> Result<Vec<u8>, StoreError>;
+    fn maybe_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, StoreError>;
     fn time(&self, column: &'static str) -> Result<Timestamp, StoreError>;
     fn maybe_time(&self, column: &'static str) -> Result<Option<Timestamp>, StoreError>;
     fn digest(&self, column: &'static str) -> Result<Digest, StoreError>;
@@ -42,6 +43,10 @@ impl Columns for SqliteRow {
     }
 
     fn bytes(&self, column: &'static str) -> Result<Vec<u8>, StoreError> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn maybe_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.try_get(column)?)
     }
 

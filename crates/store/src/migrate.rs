@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (20, include_str!("../migrations/0020_logins.sql")),
     (24, include_str!("../migrations/0024_exchanged.sql")),
     (27, include_str!("../migrations/0027_groups.sql")),
+    (30, include_str!("../migrations/0030_packed_records.sql")),
 ];
 
 /// Marks the file as ours (`PRAGMA application_id`): "SLLY".

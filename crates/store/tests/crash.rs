@@ -112,7 +112,7 @@ mod crash {
                 store.revoke_grant(&grant(n).id, now).await.unwrap();
                 say("revoked", n);
             }
-            trail.record(Event::new(Action::ToolCall, Outcome::Ok)).unwrap();
+            trail.record(&Event::new(Action::ToolCall, Outcome::Ok)).unwrap();
             let event = Event::new(Action::TokenIssue, Outcome::Ok).on(&n.to_string());
             trail.record_durably(event).await.unwrap();
             say("audit", n);

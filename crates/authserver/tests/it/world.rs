@@ -65,8 +65,8 @@ impl Audit for Recorder {
         Box::pin(async move { self.push(event) })
     }
 
-    fn record(&self, event: Event) -> Result<(), AuditUnavailable> {
-        self.push(event)
+    fn record(&self, event: &Event) -> Result<(), AuditUnavailable> {
+        self.push(event.clone())
     }
 }
 

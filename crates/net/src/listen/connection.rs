@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
+use super::again::Heads;
 use super::exchange::{After, exchange, refuse};
 use super::request::{self, Head, HeadEnd, Refusal};
 use super::upgrade::Upgraded;
@@ -77,9 +78,9 @@ where
         told,
         watched: false,
     };
-    let mut is_first = true;
+    let (mut heads, mut is_first) = (Heads::default(), true);
     let after = loop {
-        let head = match next_head(&mut wire, &mut drain, is_first).await {
+        let head = match next_head(&mut wire, &mut drain, &mut heads, is_first).await {
             Ok(Some(head)) => head,
             Ok(None) => return,
             Err(refusal) => break refuse(&mut wire, refusal).await,
@@ -118,6 +119,7 @@ where
 async fn next_head<T>(
     wire: &mut Wire<T>,
     drain: &mut Drain<'_, '_>,
+    heads: &mut Heads,
     is_first: bool,
 ) -> Result<Option<Head>, Refusal>
 where
@@ -129,10 +131,7 @@ where
         loop {
             match find(wire, &mut end) {
                 Ok(None) => {}
-                Ok(Some(length)) => {
-                    let text = wire.take(length);
-                    return Poll::Ready(request::read(&text, wire.options.max_headers).map(Some));
-                }
+                Ok(Some(length)) => return Poll::Ready(heads.read(wire, length).map(Some)),
                 Err(refusal) => return Poll::Ready(Err(refusal)),
             }
             match wire.poll_fill(cx) {

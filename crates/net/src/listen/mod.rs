@@ -2,6 +2,7 @@
 //! What is spoken over them is HTTP/1.1, read by the strict grammar alone.
 
 mod accept;
+mod again;
 mod answer;
 mod caps;
 mod connection;

@@ -2,7 +2,7 @@
 //! differently is refused, because behind a proxy that reads it the other way it is a request within a request (HT-01,
 //! HT-02, HT-05).
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use http::header::{
@@ -39,10 +39,10 @@ pub(crate) enum Refusal {
 }
 
 /// The head of a request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Head {
     /// Method, target, version and headers.
-    pub(crate) parts: Box<Parts>,
+    pub(crate) parts: Arc<Parts>,
     /// How its body ends.
     pub(crate) length: Length,
     /// What else matters for the connection.
@@ -167,7 +167,7 @@ pub(crate) fn read(text: &Bytes, max_fields: usize) -> Result<Head, Refusal> {
     if parts.method == Method::CONNECT {
         return Err(Refusal::Tunnel);
     }
-    let parts = Box::new(parts);
+    let parts = Arc::new(parts);
     Ok(Head { parts, length, facts })
 }
 

@@ -111,7 +111,8 @@ fn ht_05_fields_have_a_token_a_colon_and_a_value_without_controls() {
         );
     }
     let head = head_of(post("X: \t a\tb ü \t\r\nx:\r\nY:  \r\n").as_bytes(), 1024);
-    let headers = head.unwrap().unwrap().parts.headers;
+    let head = head.unwrap().unwrap();
+    let headers = &head.parts.headers;
     let values: Vec<&[u8]> = headers.get_all("x").iter().map(HeaderValue::as_bytes).collect();
     assert_eq!(values, ["a\tb ü".as_bytes(), b""]);
     assert_eq!(headers.get("y").unwrap(), "");
@@ -235,7 +236,7 @@ proptest! {
         let text = first + &fragments.concat();
         let verdict = |found: Result<Option<usize>, Refusal>| match found {
             Ok(Some(end)) => Some(read(&Bytes::copy_from_slice(&text.as_bytes()[..end]), 5).map_err(drop).map(
-                |head| (end, head.length, head.parts.uri, head.parts.headers),
+                |head| (end, head.length, head.parts.uri.clone(), head.parts.headers.clone()),
             )),
             Ok(None) => None,
             Err(_) => Some(Err(())),

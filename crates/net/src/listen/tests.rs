@@ -24,6 +24,30 @@ fn in_order(server: &Server) {
 }
 
 #[test]
+fn ht_04_requests_with_the_same_head_have_each_their_own_body() {
+    let server = Server::start(|_| ());
+    let post = |length: usize, body: &str, more: &str| {
+        format!("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n{more}\r\n{body}")
+    };
+    let requests = [
+        post(3, "one", ""),
+        post(3, "two", ""),
+        post(5, "three", ""),
+        post(5, "GET /", ""),
+        post(3, "six", ""),
+        post(3, "end", "Connection: close\r\n"),
+    ];
+    let answers = server.talk(requests.concat().as_bytes());
+    let bodies: Vec<&str> = answers
+        .split("HTTP/1.1 200 OK")
+        .skip(1)
+        .map(|answer| answer.split_once("\r\n\r\n").unwrap().1)
+        .collect();
+    assert_eq!(bodies, ["one", "two", "three", "GET /", "six", "end"]);
+    assert_eq!(server.recorder.paths(), ["POST /echo"; 6]);
+}
+
+#[test]
 fn ht_01_ht_02_ht_05_ambiguous_requests_are_400_and_closed_and_nothing_behind_them_is_read() {
     let server = Server::start(|_| ());
     for fields in [

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -48,6 +48,15 @@ impl<T> Wire<T> {
             out: Outbox::default(),
             timer: Timer::default(),
             stalled: None,
+        }
+    }
+
+    /// Drops the first bytes of what was read.
+    pub(super) fn skip(&mut self, length: usize) {
+        if length >= self.buffer.len() {
+            self.buffer = BytesMut::new();
+        } else {
+            self.buffer.advance(length);
         }
     }
 

@@ -105,7 +105,7 @@ pub(super) async fn open(
     };
     let endpoint = world::settle(&caller.proxy, &caller.endpoint).await;
     let event = caller.origin().event(Action::SessionOpen, Outcome::Ok);
-    let recorded = caller.proxy.books.audit.record(event.on(revision.as_str()));
+    let recorded = caller.proxy.books.audit.record(&event.on(revision.as_str()));
     recorded.map_err(|_| Refusal::unrecorded())?;
     let opening = Opening {
         owner: &caller.key,

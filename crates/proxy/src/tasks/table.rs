@@ -156,7 +156,7 @@ impl Tasks {
             Status::Cancelled => Outcome::Cancelled,
             _ => Outcome::Ok,
         };
-        if self.books.audit.record(end).is_err() {
+        if self.books.audit.record(&end).is_err() {
             tracing::error!("the end of a task could not be recorded: the audit trail cannot be written");
         }
     }

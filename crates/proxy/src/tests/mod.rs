@@ -280,7 +280,7 @@ impl Ask {
         }
         let (parts, ()) = request.body(()).expect("a request").into_parts();
         Inbound {
-            parts: Box::new(parts),
+            parts: Arc::new(parts),
             body: RequestBody::from_bytes(self.body),
             peer: "127.0.0.1:40000".parse().expect("an address"),
             id: RequestId(7),

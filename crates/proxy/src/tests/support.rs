@@ -63,15 +63,15 @@ impl Trail {
 
 impl Audit for Trail {
     fn record_durably(&self, event: Event) -> Pending<'_, Result<(), AuditUnavailable>> {
-        let done = self.record(event);
+        let done = self.record(&event);
         Box::pin(async move { done })
     }
 
-    fn record(&self, event: Event) -> Result<(), AuditUnavailable> {
+    fn record(&self, event: &Event) -> Result<(), AuditUnavailable> {
         if self.broken.load(Ordering::Relaxed) {
             return Err(AuditUnavailable);
         }
-        lock(&self.events).push(event);
+        lock(&self.events).push(event.clone());
         Ok(())
     }
 }

@@ -193,7 +193,7 @@ impl Live {
             if let Some(kid) = keys::tend(&self.base, &policy).await? {
                 tracing::info!(kid, "another key signs access tokens");
                 let event = Event::new(Action::KeyRotate, Outcome::Ok).on(&kid);
-                if self.trail.record(event.because("by schedule")).is_err() {
+                if self.trail.record(&event.because("by schedule")).is_err() {
                     tracing::error!("a rotation could not be recorded: the audit trail cannot be written");
                 }
             }
@@ -267,7 +267,7 @@ impl Live {
     }
 
     fn record(&self, outcome: Outcome) {
-        if self.trail.record(Event::new(Action::Reload, outcome)).is_err() {
+        if self.trail.record(&Event::new(Action::Reload, outcome)).is_err() {
             tracing::error!("a reload could not be recorded: the audit trail cannot be written");
         }
     }

@@ -208,7 +208,7 @@ impl Local {
         }
         let (parts, ()) = request.body(()).map_err(|error| error.to_string())?.into_parts();
         let inbound = Inbound {
-            parts: Box::new(parts),
+            parts: Arc::new(parts),
             body: RequestBody::from_bytes(message.to_string()),
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             id: RequestId(self.next_id),

@@ -1,12 +1,12 @@
 //! Appending to the chain in the database.
 
-use sallyport_core::Timestamp;
 use sallyport_core::capability::DeriveKeyed;
 use sqlx::SqliteConnection;
 use thiserror::Error;
 
-use super::chain::{Break, ChainBreak, Head, Record};
-use super::rows;
+use super::chain::{Break, ChainBreak, Head};
+use super::lines::Part;
+use super::rows::Row;
 use crate::columns::Columns as _;
 use crate::{Store, StoreError};
 
@@ -24,43 +24,26 @@ impl From<sqlx::Error> for AppendError {
     }
 }
 
-/// Appends at most [`rows::ROW`] records as a whole or not at all, and returns the new head. Several processes continue one
+/// Appends at most [`ROW`](super::rows::ROW) records as a whole or not at all, and returns the new head. Several processes continue one
 /// chain (AL-07), and what was there before (`known`) has to be there still.
 pub(super) async fn append(
     store: &Store,
     keys: &dyn DeriveKeyed,
     known: &Head,
-    bodies: impl Iterator<Item = (Timestamp, String)>,
+    bodies: Part<'_>,
 ) -> Result<Head, AppendError> {
-    let (records, end) = follow(known, bodies, keys);
+    let (row, end) = Row::follow(known, bodies, keys)?;
     // Mostly nobody else has written, and the database has to be asked only once.
-    if rows::insert_after(store, known, &records).await? {
+    if row.insert_after(store, known).await? {
         return Ok(end);
     }
     let mut tx = store.begin().await?;
     let head = head(&mut tx).await?;
     witness(&mut tx, known, &head).await?;
-    let bodies = records.into_iter().map(|record| (record.at, record.body));
-    let (records, end) = follow(&head, bodies, keys);
-    rows::insert(&mut tx, &records).await?;
+    let (row, end) = Row::follow(&head, bodies, keys)?;
+    row.insert(&mut tx).await?;
     tx.commit().await?;
     Ok(end)
-}
-
-/// The records that follow `head`, and the head after them.
-fn follow(
-    head: &Head,
-    bodies: impl Iterator<Item = (Timestamp, String)>,
-    keys: &dyn DeriveKeyed,
-) -> (Vec<Record>, Head) {
-    let mut head = head.clone();
-    let mut records = Vec::with_capacity(bodies.size_hint().0);
-    for (at, body) in bodies {
-        let record = Record::follow(&head, at, body, keys);
-        (head.seq, head.hash) = (record.seq, record.hash);
-        records.push(record);
-    }
-    (records, head)
 }
 
 pub(super) fn signed(seq: u64) -> Result<i64, StoreError> {

@@ -35,20 +35,6 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record that follows `head`.
-    pub(super) fn follow(head: &Head, at: Timestamp, body: String, keys: &dyn DeriveKeyed) -> Self {
-        let (seq, prev) = (head.seq.saturating_add(1), head.hash);
-        let hash = hash(seq, at, &prev, &body);
-        Self {
-            seq,
-            at,
-            prev,
-            hash,
-            mac: keys.derive(RECORD, &hash),
-            body,
-        }
-    }
-
     /// The event, if the body is one that this version knows.
     #[must_use]
     pub fn event(&self) -> Option<Event> {
@@ -61,13 +47,20 @@ impl Record {
     }
 }
 
-fn hash(seq: u64, at: Timestamp, prev: &[u8; 32], body: &str) -> [u8; 32] {
+/// Makes a body the next record after `head`, which becomes that record's; returns its MAC.
+pub(super) fn follow(head: &mut Head, at: Timestamp, body: &[u8], keys: &dyn DeriveKeyed) -> [u8; 32] {
+    head.seq = head.seq.saturating_add(1);
+    head.hash = hash(head.seq, at, &head.hash, body);
+    keys.derive(RECORD, &head.hash)
+}
+
+fn hash(seq: u64, at: Timestamp, prev: &[u8; 32], body: &[u8]) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
     context.update(DOMAIN);
     context.update(&seq.to_be_bytes());
     context.update(&at.as_millis().to_be_bytes());
     context.update(prev);
-    context.update(body.as_bytes());
+    context.update(body);
     // SHA-256 has 32 bytes; a chain of zeros would not verify.
     context.finish().as_ref().try_into().unwrap_or(GENESIS)
 }
@@ -180,7 +173,7 @@ impl<'a> Walk<'a> {
         if record.prev != self.head.hash {
             return wrong(Break::Unlinked);
         }
-        if record.hash != hash(seq, record.at, &record.prev, &record.body) {
+        if record.hash != hash(seq, record.at, &record.prev, record.body.as_bytes()) {
             return wrong(Break::Changed);
         }
         if self

@@ -12,7 +12,9 @@ mod chain;
 mod checkpoint;
 mod export;
 mod hex;
+mod lines;
 mod log;
+mod queue;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -25,7 +27,7 @@ use sallyport_core::Clock;
 use sallyport_core::audit::{Audit, AuditUnavailable, Event, Pending};
 use sallyport_core::capability::DeriveKeyed;
 use thiserror::Error;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 pub use chain::{Break, ChainBreak, Record, Verified};
@@ -33,7 +35,8 @@ pub use export::{ExportError, verify_export};
 pub use log::{AuditLog, Follow};
 
 use crate::{Store, StoreError};
-use writer::{Item, Writer};
+use queue::Queue;
+use writer::Writer;
 
 /// How many records may wait to be written before [`Audit::record`] refuses: some seconds of the fastest load, about 20 MB.
 pub const QUEUE: usize = 65_536;
@@ -58,7 +61,7 @@ pub enum AuditError {
 /// The running audit trail. Records are written by a task of its own in one transaction for many; what waits for its
 /// record is written at once, together with all that came before it.
 pub struct AuditTrail {
-    items: mpsc::Sender<Item>,
+    queue: Arc<Queue>,
     signals: Arc<Signals>,
     clock: Arc<dyn Clock>,
     log: AuditLog,
@@ -70,8 +73,6 @@ pub struct AuditTrail {
 struct Signals {
     /// Set while nothing can be written; then every record is refused.
     broken: AtomicBool,
-    /// Somebody waits for a record: do not gather more.
-    urgent: Notify,
     /// Write what is there and end.
     stop: Notify,
 }
@@ -90,19 +91,20 @@ impl AuditTrail {
         keys: Arc<dyn DeriveKeyed>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, AuditError> {
-        let (items, queue) = mpsc::channel(QUEUE);
+        let queue = Arc::new(Queue::default());
         let signals = Arc::new(Signals::default());
         let writer = Writer::new(
             store.clone(),
             Arc::clone(&keys),
             Arc::clone(&clock),
             Arc::clone(&signals),
+            Arc::clone(&queue),
         )
         .await?;
-        let task = tokio::spawn(writer.run(queue));
+        let task = tokio::spawn(writer.run());
         let log = AuditLog::new(store.clone(), keys);
         Ok(Self {
-            items,
+            queue,
             signals,
             clock,
             log,
@@ -119,7 +121,7 @@ impl AuditTrail {
     /// Whether records are refused at present: what `/readyz` asks.
     #[must_use]
     pub fn is_broken(&self) -> bool {
-        self.signals.broken.load(Ordering::Acquire) || self.items.is_closed()
+        self.signals.broken.load(Ordering::Acquire) || self.queue.is_closed()
     }
 
     /// Writes what waits, sets the checkpoint, and ends the task. Records that come later are refused.
@@ -132,14 +134,6 @@ impl AuditTrail {
             tracing::error!(%error, "the audit trail did not end well");
         }
     }
-
-    fn item(&self, event: Event, done: Option<oneshot::Sender<()>>) -> Item {
-        Item {
-            at: self.clock.now(),
-            event: Box::new(event),
-            done,
-        }
-    }
 }
 
 impl Audit for AuditTrail {
@@ -148,22 +142,18 @@ impl Audit for AuditTrail {
             if self.is_broken() {
                 return Err(AuditUnavailable);
             }
-            let (done, written) = oneshot::channel();
-            self.items
-                .send(self.item(event, Some(done)))
-                .await
-                .map_err(|_| AuditUnavailable)?;
-            self.signals.urgent.notify_one();
+            let pushed = self.queue.push_when_there_is_room(self.clock.now(), &event);
+            let written = pushed.await.map_err(|_| AuditUnavailable)?;
             written.await.map_err(|_| AuditUnavailable)
         })
     }
 
-    fn record(&self, event: Event) -> Result<(), AuditUnavailable> {
+    fn record(&self, event: &Event) -> Result<(), AuditUnavailable> {
         if self.signals.broken.load(Ordering::Acquire) {
             return Err(AuditUnavailable);
         }
-        self.items
-            .try_send(self.item(event, None))
+        self.queue
+            .push(self.clock.now(), event, None)
             .map_err(|_| AuditUnavailable)
     }
 }

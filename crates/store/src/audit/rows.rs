@@ -2,11 +2,13 @@
 //! one. What is hashed and signed is each record on its own; how they are spread over rows says nothing.
 
 use sallyport_core::Timestamp;
+use sallyport_core::capability::DeriveKeyed;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use super::append::signed;
-use super::chain::{Head, Record};
+use super::chain::{self, Head, Record};
+use super::lines::Part;
 use crate::columns::Columns as _;
 use crate::write::Prepared;
 use crate::{Store, StoreError};
@@ -14,84 +16,113 @@ use crate::{Store, StoreError};
 /// The most records in one row, and in one transaction: some 1.5 MB of calls.
 pub(super) const ROW: usize = 4096;
 
-const INSERT: &str = "INSERT INTO audit (seq, prev, at, hash, mac, body) VALUES (?, ?, ?, ?, ?, ?)";
+/// Bodies of fewer bytes than this are kept as they are: packed, they would not take a page less.
+const PACK: usize = 4096;
+
+const INSERT: &str =
+    "INSERT INTO audit (seq, prev, at, hash, mac, body, packed) VALUES (?, ?, ?, ?, ?, ?, ?)";
 
 /// Writes only if the last record is the one that is expected: its place, and its hash.
-const INSERT_AFTER: &str = "INSERT INTO audit (seq, prev, at, hash, mac, body) SELECT ?, ?, ?, ?, ?, ? \
+const INSERT_AFTER: &str = "INSERT INTO audit (seq, prev, at, hash, mac, body, packed) SELECT ?, ?, ?, ?, ?, ?, ? \
      FROM (SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1) AS last \
      WHERE last.seq = ? AND substr(last.hash, -32) = ?";
 
-/// Writes the records, which follow each other, as one row.
-pub(super) async fn insert(tx: &mut SqliteConnection, records: &[Record]) -> Result<(), StoreError> {
-    if let Some(row) = Row::of(records)? {
-        row.bind(sqlx::query(INSERT)).execute(tx).await?;
-    }
-    Ok(())
-}
-
-/// Writes the records, which follow `known`, as one row, if `known` is the last record that is there. `false`: it is not,
-/// and nothing was written.
-pub(super) async fn insert_after(
-    store: &Store,
-    known: &Head,
-    records: &[Record],
-) -> Result<bool, StoreError> {
-    let Some(row) = Row::of(records)? else {
-        return Ok(true);
-    };
-    let query = row.bind(sqlx::query(INSERT_AFTER));
-    let query = query.bind(signed(known.seq)?).bind(known.hash.to_vec());
-    Ok(store.write_at_once(query).await? > 0)
-}
-
 /// Records as the columns of one row.
-struct Row {
-    seq: i64,
-    prev: Vec<u8>,
-    at: Vec<u8>,
-    hash: Vec<u8>,
-    mac: Vec<u8>,
-    body: String,
+pub(super) struct Row {
+    pub(super) seq: i64,
+    pub(super) prev: Vec<u8>,
+    pub(super) at: Vec<u8>,
+    pub(super) hash: Vec<u8>,
+    pub(super) mac: Vec<u8>,
+    pub(super) bodies: Bodies,
+}
+
+/// The bodies: a line each, without the last line's end.
+pub(super) enum Bodies {
+    Plain(String),
+    /// Compressed as one block of LZ4 after its length: the calls of a moment are much alike.
+    Packed(Vec<u8>),
+}
+
+impl Bodies {
+    pub(super) fn of(text: &[u8]) -> Self {
+        if text.len() < PACK {
+            Self::Plain(String::from_utf8_lossy(text).into_owned())
+        } else {
+            Self::Packed(lz4_flex::compress_prepend_size(text))
+        }
+    }
+
+    /// What stands in the two columns, which may have been written by anybody.
+    fn read(body: String, packed: Option<&[u8]>) -> Option<String> {
+        let Some(packed) = packed else {
+            return Some(body);
+        };
+        // A block of LZ4 cannot grow to more than this; whoever claims it does not get the memory.
+        let longest = packed.len().saturating_mul(256);
+        let (length, _) = packed.split_first_chunk()?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+        if !body.is_empty() || length > longest {
+            return None;
+        }
+        String::from_utf8(lz4_flex::decompress_size_prepended(packed).ok()?).ok()
+    }
 }
 
 impl Row {
-    /// `None` without records.
-    fn of(records: &[Record]) -> Result<Option<Self>, StoreError> {
-        let (Some(first), Some(last)) = (records.first(), records.last()) else {
-            return Ok(None);
-        };
-        let mut at = Vec::with_capacity(records.len() * 8);
-        let mut hash = Vec::with_capacity(records.len() * 32);
-        let mut mac = Vec::with_capacity(records.len() * 32);
-        let length: usize = records.iter().map(|record| record.body.len() + 1).sum();
-        let mut body = String::with_capacity(length);
-        for record in records {
-            if !at.is_empty() {
-                body.push('\n');
-            }
-            at.extend_from_slice(&record.at.as_millis().to_be_bytes());
-            hash.extend_from_slice(&record.hash);
-            mac.extend_from_slice(&record.mac);
-            body.push_str(&record.body);
+    /// The row of the bodies that follow `head`, and the head after them.
+    pub(super) fn follow(
+        head: &Head,
+        bodies: Part<'_>,
+        keys: &dyn DeriveKeyed,
+    ) -> Result<(Self, Head), StoreError> {
+        let prev = head.hash.to_vec();
+        let mut head = head.clone();
+        let mut at = Vec::with_capacity(bodies.len() * 8);
+        let mut hash = Vec::with_capacity(bodies.len() * 32);
+        let mut mac = Vec::with_capacity(bodies.len() * 32);
+        for (time, body) in bodies.bodies() {
+            mac.extend_from_slice(&chain::follow(&mut head, time, body, keys));
+            hash.extend_from_slice(&head.hash);
+            at.extend_from_slice(&time.as_millis().to_be_bytes());
         }
-        Ok(Some(Self {
-            seq: signed(last.seq)?,
-            prev: first.prev.to_vec(),
+        let row = Self {
+            seq: signed(head.seq)?,
+            prev,
             at,
             hash,
             mac,
-            body,
-        }))
+            bodies: Bodies::of(bodies.text()),
+        };
+        Ok((row, head))
+    }
+
+    pub(super) async fn insert(self, tx: &mut SqliteConnection) -> Result<(), StoreError> {
+        self.bind(sqlx::query(INSERT)).execute(tx).await?;
+        Ok(())
+    }
+
+    /// Writes the row if `known`, which it follows, is the last record that is there. `false`: it is not, and nothing was
+    /// written.
+    pub(super) async fn insert_after(self, store: &Store, known: &Head) -> Result<bool, StoreError> {
+        let query = self.bind(sqlx::query(INSERT_AFTER));
+        let query = query.bind(signed(known.seq)?).bind(known.hash.to_vec());
+        Ok(store.write_at_once(query).await? > 0)
     }
 
     fn bind(self, query: Prepared<'_>) -> Prepared<'_> {
+        let (body, packed) = match self.bodies {
+            Bodies::Plain(body) => (body, None),
+            Bodies::Packed(packed) => (String::new(), Some(packed)),
+        };
         query
             .bind(self.seq)
             .bind(self.prev)
             .bind(self.at)
             .bind(self.hash)
             .bind(self.mac)
-            .bind(self.body)
+            .bind(body)
+            .bind(packed)
     }
 }
 
@@ -103,7 +134,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<Vec<Record>, StoreError> {
     let corrupt = || StoreError::Corrupt { what: "audit" };
     let last = row.number("seq")?;
     let (at, hash, mac) = (row.bytes("at")?, row.bytes("hash")?, row.bytes("mac")?);
-    let body = row.text("body")?;
+    let body = Bodies::read(row.text("body")?, row.maybe_bytes("packed")?.as_deref()).ok_or_else(corrupt)?;
     let (at, no_more_at) = at.as_chunks::<8>();
     let (hash, no_more_hash) = hash.as_chunks::<32>();
     let (mac, no_more_mac) = mac.as_chunks::<32>();
@@ -130,4 +161,39 @@ pub(super) fn read(row: &SqliteRow) -> Result<Vec<Record>, StoreError> {
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_read_back_packed_from_the_bound_on() {
+        for (length, is_packed) in [(0, false), (PACK - 1, false), (PACK, true), (1 << 20, true)] {
+            let text = "{\"action\":\"tool_call\"}\n".repeat(length / 10);
+            let text = text.get(..length).unwrap();
+            let (body, packed) = match Bodies::of(text.as_bytes()) {
+                Bodies::Plain(body) => (body, None),
+                Bodies::Packed(packed) => (String::new(), Some(packed)),
+            };
+            assert_eq!(packed.is_some(), is_packed);
+            assert!(packed.as_ref().is_none_or(|packed| packed.len() < length / 4));
+            assert_eq!(Bodies::read(body, packed.as_deref()).as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn al_01_what_was_never_packed_is_not_read_and_takes_no_memory() {
+        let good = lz4_flex::compress_prepend_size(&[b'x'; 5000]);
+        assert!(Bodies::read(String::new(), Some(&good)).is_some());
+        assert_eq!(Bodies::read("both".to_owned(), Some(&good)), None);
+        for end in 0..good.len() {
+            assert_eq!(Bodies::read(String::new(), good.get(..end)), None, "cut at {end}");
+        }
+        let mut endless = good.clone();
+        endless[..4].fill(0xff);
+        assert_eq!(Bodies::read(String::new(), Some(&endless)), None);
+        let not_text = lz4_flex::compress_prepend_size(&[0xff; 5000]);
+        assert_eq!(Bodies::read(String::new(), Some(&not_text)), None);
+    }
 }

@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use sallyport_core::Clock;
 use sallyport_core::audit::{Action, Event, Outcome};
 use sallyport_core::capability::DeriveKeyed;
-use sallyport_core::{Clock, Timestamp};
-use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::append::{self, AppendError, append};
 use super::chain::{Break, ChainBreak, Head};
 use super::checkpoint::{self, Found};
+use super::queue::{Batch, Queue};
 use super::rows::ROW;
-use super::{AuditError, Signals, body};
-use crate::Store;
+use super::{AuditError, Signals};
+use crate::{Store, StoreError};
 
 /// How long records are gathered before they are written together: half of what [`Audit::record`](sallyport_core::audit::Audit::record)
 /// promises.
@@ -31,22 +31,14 @@ const CHECKPOINT_RECORDS: u64 = 1000;
 /// How long to wait before what failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// One event on its way.
-pub(super) struct Item {
-    pub(super) at: Timestamp,
-    /// In a box: it is handed on several times, and is large.
-    pub(super) event: Box<Event>,
-    /// Told once the record is on the disk; dropped if it will not be.
-    pub(super) done: Option<oneshot::Sender<()>>,
-}
-
 pub(super) struct Writer {
     store: Store,
     keys: Arc<dyn DeriveKeyed>,
     clock: Arc<dyn Clock>,
     signals: Arc<Signals>,
+    queue: Arc<Queue>,
     /// Taken from the queue and not yet written.
-    waiting: Vec<Item>,
+    waiting: Batch,
     /// The head after our last write: it has to be in the chain for ever.
     known: Head,
     /// Up to where the checkpoint has come, and when.
@@ -66,12 +58,13 @@ impl Writer {
         keys: Arc<dyn DeriveKeyed>,
         clock: Arc<dyn Clock>,
         signals: Arc<Signals>,
+        queue: Arc<Queue>,
     ) -> Result<Self, AuditError> {
         let mut tx = store.begin().await?;
         // With the write lock in hand: another process's first record cannot come between the two.
         let found = checkpoint::read(store.directory())?;
         let head = append::head(&mut tx).await?;
-        let mut waiting = Vec::new();
+        let mut waiting = Batch::default();
         match found {
             Found::Checkpoint(seen) if seen.is_authentic(&*keys) => {
                 let seen = Head {
@@ -98,21 +91,18 @@ impl Writer {
                 let event = Event::new(Action::Trail, Outcome::Failed);
                 let event = event
                     .because("the checkpoint was missing: records may have been cut off before this one");
-                waiting.push(Item {
-                    at: clock.now(),
-                    event: Box::new(event),
-                    done: None,
-                });
+                waiting.push(clock.now(), &event);
             }
         }
         tx.rollback().await?;
-        let writer = Self {
+        let mut writer = Self {
             witnessed: (0, Instant::now()),
             known: head,
             store,
             keys,
             clock,
             signals,
+            queue,
             waiting,
             write_again: None,
             witness_again: None,
@@ -124,16 +114,14 @@ impl Writer {
             }
             .into());
         }
-        Ok(Self {
-            witnessed: (writer.known.seq, Instant::now()),
-            ..writer
-        })
+        writer.witnessed = (writer.known.seq, Instant::now());
+        Ok(writer)
     }
 
-    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Item>) {
+    pub(super) async fn run(mut self) {
         let mut open = true;
         while open {
-            open = self.receive(&mut queue).await;
+            open = self.receive().await;
             if self.write(!open).await.is_err() || self.witness(!open).await.is_err() {
                 self.signals.broken.store(true, Ordering::Release);
                 return;
@@ -141,69 +129,57 @@ impl Writer {
             let broken = self.write_again.is_some() || self.witness_again.is_some();
             self.signals.broken.store(broken, Ordering::Release);
         }
-        if !self.waiting.is_empty() {
+        let lost = self.waiting.lines.len();
+        if lost > 0 {
             tracing::error!(
-                records = self.waiting.len(),
+                records = lost,
                 "audit records were lost: the trail could not be written"
             );
         }
     }
 
     /// Waits for records or for something to be due; `false` when there will be no more records.
-    async fn receive(&mut self, queue: &mut mpsc::Receiver<Item>) -> bool {
+    async fn receive(&mut self) -> bool {
         let due = [self.write_again, self.witness_again, self.witness_due()]
             .into_iter()
             .flatten()
             .min();
         let due = due.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
-        let before = self.waiting.len();
+        let mut open = true;
         tokio::select! {
-            count = queue.recv_many(&mut self.waiting, BATCH) => if count == 0 { return false },
-            () = self.signals.stop.notified() => return self.drain(queue).await,
+            () = self.queue.filled() => {}
+            () = self.signals.stop.notified() => open = false,
             () = tokio::time::sleep_until(due) => {}
         }
-        // Where as many wait as are written at once, there is nothing to gather.
-        let gathers = self.waiting.len() > before && self.waiting.len() < BATCH;
-        if gathers && self.waiting.iter().all(|item| item.done.is_none()) {
+        if open && self.queue.may_gather() {
             tokio::select! {
                 () = tokio::time::sleep(GATHER) => {}
-                () = self.signals.urgent.notified() => {}
-                () = self.signals.stop.notified() => return self.drain(queue).await,
+                () = self.queue.urgent() => {}
+                () = self.signals.stop.notified() => open = false,
             }
         }
-        while self.waiting.len() < BATCH
-            && let Ok(item) = queue.try_recv()
-        {
-            self.waiting.push(item);
+        if !open {
+            self.queue.close();
         }
-        true
-    }
-
-    async fn drain(&mut self, queue: &mut mpsc::Receiver<Item>) -> bool {
-        queue.close();
-        while queue.recv_many(&mut self.waiting, BATCH).await > 0 {}
-        false
+        self.queue.take(&mut self.waiting);
+        open
     }
 
     /// Writes what waits. What somebody waits for and cannot be written is given up, and its effect will not happen; what
     /// has happened already is kept and tried again, and a record tells of the interruption.
     async fn write(&mut self, last: bool) -> Result<(), Tampered> {
         let early = self.write_again.is_some_and(|again| Instant::now() < again) && !last;
-        while !early && !self.waiting.is_empty() {
-            let batch = self.waiting.get(..BATCH).unwrap_or(&self.waiting);
-            let bodies = batch
-                .iter()
-                .filter_map(|item| Some((item.at, body::encode(&item.event)?)));
-            match append(&self.store, &*self.keys, &self.known, bodies).await {
+        let (mut written, count) = (0, self.waiting.lines.len());
+        while !early && written < count {
+            let batch = self.waiting.lines.part(written..written + BATCH);
+            match append(&self.store, &*self.keys, &self.known, batch).await {
                 Ok(head) => {
                     self.known = head;
                     if self.write_again.take().is_some() {
                         tracing::info!("the audit trail is written again");
                     }
-                    for item in self.waiting.drain(..BATCH.min(self.waiting.len())) {
-                        // Nobody may be waiting any more.
-                        let _ = item.done.map(|done| done.send(()));
-                    }
+                    written += batch.len();
+                    self.waiting.written(written);
                 }
                 Err(AppendError::Broken(found)) => {
                     tracing::error!(%found, "the audit trail was changed by somebody else: nothing more is recorded");
@@ -212,25 +188,28 @@ impl Writer {
                     return Err(Tampered);
                 }
                 Err(AppendError::Store(error)) => {
-                    if self.write_again.is_none() {
-                        tracing::error!(%error, "the audit trail cannot be written: calls are refused");
-                        let event = Event::new(Action::Trail, Outcome::Failed)
-                            .because("the trail could not be written for a while");
-                        self.waiting.push(Item {
-                            at: self.clock.now(),
-                            event: Box::new(event),
-                            done: None,
-                        });
-                    }
-                    self.write_again = Some(Instant::now() + RETRY);
+                    self.failed(&error);
                     break;
                 }
             }
         }
         if self.write_again.is_some() {
-            self.waiting.retain(|item| item.done.is_none());
+            self.waiting.give_up(written);
+        } else {
+            self.waiting.clear();
         }
         Ok(())
+    }
+
+    /// Notes that the trail could not be written, and when to try again.
+    fn failed(&mut self, error: &StoreError) {
+        if self.write_again.is_none() {
+            tracing::error!(%error, "the audit trail cannot be written: calls are refused");
+            let event = Event::new(Action::Trail, Outcome::Failed)
+                .because("the trail could not be written for a while");
+            self.waiting.push(self.clock.now(), &event);
+        }
+        self.write_again = Some(Instant::now() + RETRY);
     }
 
     fn witness_due(&self) -> Option<Instant> {
@@ -275,5 +254,13 @@ impl Writer {
         let keys = Arc::clone(&self.keys);
         let advanced = tokio::task::spawn_blocking(move || checkpoint::advance(&directory, &head, &*keys));
         advanced.await.map_err(std::io::Error::other)?
+    }
+}
+
+impl Drop for Writer {
+    /// However it ends: nobody waits for what will not be written.
+    fn drop(&mut self) {
+        self.queue.close();
+        self.queue.take(&mut self.waiting);
     }
 }

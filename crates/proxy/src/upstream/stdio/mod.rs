@@ -40,7 +40,7 @@ fn spawn(ground: &Ground) -> Result<Child, Fault> {
     ground
         .deps
         .audit
-        .record(event(Outcome::Started))
+        .record(&event(Outcome::Started))
         .map_err(unrecorded)?;
     let program = Program {
         command,
@@ -54,7 +54,7 @@ fn spawn(ground: &Ground) -> Result<Child, Fault> {
     } else {
         Outcome::Failed
     };
-    ground.deps.audit.record(event(outcome)).map_err(unrecorded)?;
+    ground.deps.audit.record(&event(outcome)).map_err(unrecorded)?;
     let child = launched.map_err(|error| Fault::unreached(OPERATION, error))?;
     ground.counters.spawns.add();
     Ok(child)

@@ -38,12 +38,15 @@ pub(super) struct Trail(pub(super) Mutex<Vec<Event>>);
 
 impl Audit for Trail {
     fn record_durably(&self, event: Event) -> Pending<'_, Result<(), AuditUnavailable>> {
-        let done = self.record(event);
+        let done = self.record(&event);
         Box::pin(async move { done })
     }
 
-    fn record(&self, event: Event) -> Result<(), AuditUnavailable> {
-        self.0.lock().expect("no panic while recording").push(event);
+    fn record(&self, event: &Event) -> Result<(), AuditUnavailable> {
+        self.0
+            .lock()
+            .expect("no panic while recording")
+            .push(event.clone());
         Ok(())
     }
 }

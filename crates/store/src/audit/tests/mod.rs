@@ -7,7 +7,8 @@ use tokio::task::JoinSet;
 
 use super::append::append;
 use super::chain::{GENESIS, Head};
-use super::rows::{self, ROW};
+use super::lines::Lines;
+use super::rows::{Bodies, ROW, Row};
 use super::*;
 use crate::testing::{TestClock, TestKeys, at, keys, open, store};
 
@@ -27,7 +28,7 @@ async fn written(count: usize) -> (TempDir, Store, AuditLog) {
     let (root, store) = store().await;
     let trail = trail(&store).await.unwrap();
     for n in 0..count {
-        trail.record(event(n)).unwrap();
+        trail.record(&event(n)).unwrap();
     }
     trail.shutdown().await;
     let log = trail.log().clone();
@@ -55,9 +56,23 @@ async fn rewrite(store: &Store, records: &[Record], in_a_row: usize) {
         .await
         .unwrap();
     for row in records.chunks(in_a_row) {
-        rows::insert(&mut tx, row).await.unwrap();
+        row_of(row).insert(&mut tx).await.unwrap();
     }
     tx.commit().await.unwrap();
+}
+
+/// These records as a row, whatever is wrong with them.
+fn row_of(records: &[Record]) -> Row {
+    let all = |field: &dyn Fn(&Record) -> Vec<u8>| records.iter().flat_map(field).collect();
+    let bodies: Vec<&str> = records.iter().map(|record| record.body.as_str()).collect();
+    Row {
+        seq: records.last().unwrap().seq.try_into().unwrap(),
+        prev: records[0].prev.to_vec(),
+        at: all(&|record| record.at.as_millis().to_be_bytes().to_vec()),
+        hash: all(&|record| record.hash.to_vec()),
+        mac: all(&|record| record.mac.to_vec()),
+        bodies: Bodies::of(bodies.join("\n").as_bytes()),
+    }
 }
 
 /// Gives each record a row of its own, so that statements can do something to one.

@@ -70,12 +70,12 @@ const CHANGES: [(&str, u64, Break); 16] = [
     ),
     (
         "UPDATE audit SET seq = -seq WHERE seq >= 5000; UPDATE audit SET seq = -seq + 1 WHERE seq < 0; \
-             INSERT INTO audit SELECT 5000, prev, at, hash, mac, body FROM kept WHERE seq = 4999",
+             INSERT INTO audit SELECT 5000, prev, at, hash, mac, body, packed FROM kept WHERE seq = 4999",
         5000,
         Break::Unlinked,
     ),
     (
-        "INSERT INTO audit SELECT 0, prev, at, hash, mac, body FROM kept WHERE seq = 1; DELETE FROM audit WHERE seq = 1",
+        "INSERT INTO audit SELECT 0, prev, at, hash, mac, body, packed FROM kept WHERE seq = 1; DELETE FROM audit WHERE seq = 1",
         1,
         Break::Missing,
     ),
@@ -132,6 +132,8 @@ async fn al_01_a_change_within_a_row_is_found_at_its_place() {
         "UPDATE audit SET mac = substr(mac, 1, 100)",
         "UPDATE audit SET at = substr(at, 1, 8)",
         "UPDATE audit SET body = 'x'",
+        "UPDATE audit SET packed = substr(packed, 1, 100)",
+        "UPDATE audit SET packed = NULL",
         "UPDATE audit SET hash = x'', mac = x'', at = x'', body = ''",
     ] {
         rewrite(&store, &good, ROW).await;
@@ -153,8 +155,13 @@ async fn al_02_a_restamped_tail_is_a_forgery() {
         seq: before.seq,
         hash: before.hash,
     };
-    let bodies = (49..100).map(|n| (at(1), format!(r#"{{"action":"forged","n":{n}}}"#)));
-    append(&store, &TestKeys("thief"), &known, bodies).await.unwrap();
+    let mut forged = Lines::default();
+    for n in 49..100 {
+        forged.push_body(at(1), &format!(r#"{{"action":"forged","n":{n}}}"#));
+    }
+    append(&store, &TestKeys("thief"), &known, forged.part(0..51))
+        .await
+        .unwrap();
     assert_eq!(
         broken(&log).await,
         ChainBreak {
@@ -219,14 +226,13 @@ async fn al_03_a_cut_trail_is_noticed() {
         seq: before.seq,
         hash: before.hash,
     };
-    append(
-        &store,
-        &*keys(),
-        &known,
-        (60..100).map(|_| (at(1), "{}".to_owned())),
-    )
-    .await
-    .unwrap();
+    let mut filled = Lines::default();
+    for _ in 60..100 {
+        filled.push_body(at(1), "{}");
+    }
+    append(&store, &*keys(), &known, filled.part(0..40))
+        .await
+        .unwrap();
     let expected = ChainBreak {
         seq: 100,
         what: Break::Replaced,
@@ -255,7 +261,7 @@ async fn al_03_a_trail_that_is_cut_while_it_runs_is_not_written_on() {
         );
         trail.shutdown().await;
         assert!(trail.is_broken());
-        assert_eq!(trail.record(event(4)), Err(AuditUnavailable));
+        assert_eq!(trail.record(&event(4)), Err(AuditUnavailable));
         assert!(trail.log().verify().await.is_err(), "{cut}");
     }
 }

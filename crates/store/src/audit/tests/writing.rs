@@ -28,7 +28,7 @@ async fn records_come_back_in_order_and_are_flushed_at_the_end() {
     assert_eq!(log.tail(1).await.unwrap()[0].event(), Some(event(2500)));
     trail.shutdown().await;
     assert!(trail.is_broken());
-    assert_eq!(trail.record(event(0)), Err(AuditUnavailable));
+    assert_eq!(trail.record(&event(0)), Err(AuditUnavailable));
     assert_eq!(trail.record_durably(event(0)).await, Err(AuditUnavailable));
     assert_eq!(log.verify().await.unwrap().count, 2501);
 }
@@ -82,7 +82,7 @@ async fn al_04_nothing_is_allowed_that_cannot_be_recorded_and_it_heals() {
     let acknowledged = 1;
     assert_eq!(trail.record_durably(event(1)).await, Err(AuditUnavailable));
     assert!(trail.is_broken());
-    assert_eq!(trail.record(event(2)), Err(AuditUnavailable));
+    assert_eq!(trail.record(&event(2)), Err(AuditUnavailable));
     assert_eq!(
         trail.log().verify().await.unwrap().count,
         acknowledged,
@@ -120,7 +120,7 @@ async fn al_07_two_processes_with_64_writers_make_one_chain() {
                 if m % 250 == 0 {
                     trail.record_durably(event(n)).await.unwrap();
                 } else {
-                    trail.record(event(n)).unwrap();
+                    trail.record(&event(n)).unwrap();
                 }
                 if m % 50 == 0 {
                     tokio::task::yield_now().await;
@@ -142,9 +142,9 @@ async fn a_full_queue_refuses() {
     let trail = trail(&store).await.unwrap();
     // The test's runtime has one thread and this loop never waits, so nothing is taken from the queue.
     for n in 0..QUEUE {
-        trail.record(event(n)).unwrap();
+        trail.record(&event(n)).unwrap();
     }
-    assert_eq!(trail.record(event(0)), Err(AuditUnavailable));
+    assert_eq!(trail.record(&event(0)), Err(AuditUnavailable));
     trail.shutdown().await;
     assert_eq!(trail.log().verify().await.unwrap().count, QUEUE as u64);
 }

@@ -1,0 +1,98 @@
+//! Heads that come again: what a client says in the head is mostly the same for all requests of a connection, and the same
+//! bytes have the same reading.
+
+use bytes::Bytes;
+use http::Method;
+
+use super::request::{self, Head, Refusal};
+use super::wire::Wire;
+
+/// The last head of a connection, as it came and as it was read.
+#[derive(Default)]
+pub(super) struct Heads {
+    last: Option<(Bytes, Head)>,
+}
+
+impl Heads {
+    /// Takes the head of so many bytes off what was read.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(super) fn read<T>(&mut self, wire: &mut Wire<T>, length: usize) -> Result<Head, Refusal> {
+        let text = wire.buffer.get(..length).unwrap_or_default();
+        if let Some((last, head)) = &self.last
+            && *last == *text
+        {
+            let head = head.clone();
+            wire.skip(length);
+            return Ok(head);
+        }
+        // A copy: the body gets the buffer for itself, and of what is kept nothing is larger than the head.
+        let text = Bytes::copy_from_slice(text);
+        wire.skip(length);
+        let head = request::read(&text, wire.options.max_headers)?;
+        // A request for a stream is followed by none for long, so that its head would only take memory.
+        self.last = (head.parts.method == Method::POST).then(|| (text, head.clone()));
+        Ok(head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::listen::ListenOptions;
+
+    /// Whether the head at the front was read anew, and what it says.
+    fn read(heads: &mut Heads, head: &str) -> (bool, Result<Head, Refusal>) {
+        let options = Arc::new(ListenOptions::new("127.0.0.1:0".parse().unwrap()));
+        let mut wire = Wire::new(tokio::io::empty(), options);
+        wire.buffer.extend_from_slice(head.as_bytes());
+        wire.buffer.extend_from_slice(b"body");
+        let before = heads.last.as_ref().map(|(_, head)| Arc::clone(&head.parts));
+        let read = heads.read(&mut wire, head.len());
+        assert_eq!(*wire.buffer, *b"body");
+        let again = |head: &Head| before.is_some_and(|before| Arc::ptr_eq(&before, &head.parts));
+        (!read.as_ref().is_ok_and(again), read)
+    }
+
+    #[test]
+    fn only_the_same_bytes_are_not_read_again() {
+        let post = |fields: &str| format!("POST /mcp HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+        let token = |token: &str| post(&format!("Authorization: Bearer {token}\r\nContent-Length: 4\r\n"));
+        let mut heads = Heads::default();
+        let (first, same) = (token("a"), token("a"));
+        assert!(read(&mut heads, &first).0);
+        assert!(!read(&mut heads, &same).0);
+        for other in [
+            token("b"),
+            token("aa"),
+            token("a").replace("Authorization", "authorization"),
+            token("a").replace("/mcp", "/mcq"),
+            token("a").replace("Length: 4", "Length: 3"),
+            post("Content-Length: 4\r\n"),
+        ] {
+            let (anew, head) = read(&mut heads, &other);
+            let (mut alone, expected) = (Heads::default(), head.unwrap());
+            let (_, head) = read(&mut alone, &other);
+            let head = head.unwrap();
+            assert!(anew, "{other}");
+            assert_eq!(expected.parts.uri, head.parts.uri);
+            assert_eq!(expected.parts.headers, head.parts.headers);
+            assert_eq!(expected.length, head.length);
+            assert!(read(&mut heads, &first).0);
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_refused_again_and_a_stream_keeps_no_head() {
+        let mut heads = Heads::default();
+        let twice = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\n";
+        for _ in 0..2 {
+            assert_eq!(read(&mut heads, twice).1.err(), Some(Refusal::Broken));
+        }
+        assert!(read(&mut heads, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").1.is_ok());
+        assert!(heads.last.is_none());
+    }
+}

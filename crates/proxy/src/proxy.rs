@@ -100,11 +100,7 @@ impl Proxy {
     /// runtime until the proxy is dropped.
     #[must_use]
     pub fn new(deps: ProxyDeps, config: ProxyConfig) -> Arc<Self> {
-        let books = Books {
-            audit: deps.audit,
-            metrics: deps.metrics,
-            clock: deps.clock,
-        };
+        let books = Books::new(deps.audit, deps.metrics, deps.clock);
         let (gone, left) = mpsc::unbounded_channel();
         let hears = Hears {
             tasks: Arc::new(Tasks::new(books.clone())),

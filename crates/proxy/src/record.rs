@@ -1,6 +1,7 @@
 //! The audit record of one call: written when it starts, finished when it ends, also when it is dropped.
 
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use sallyport_core::audit::{Action, Audit, AuditUnavailable, Event, Outcome};
@@ -28,12 +29,33 @@ impl Origin<'_> {
     }
 }
 
-/// Where records and counts go.
+/// Where records and counts go: one thing to share, because every call takes hold of it.
 #[derive(Clone)]
-pub(crate) struct Books {
+pub(crate) struct Books(Arc<Kept>);
+
+/// What [`Books`] hold.
+pub(crate) struct Kept {
     pub(crate) audit: Arc<dyn Audit>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Books {
+    pub(crate) fn new(audit: Arc<dyn Audit>, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(Kept {
+            audit,
+            metrics,
+            clock,
+        }))
+    }
+}
+
+impl Deref for Books {
+    type Target = Kept;
+
+    fn deref(&self) -> &Kept {
+        &self.0
+    }
 }
 
 /// An open record. Dropped without [`Record::close`], it says that the caller left.

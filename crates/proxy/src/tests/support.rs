@@ -78,11 +78,8 @@ impl Audit for Trail {
 
 /// Books over this trail.
 pub(crate) fn books(trail: &Arc<Trail>) -> Books {
-    Books {
-        audit: Arc::clone(trail) as Arc<dyn Audit>,
-        metrics: Arc::new(Metrics::new()),
-        clock: Arc::new(Hand::default()),
-    }
+    let audit: Arc<dyn Audit> = Arc::clone(trail) as Arc<dyn Audit>;
+    Books::new(audit, Arc::new(Metrics::new()), Arc::new(Hand::default()))
 }
 
 /// Tokens that are their person's name. `expired`, `revoked` and whatever begins with `bad` are no tokens; a name with

@@ -1,13 +1,12 @@
 //! What everything about one server stands on: its configuration, the gateway's parts, its tasks and its counts.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sallyport_core::Secret;
 use sallyport_core::fault::Fault;
 use sallyport_net::{Reach, Target, Worker};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,6 +21,15 @@ use super::stdio::Processes;
 use super::wire::Wire;
 use crate::spec::{HttpForm, ServerSpec, Transport};
 
+/// A place among the calls that may run at a server at once, until dropped.
+pub(crate) struct Place(Arc<Ground>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// One configured server.
 pub(crate) struct Ground {
     pub(crate) spec: ServerSpec,
@@ -35,6 +43,8 @@ pub(crate) struct Ground {
     pub(crate) changes: Changes,
     /// The server is being removed.
     pub(crate) closing: CancellationToken,
+    /// The same, for every call to look at: the token would make the threads wait for each other.
+    closed: AtomicBool,
     /// Where it is, if it speaks HTTP.
     endpoint: Option<Result<Arc<Endpoint>, String>>,
     /// Where it is, if it is connected to otherwise.
@@ -49,7 +59,8 @@ pub(crate) struct Ground {
     pub(crate) starts: Mutex<Breaker>,
     /// How often the supervisor has made contact.
     contacts: AtomicU64,
-    in_flight: Arc<Semaphore>,
+    /// How many calls run.
+    in_flight: AtomicUsize,
     /// Every open session and process.
     wires: Mutex<Vec<Weak<Wire>>>,
 }
@@ -76,9 +87,7 @@ impl Ground {
             Transport::Http { .. } | Transport::Stdio { .. } | Transport::Demo => None,
         };
         Arc::new(Self {
-            in_flight: Arc::new(Semaphore::new(
-                spec.limits.concurrency.min(Semaphore::MAX_PERMITS),
-            )),
+            in_flight: AtomicUsize::new(0),
             tasks: Tasks::new(deps.control.clone()),
             form: Form::new(&spec.transport),
             processes: Processes::new(spec.processes.max),
@@ -88,6 +97,7 @@ impl Ground {
             worker,
             changes: Changes::default(),
             closing: CancellationToken::new(),
+            closed: AtomicBool::new(false),
             endpoint,
             target,
             param_headers: ParamHeaders::default(),
@@ -122,12 +132,27 @@ impl Ground {
         }
     }
 
+    /// The server is being removed: nothing new is opened.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.closing.cancel();
+    }
+
+    /// Whether the server is being removed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// A place among the calls that may run at once; it is given back when dropped.
     ///
     /// # Errors
     /// A fault of ours that is safe to repeat, when all places are taken.
-    pub(crate) fn place(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| {
+    pub(crate) fn place(self: &Arc<Self>) -> Result<Place, Fault> {
+        let most = self.spec.limits.concurrency;
+        let taken = self
+            .in_flight
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < most).then(|| n + 1));
+        taken.map(|_| Place(Arc::clone(self))).map_err(|_| {
             Fault::new(
                 sallyport_core::fault::Blame::Gateway,
                 sallyport_core::fault::Retry::Safe,

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use sallyport_core::fault::{Blame, Fault, Retry};
 use sallyport_mcp::Era;
 use sallyport_net::Worker;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::activity::{Activity, Busy};
 use super::changes::Changed;
 use super::demo::DemoLink;
-use super::ground::Ground;
+use super::ground::{Ground, Place};
 use super::legacy::LegacyLink;
 use super::listen::{ListenFilter, Listening};
 use super::modern::ModernLink;
@@ -66,7 +65,7 @@ impl Link {
 
     /// Whether its server is still configured as it was when the link was made.
     pub(crate) fn is_open(&self) -> bool {
-        !self.ground.closing.is_cancelled()
+        !self.ground.is_closed()
     }
 
     /// The bounds of its server.
@@ -166,6 +165,4 @@ impl Hold {
 
 /// What a running call holds on to.
 #[derive(Clone)]
-pub(crate) struct Kept(
-    #[expect(dead_code, reason = "held until the call ends")] Arc<(OwnedSemaphorePermit, Busy)>,
-);
+pub(crate) struct Kept(#[expect(dead_code, reason = "held until the call ends")] Arc<(Place, Busy)>);

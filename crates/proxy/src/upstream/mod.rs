@@ -173,7 +173,7 @@ impl Upstreams {
         }
         for upstream in removed {
             // From now on it opens nothing new.
-            upstream.ground.closing.cancel();
+            upstream.ground.close();
             self.deps
                 .control
                 .spawn(async move { upstream.close(REMOVAL_GRACE).await });
@@ -217,7 +217,7 @@ impl Publish for Upstreams {
     fn publish(&self, upstream: &Upstream, state: Arc<ServerState>) {
         self.fleet.send_if_modified(|fleet| {
             // A server that was replaced meanwhile has nothing to say any more.
-            if upstream.ground.closing.is_cancelled() || !fleet.servers.contains_key(upstream.name()) {
+            if upstream.ground.is_closed() || !fleet.servers.contains_key(upstream.name()) {
                 return false;
             }
             let mut next = (**fleet).clone();

@@ -98,7 +98,7 @@ impl Upstream {
         if let Some(link) = self.links.get(view, era) {
             return Ok(link);
         }
-        if self.ground.closing.is_cancelled() {
+        if self.ground.is_closed() {
             return Err(Fault::unreached("open a session", "the server is being removed"));
         }
         let link = self.make(era, view, downstream)?;
@@ -217,7 +217,7 @@ impl Upstream {
 
     /// Ends everything: the supervisor, sessions and processes. Calls that run may end within `grace` first.
     pub(super) async fn close(&self, grace: Duration) {
-        self.ground.closing.cancel();
+        self.ground.close();
         self.links.drain(grace).await;
         for own in &self.own {
             own.store(None);

@@ -137,7 +137,7 @@ impl Slot {
         if let Some(wire) = self.alive() {
             return Ok(wire);
         }
-        if self.ground.closing.is_cancelled() {
+        if self.ground.is_closed() {
             return Err(removed());
         }
         opening.notice(self.ground.contacts());
@@ -155,7 +155,7 @@ impl Slot {
         }
         self.wait_turn(&opening.breaker).await?;
         match self.connect().await {
-            Ok(wire) if self.ground.closing.is_cancelled() => {
+            Ok(wire) if self.ground.is_closed() => {
                 wire.close().await;
                 Err(removed())
             }

@@ -142,19 +142,20 @@ impl Store {
             tx.rollback().await?;
             return Ok(None);
         }
-        sqlx::query("DELETE FROM consents WHERE client = ?")
-            .bind(id.as_str())
-            .execute(&mut *tx)
-            .await?;
-        let ended =
-            sqlx::query("UPDATE grants SET revoked = ? WHERE client = ? AND revoked IS NULL RETURNING id")
-                .bind(now.as_millis())
-                .bind(id.as_str())
-                .fetch_all(&mut *tx)
-                .await?;
-        let ended = ended.iter().map(|row| row.text("id").map(GrantId::new)).collect();
+        let ended = end_grants(&mut tx, id, now).await?;
         tx.commit().await?;
-        Some(ended).transpose()
+        Ok(Some(ended))
+    }
+
+    /// Ends every grant to a client and what people said yes to; its registration stays. The grants that were alive.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed; then nothing was changed.
+    pub async fn revoke_client(&self, id: &ClientId, now: Timestamp) -> Result<Vec<GrantId>, StoreError> {
+        let mut tx = self.begin().await?;
+        let ended = end_grants(&mut tx, id, now).await?;
+        tx.commit().await?;
+        Ok(ended)
     }
 
     /// The clients that the operator has registered.
@@ -199,4 +200,22 @@ async fn put(
         .execute(tx)
         .await?;
     Ok(())
+}
+
+async fn end_grants(
+    tx: &mut SqliteConnection,
+    id: &ClientId,
+    now: Timestamp,
+) -> Result<Vec<GrantId>, StoreError> {
+    sqlx::query("DELETE FROM consents WHERE client = ?")
+        .bind(id.as_str())
+        .execute(&mut *tx)
+        .await?;
+    let ended =
+        sqlx::query("UPDATE grants SET revoked = ? WHERE client = ? AND revoked IS NULL RETURNING id")
+            .bind(now.as_millis())
+            .bind(id.as_str())
+            .fetch_all(&mut *tx)
+            .await?;
+    ended.iter().map(|row| row.text("id").map(GrantId::new)).collect()
 }

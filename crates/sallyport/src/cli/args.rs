@@ -233,6 +233,13 @@ pub enum ClientVerb {
         /// The id of a log-in, or its begin
         id: Option<String>,
     },
+    /// End everything that was granted to a client, whose registration stays
+    Revoke {
+        /// The client's id, or the URL of its document
+        // A generated one may begin with a hyphen.
+        #[arg(allow_hyphen_values = true)]
+        id: String,
+    },
     /// Delete a client, with everything that was granted to it
     Delete {
         /// The client's id

@@ -1,10 +1,11 @@
-//! `client list`, `client show`, `client create`, `client token`, `client delete`.
+//! `client list`, `client show`, `client create`, `client token`, `client revoke`, `client delete`.
 
 use std::path::Path;
 
 use sallyport_authserver::{Settings, credentials};
 use sallyport_core::audit::{Action, Audit as _, Event, Outcome};
 use sallyport_core::{ClientId, ProfileSlug, Secret};
+use sallyport_oauth::client_document;
 use sallyport_oauth::display;
 use sallyport_oauth::model::Client;
 use sallyport_oauth::own_name;
@@ -28,6 +29,7 @@ pub(super) async fn run(run: &Run, verb: &ClientVerb) -> Result<(), Failure> {
         ClientVerb::Create(new) => create(run, new).await,
         ClientVerb::Token { id } => renew(run, id).await,
         ClientVerb::Logins { id } => logins::run(run, id.as_deref()).await,
+        ClientVerb::Revoke { id } => revoke(run, id).await,
         ClientVerb::Delete { id } => delete(run, id).await,
     }
 }
@@ -216,6 +218,25 @@ async fn delete(run: &Run, id: &str) -> Result<(), Failure> {
         return Ok(output::json(&json!({ "deleted": id, "grants_revoked": grants }))?);
     }
     output::note(&format!("deleted `{id}`; {grants} grants revoked"));
+    Ok(())
+}
+
+async fn revoke(run: &Run, id: &str) -> Result<(), Failure> {
+    let base = run.base().await?;
+    let id = ClientId::new(id);
+    // A client with a document is not registered.
+    let known = base.store.client(&id).await?;
+    if known.is_none() && !client_document::is_document(&id) {
+        return Err(unknown(id.as_str()));
+    }
+    let name = known.as_ref().and_then(display::client_name).unwrap_or_default();
+    record(&base, Action::Revoke, &id, &name).await?;
+    let grants = base.store.revoke_client(&id, base.clock.now()).await?.len();
+    base.store.close().await;
+    if run.is_json() {
+        return Ok(output::json(&json!({ "revoked": id, "grants_revoked": grants }))?);
+    }
+    output::note(&format!("`{id}` has nothing any more; {grants} grants revoked"));
     Ok(())
 }
 

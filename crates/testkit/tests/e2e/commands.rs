@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sallyport_testkit::front::PASSWORD;
 use sallyport_testkit::http::Request;
 use sallyport_testkit::process::GatewayProcess;
 use serde_json::{Value, json};
@@ -200,4 +201,65 @@ async fn groups_of_local_people_open_profiles_and_close_them_within_a_second() {
     assert_eq!(listed[1]["groups"], json!(["dev"]));
     assert!(run(&["user", "groups", "nobody", "ops"]).await.is_err());
     assert!(run(&["user", "groups", "bob", "a b"]).await.is_err());
+}
+
+#[tokio::test]
+async fn everything_that_a_client_was_given_can_be_taken_back_while_it_stays() {
+    let scene = Scene::demo().await.unwrap();
+    let gateway = &scene.gateway;
+    let (client, other) = (gateway.client().await.unwrap(), gateway.client().await.unwrap());
+    let resource = gateway.resource("default");
+    let mut browser = gateway.browser().unwrap();
+    let tokens = client
+        .log_in(&mut browser, &resource, ("ada", PASSWORD))
+        .await
+        .unwrap();
+    let others = other
+        .log_in(&mut browser, &resource, ("ada", PASSWORD))
+        .await
+        .unwrap();
+    let said = gateway
+        .run(&["-o", "json", "client", "revoke", &client.id], "")
+        .await;
+    let said: Value = serde_json::from_str(&said.unwrap()).unwrap();
+    assert_eq!(said["grants_revoked"], 1);
+    let is_refused = async |token: &str| {
+        let request = Request::get("/mcp").bearer(token);
+        anyhow::Ok(gateway.connect().await?.ask(&request).await?.status() == 401)
+    };
+    within(Duration::from_secs(1), async || is_refused(&tokens.access).await)
+        .await
+        .unwrap();
+    assert_eq!(client.refresh(&tokens.refresh).await.unwrap().status(), 400);
+    assert!(!is_refused(&others.access).await.unwrap());
+    assert_eq!(other.refresh(&others.refresh).await.unwrap().status(), 200);
+    // It is registered still, and its person is asked again.
+    client
+        .log_in(&mut browser, &resource, ("ada", PASSWORD))
+        .await
+        .unwrap();
+    assert!(gateway.run(&["client", "revoke", "nobody"], "").await.is_err());
+}
+
+#[tokio::test]
+async fn each_failed_log_in_is_counted() {
+    let scene = Scene::demo().await.unwrap();
+    let failures = async || {
+        let page = scene.gateway.admin_page("/metrics").await?;
+        let lines = page.text();
+        let counted = lines
+            .lines()
+            .filter(|line| line.starts_with("mcp_gateway_auth_failures_total{"));
+        let numbers = counted.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        anyhow::Ok(numbers.sum::<u64>())
+    };
+    let before = failures().await.unwrap();
+    for failed in 1..=3 {
+        let mut browser = scene.gateway.browser().unwrap();
+        let login = browser.open("/login").await.unwrap();
+        let form = login.form_with("password").unwrap();
+        let form = form.fill("username", "ada").fill("password", "wrong horse");
+        browser.submit(&login, &form).await.unwrap();
+        assert_eq!(failures().await.unwrap(), before + failed);
+    }
 }

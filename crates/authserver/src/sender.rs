@@ -160,6 +160,9 @@ pub(crate) fn counted(
     context: &Context,
     answer: Result<Response, ApiError>,
 ) -> Result<Response, ApiError> {
+    if answer.as_ref().is_err_and(ApiError::is_about_a_proof) {
+        context.refused(|keys| keys, Rule::ProofRefused);
+    }
     if answer.as_ref().is_err_and(ApiError::is_guess) {
         app.limits.token_failed(context.peer, context.now);
     }

@@ -80,6 +80,11 @@ impl ApiError {
         }
     }
 
+    /// Whether the sender's proof was none; being told the nonce is a step of the way.
+    pub(crate) fn is_about_a_proof(&self) -> bool {
+        self.code == ErrorCode::InvalidDpopProof
+    }
+
     /// Whether somebody may have been guessing.
     pub(crate) fn is_guess(&self) -> bool {
         matches!(self.code, ErrorCode::InvalidClient | ErrorCode::InvalidGrant)

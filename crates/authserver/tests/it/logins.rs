@@ -299,3 +299,17 @@ async fn refusals_where_nobody_logs_in_leave_no_record() {
     world.get("/callback/corp?state=x&code=y").await;
     assert!(world.logins().await.is_empty());
 }
+
+#[tokio::test]
+async fn au_10_a_proof_that_is_none_is_in_the_record_of_the_log_in() {
+    let world = World::settled().await;
+    let client = world.client(REDIRECT).await;
+    let form = format!("grant_type=refresh_token&refresh_token=x&client_id={client}");
+    let request = Request::post("/token")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("dpop", "none");
+    let answer = world.send(request.body(Body::from(form)).unwrap()).await;
+    assert_eq!(answer.error(), (400, "invalid_dpop_proof".to_owned()));
+    let expected = ("proof-refused".to_owned(), "token".to_owned());
+    assert_eq!(last_refusal(&world).await, expected);
+}

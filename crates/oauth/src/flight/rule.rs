@@ -127,6 +127,8 @@ pub enum Rule {
     GrantType,
     /// The client could not be authenticated, or does not exist.
     ClientRefused,
+    /// The proof that the client holds a key is none.
+    ProofRefused,
     /// The signed statement of the client proves nothing.
     StatementRefused,
     /// The code is none of ours, or was given away before.

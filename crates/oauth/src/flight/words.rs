@@ -217,6 +217,10 @@ fn redeeming(rule: Rule) -> (&'static str, &'static str) {
             "A client could not prove who it is at the token endpoint, or does not exist.",
             FORGET,
         ),
+        Rule::ProofRefused => (
+            "The DPoP proof of {who} is none, or is missing; the log says why.",
+            "Compare the client's clock with the gateway's, and `public_url` with the address that the client uses.",
+        ),
         Rule::StatementRefused => (
             "The signed statement of {who} does not prove who it is; the log says why.",
             "Compare the client's key with its registration, and its clock with the gateway's.",

@@ -129,7 +129,7 @@ pub(super) async fn people(report: &mut Report, base: &Base) {
             "Open the setup link that `sallyport serve` prints, or run `sallyport user add NAME --admin --password-stdin`.",
         ))
     } else {
-        Ok(format!("{users} accounts, {providers} identity providers"))
+        Ok(format!("accounts: {users}, identity providers: {providers}"))
     };
     report.note("people", judged);
 }

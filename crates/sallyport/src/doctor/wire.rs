@@ -285,3 +285,70 @@ fn tls(error: &EgressError, source: &std::io::Error) -> Ill {
     };
     Ill::fails(verdict, error.to_string(), mend)
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::{AlertDescription, CertificateError, Error};
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_named() {
+        for (error, expected) in [
+            (
+                Error::InvalidCertificate(CertificateError::Expired),
+                "certificate-expired",
+            ),
+            (
+                Error::InvalidCertificate(CertificateError::NotValidYet),
+                "certificate-not-valid-yet",
+            ),
+            (
+                Error::InvalidCertificate(CertificateError::NotValidForName),
+                "certificate-of-another-name",
+            ),
+            (
+                Error::InvalidCertificate(CertificateError::UnknownIssuer),
+                "certificate-unknown-issuer",
+            ),
+            (
+                Error::AlertReceived(AlertDescription::ProtocolVersion),
+                "tls-failed",
+            ),
+        ] {
+            let error = EgressError::Tls {
+                host: "h".to_owned(),
+                source: std::io::Error::other(error),
+            };
+            let ill = unreached(&error);
+            assert_eq!(ill.verdict, expected);
+            assert!(!ill.mend.is_empty());
+        }
+    }
+
+    #[test]
+    fn why_nothing_came_is_named() {
+        let refused = || std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let host = || "h".to_owned();
+        for (error, expected) in [
+            (
+                EgressError::Resolve {
+                    host: host(),
+                    source: refused(),
+                },
+                "name-unresolved",
+            ),
+            (
+                EgressError::Connect {
+                    host: host(),
+                    source: refused(),
+                },
+                "unreachable",
+            ),
+            (EgressError::Timeout(host()), "no-answer"),
+            (EgressError::Metadata(host()), "address-out-of-reach"),
+        ] {
+            assert_eq!(unreached(&error).verdict, expected);
+        }
+    }
+}

@@ -30,6 +30,8 @@ pub enum Action {
     UserCreate,
     /// A local user was put into groups, or taken out of them.
     UserGroups,
+    /// A local user was given another password.
+    UserPassword,
     /// A local user was removed.
     UserRemove,
     /// A client was registered (RFC 7591).

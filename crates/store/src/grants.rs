@@ -128,21 +128,13 @@ impl Store {
     /// [`StoreError`] if the store failed; then none was revoked.
     pub async fn revoke_grants_of(&self, user: &UserId, now: Timestamp) -> Result<Vec<GrantId>, StoreError> {
         let mut tx = self.begin().await?;
-        let revoked =
-            sqlx::query("UPDATE grants SET revoked = ? WHERE user = ? AND revoked IS NULL RETURNING id")
-                .bind(now.as_millis())
-                .bind(user.as_str())
-                .fetch_all(&mut *tx)
-                .await?;
+        let revoked = revoke_all(&mut tx, user, now).await?;
         sqlx::query("DELETE FROM consents WHERE user = ?")
             .bind(user.as_str())
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        revoked
-            .iter()
-            .map(|row| Ok(GrantId::new(row.text("id")?)))
-            .collect()
+        Ok(revoked)
     }
 
     /// The grants that were revoked at `since` or later: what a verifier has to know at start and when another process
@@ -190,4 +182,20 @@ pub(crate) fn read(row: &SqliteRow) -> Result<Grant, StoreError> {
         expires: row.time("expires")?,
         revoked: row.maybe_time("revoked")?,
     })
+}
+
+/// Revokes what is granted in a person's name, and says what of it was alive.
+pub(crate) async fn revoke_all(
+    tx: &mut SqliteConnection,
+    user: &UserId,
+    now: Timestamp,
+) -> Result<Vec<GrantId>, StoreError> {
+    let revoked =
+        sqlx::query("UPDATE grants SET revoked = ? WHERE user = ? AND revoked IS NULL RETURNING id")
+            .bind(now.as_millis())
+            .bind(user.as_str())
+            .fetch_all(tx)
+            .await?;
+    let grants = revoked.iter().map(|row| Ok(GrantId::new(row.text("id")?)));
+    grants.collect()
 }

@@ -50,4 +50,4 @@ pub use refresh::Rotation;
 pub use registrations::{Maker, RegistrationToken};
 pub use servers::StoredServer;
 pub use store::{Store, StoreOptions};
-pub use users::{CreateUserError, RemovedUser};
+pub use users::{CreateUserError, PasswordSet, RemovedUser};

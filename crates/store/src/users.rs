@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use thiserror::Error;
 
 use crate::columns::Columns as _;
+use crate::grants::revoke_all;
 use crate::{Store, StoreError};
 
 /// Why a user was not created.
@@ -27,6 +28,22 @@ pub struct RemovedUser {
     pub user: User,
     /// The grants that were alive; their access tokens have to be refused from now on.
     pub grants: Vec<GrantId>,
+}
+
+/// What became of a new password.
+#[derive(Clone)]
+pub enum PasswordSet {
+    /// It counts from now on.
+    Done {
+        /// The person, as before.
+        user: User,
+        /// The grants that were alive; their access tokens have to be refused from now on.
+        grants: Vec<GrantId>,
+    },
+    /// There is nobody of that name.
+    NoUser,
+    /// The person logs in at an identity provider.
+    OfProvider,
 }
 
 impl Store {
@@ -90,16 +107,48 @@ impl Store {
             return Ok(None);
         };
         let user = read(&row)?;
-        let revoked =
-            sqlx::query("UPDATE grants SET revoked = ? WHERE user = ? AND revoked IS NULL RETURNING id")
-                .bind(now.as_millis())
-                .bind(user.id.as_str())
-                .fetch_all(&mut *tx)
-                .await?;
-        let grants = revoked.iter().map(|row| Ok(GrantId::new(row.text("id")?)));
-        let grants = grants.collect::<Result<_, StoreError>>()?;
+        let grants = revoke_all(&mut tx, &user.id, now).await?;
         tx.commit().await?;
         Ok(Some(RemovedUser { user, grants }))
+    }
+
+    /// Gives the local user of that name another password, ends the browser sessions and revokes the grants, all at once
+    /// (RF-08): whoever knew the former one is out.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed; then nothing was changed.
+    pub async fn set_password(
+        &self,
+        name: &str,
+        password: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<PasswordSet, StoreError> {
+        let mut tx = self.begin().await?;
+        let found = sqlx::query("SELECT * FROM users WHERE name_key = ?").bind(key(name));
+        let Some(row) = found.fetch_optional(&mut *tx).await? else {
+            tx.rollback().await?;
+            return Ok(PasswordSet::NoUser);
+        };
+        let user = read(&row)?;
+        let done = sqlx::query(
+            "UPDATE users SET password = ?2 WHERE id = ?1 \
+             AND NOT EXISTS (SELECT 1 FROM identities WHERE identities.user = users.id)",
+        )
+        .bind(user.id.as_str())
+        .bind(password.expose())
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            tx.rollback().await?;
+            return Ok(PasswordSet::OfProvider);
+        }
+        sqlx::query("DELETE FROM browser_sessions WHERE user = ?")
+            .bind(user.id.as_str())
+            .execute(&mut *tx)
+            .await?;
+        let grants = revoke_all(&mut tx, &user.id, now).await?;
+        tx.commit().await?;
+        Ok(PasswordSet::Done { user, grants })
     }
 }
 

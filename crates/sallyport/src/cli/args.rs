@@ -191,6 +191,14 @@ pub enum UserVerb {
         #[arg(long, required = true)]
         password_stdin: bool,
     },
+    /// Give a local user another password, the first line of standard input; sessions and grants end
+    Password {
+        /// The user's name
+        name: String,
+        /// Read the password from standard input
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
     /// Put a local user into these groups and no others
     Groups {
         /// The user's name

@@ -1,4 +1,4 @@
-//! `user add`, `user groups`, `user list`, `user remove`.
+//! `user add`, `user password`, `user groups`, `user list`, `user remove`.
 
 use std::io::BufRead as _;
 use std::io::Read as _;
@@ -9,7 +9,7 @@ use sallyport_core::{Secret, UserId};
 use sallyport_oauth::account::{MAX_PASSWORD, check_groups, check_name, check_password};
 use sallyport_oauth::model::User;
 use sallyport_oauth::provider::Identity;
-use sallyport_store::{CreateUserError, GroupsSet};
+use sallyport_store::{CreateUserError, GroupsSet, PasswordSet};
 use sallyport_vault::password::Argon2id;
 use serde_json::json;
 
@@ -24,6 +24,7 @@ pub(super) async fn run(run: &Run, verb: &UserVerb) -> Result<(), Failure> {
         UserVerb::Add {
             name, admin, groups, ..
         } => add(run, name, *admin, groups).await,
+        UserVerb::Password { name, .. } => set_password(run, name).await,
         UserVerb::Groups { name, groups } => set_groups(run, name, groups).await,
         UserVerb::List => list(run).await,
         UserVerb::Remove { name } => remove(run, name).await,
@@ -33,15 +34,13 @@ pub(super) async fn run(run: &Run, verb: &UserVerb) -> Result<(), Failure> {
 async fn add(run: &Run, name: &str, admin: bool, groups: &[String]) -> Result<(), Failure> {
     check_name(name).map_err(|error| Failure::Usage(error.to_string()))?;
     check_groups(groups).map_err(|error| Failure::Usage(error.to_string()))?;
-    let password = read_password()?;
-    check_password(password.expose()).map_err(|error| Failure::Usage(error.to_string()))?;
+    let password = new_password()?;
     let base = run.base().await?;
-    let hasher = Argon2id::new(base.random.clone()).map_err(anyhow::Error::from)?;
     let user = User {
         id: UserId::generate(&*base.random),
         name: name.to_owned(),
         admin,
-        password: hasher.hash(&password).map_err(anyhow::Error::from)?,
+        password: hashed(&base, &password)?,
         created: base.clock.now(),
     };
     match base.store.create_user(&user).await {
@@ -66,6 +65,44 @@ async fn add(run: &Run, name: &str, admin: bool, groups: &[String]) -> Result<()
         if admin { "administrator" } else { "user" }
     ));
     Ok(())
+}
+
+async fn set_password(run: &Run, name: &str) -> Result<(), Failure> {
+    let password = new_password()?;
+    let base = run.base().await?;
+    let hash = hashed(&base, &password)?;
+    let (user, grants) = match base.store.set_password(name, &hash, base.clock.now()).await? {
+        PasswordSet::Done { user, grants } => (user, grants.len()),
+        PasswordSet::NoUser => return Err(Failure::failed(format!("there is no user `{name}`"))),
+        PasswordSet::OfProvider => {
+            return Err(Failure::failed(format!(
+                "`{name}` comes from an identity provider, and has the password there"
+            )));
+        }
+    };
+    record(&base, Action::UserPassword, &user).await?;
+    base.store.close().await;
+    if run.is_json() {
+        let value = json!({ "name": user.name, "grants_revoked": grants });
+        return Ok(output::json(&value)?);
+    }
+    output::note(&format!(
+        "`{}` has another password; browser sessions ended, {grants} grants revoked",
+        user.name
+    ));
+    Ok(())
+}
+
+/// A password from standard input that may be one.
+fn new_password() -> Result<Secret<String>, Failure> {
+    let password = read_password()?;
+    check_password(password.expose()).map_err(|error| Failure::Usage(error.to_string()))?;
+    Ok(password)
+}
+
+fn hashed(base: &Base, password: &Secret<String>) -> Result<Secret<String>, Failure> {
+    let hasher = Argon2id::new(base.random.clone()).map_err(anyhow::Error::from)?;
+    Ok(hasher.hash(password).map_err(anyhow::Error::from)?)
 }
 
 async fn set_groups(run: &Run, name: &str, groups: &[String]) -> Result<(), Failure> {

@@ -61,6 +61,50 @@ async fn a_removed_user_is_out_at_once() {
 }
 
 #[tokio::test]
+async fn rf_08_another_password_ends_everything_that_came_of_the_former_one() {
+    let scene = Scene::demo().await.unwrap();
+    let client = scene.gateway.client().await.unwrap();
+    let resource = scene.gateway.resource("default");
+    let mut browser = scene.gateway.browser().unwrap();
+    let tokens = client
+        .log_in(&mut browser, &resource, ("ada", PASSWORD))
+        .await
+        .unwrap();
+    let endpoint = scene.gateway.endpoint("default", &tokens.access);
+    let mut modern = sallyport_testkit::mcp::Modern::new(endpoint, json!({}));
+    assert_eq!(
+        modern.request("tools/list", Value::Null).await.unwrap().status,
+        200
+    );
+    let set = |name, line: &'static str| {
+        let args = ["user", "password", name, "--password-stdin"];
+        let gateway = &scene.gateway;
+        async move { gateway.run(&args, line).await }
+    };
+    assert!(set("nobody", "a long enough password\n").await.is_err());
+    assert!(set("ada", "short\n").await.is_err());
+    assert_eq!(
+        modern.request("tools/list", Value::Null).await.unwrap().status,
+        200
+    );
+    set("ADA", "another password, long enough\n").await.unwrap();
+    let refreshed = client.refresh(&tokens.refresh).await.unwrap();
+    assert_eq!(refreshed.status(), 400);
+    assert_eq!(refreshed.json().unwrap()["error"], "invalid_grant");
+    let deadline = std::time::Instant::now() + Duration::from_secs(1);
+    while modern.request("tools/list", Value::Null).await.unwrap().status != 401 {
+        assert!(std::time::Instant::now() < deadline, "still in after a second");
+        tokio::task::yield_now().await;
+    }
+    assert!(
+        scene.gateway.log_in("ada", "default").await.is_err(),
+        "the former password"
+    );
+    let trail = scene.gateway.run(&["audit", "export"], "").await.unwrap();
+    assert!(trail.contains("user_password"), "{trail}");
+}
+
+#[tokio::test]
 async fn health_readiness_and_metrics() {
     let scene = Scene::demo().await.unwrap();
     for path in ["/healthz", "/readyz", "/metrics"] {

@@ -1,7 +1,12 @@
 //! How far a call has come, as its client hears it.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use sallyport_mcp::json;
+
+/// Prepared once: for a short message the preparation costs more than the search.
+static NAMED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"progress\""));
 
 /// The progress of one call. A client is told of what is further only (2025-11-25, Progress: the value must increase),
 /// whatever rounds the call takes with its server.
@@ -29,7 +34,7 @@ impl Progress {
 /// between two quotes.
 fn plain(notification: &[u8]) -> Option<f64> {
     const NAME: &[u8] = b"\"progress\":";
-    let mut found = memmem::find_iter(notification, b"\"progress\"");
+    let mut found = NAMED.find_iter(notification);
     let rest = notification.get(found.next()?..)?.strip_prefix(NAME)?;
     if found.next().is_some() {
         return None;

@@ -50,11 +50,13 @@ async fn migrate_with(
         sqlx::raw_sql(MARK).execute(&mut *transaction).await?;
     }
     transaction.commit().await?;
-    for (version, sql) in migrations.iter().filter(|(version, _)| *version > found) {
+    for (_, sql) in migrations.iter().filter(|(version, _)| *version > found) {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::raw_sql(*sql).execute(&mut *transaction).await?;
         transaction.commit().await?;
-        tracing::info!(version, "the store has a new schema");
+    }
+    if found < known {
+        tracing::info!(from = found, to = known, "the store has a new schema");
     }
     Ok(())
 }

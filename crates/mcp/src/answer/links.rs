@@ -1,8 +1,15 @@
 //! The URIs in results: where a server names its own resources to the client.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use crate::json::{Object, decode, elements, quote};
 use crate::method::Method;
 use crate::splice::Edits;
+
+/// Prepared once: for a short result the preparation costs more than the search.
+static RESOURCE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"resource"));
 
 /// Rewrites the URIs of a server's own resources in a raw `result`: of `resource_link` and embedded `resource` blocks in
 /// the content of tool results and prompt messages, of the `contents` of a read, of what a directory holds, and of a skill
@@ -20,10 +27,10 @@ pub fn rewrite_uris(
     };
     match method {
         // A block says `"type":"resource"` or `"resource_link"`; without the word there is none.
-        Method::ToolsCall if memchr::memmem::find(result, b"resource").is_some() => {
+        Method::ToolsCall if RESOURCE.find(result).is_some() => {
             work.each(result, 0, "content", Work::block)?;
         }
-        Method::PromptsGet if memchr::memmem::find(result, b"resource").is_some() => {
+        Method::PromptsGet if RESOURCE.find(result).is_some() => {
             work.each(result, 0, "messages", |work, raw, base| {
                 work.member(raw, base, "content", |work, raw, base| work.block(raw, base))
             })?;

@@ -1,9 +1,10 @@
 //! A client's use of a modern server.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use bytes::Bytes;
+use memchr::memmem::Finder;
 use sallyport_core::fault::{Fault, Retry};
 use sallyport_mcp::Era;
 use sallyport_mcp::log::LogLevel;
@@ -18,6 +19,10 @@ use super::outgoing::{Logs, Outgoing};
 use super::presented::Presented;
 use super::slot::Slot;
 use crate::exchange::{Control, Downstream, OutboundCall, Reply};
+
+/// Prepared once: for short parameters the preparation costs more than the search.
+static BAGGAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"baggage"));
+static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\\u"));
 
 /// The way to a modern server.
 #[derive(Clone)]
@@ -104,8 +109,8 @@ impl ModernLink {
 
     /// A modern client's own parameters pass as they are, unless they hold what must not: baggage.
     fn params(&self, params: Bytes, level: Option<LogLevel>) -> Bytes {
-        let has = |needle: &[u8]| memchr::memmem::find(&params, needle).is_some();
-        let as_it_is = self.client == Era::Modern && !has(b"baggage") && !has(b"\\u");
+        let has = |needle: &Finder<'_>| needle.find(&params).is_some();
+        let as_it_is = self.client == Era::Modern && !has(&BAGGAGE) && !has(&ESCAPE);
         if as_it_is {
             return params;
         }

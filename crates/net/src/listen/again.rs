@@ -1,5 +1,5 @@
 //! Heads that come again: what a client says in the head is mostly the same for all requests of a connection, and the same
-//! bytes have the same reading.
+//! bytes have the same reading. What is kept holds the client's credential, for as long as the connection that brought it.
 
 use bytes::Bytes;
 use http::Method;

@@ -93,7 +93,7 @@ impl<T: AsyncRead + Unpin> Wire<T> {
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut into))?;
             let came = into.filled_mut();
             self.buffer.extend_from_slice(came);
-            // Requests carry credentials: none is left behind.
+            // Requests carry credentials: none is left where another connection reads.
             came.fill(0);
             Poll::Ready(Ok(came.len()))
         })

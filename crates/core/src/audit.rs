@@ -171,6 +171,25 @@ impl Event {
         self
     }
 
+    /// The event as it is written down.
+    #[must_use]
+    #[inline]
+    pub fn entry(&self) -> Entry<'_> {
+        Entry {
+            action: self.action,
+            outcome: self.outcome,
+            user: self.user.as_ref(),
+            client: self.client.as_ref(),
+            grant: self.grant.as_ref(),
+            profile: self.profile.as_ref(),
+            server: self.server.as_ref(),
+            target: self.target.as_deref(),
+            reason: self.reason.as_deref(),
+            request: self.request,
+            peer: self.peer,
+        }
+    }
+
     /// With the reason.
     #[must_use]
     pub fn because(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
@@ -181,6 +200,54 @@ impl Event {
             reason
         });
         self
+    }
+}
+
+/// An event as it is written down: what [`Event`] owns, borrowed. Every call has two of them, about things that the call
+/// holds anyway.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// [`Event::action`].
+    pub action: Action,
+    /// [`Event::outcome`].
+    pub outcome: Outcome,
+    /// [`Event::user`].
+    pub user: Option<&'a UserId>,
+    /// [`Event::client`].
+    pub client: Option<&'a ClientId>,
+    /// [`Event::grant`].
+    pub grant: Option<&'a GrantId>,
+    /// [`Event::profile`].
+    pub profile: Option<&'a ProfileSlug>,
+    /// [`Event::server`].
+    pub server: Option<&'a ServerName>,
+    /// [`Event::target`]; what is too long is cut when it is written.
+    pub target: Option<&'a str>,
+    /// [`Event::reason`]; the same.
+    pub reason: Option<&'a str>,
+    /// [`Event::request`].
+    pub request: Option<RequestId>,
+    /// [`Event::peer`].
+    pub peer: Option<IpAddr>,
+}
+
+impl Entry<'_> {
+    /// The same with everything of its own.
+    #[must_use]
+    pub fn to_event(&self) -> Event {
+        let mut event = Event::new(self.action, self.outcome);
+        event.user = self.user.cloned();
+        event.client = self.client.cloned();
+        event.grant = self.grant.cloned();
+        event.profile = self.profile.cloned();
+        event.server = self.server.cloned();
+        event.target = self.target.map(|target| cut(target).into());
+        event.request = self.request;
+        event.peer = self.peer;
+        match self.reason {
+            Some(reason) => event.because(reason.to_owned()),
+            None => event,
+        }
     }
 }
 
@@ -206,7 +273,15 @@ pub trait Audit: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`AuditUnavailable`] once the trail cannot be written or its queue is full: the call must be refused.
-    fn record(&self, event: &Event) -> Result<(), AuditUnavailable>;
+    fn enter(&self, entry: &Entry<'_>) -> Result<(), AuditUnavailable>;
+
+    /// The same for an event of its own.
+    ///
+    /// # Errors
+    /// As [`Audit::enter`].
+    fn record(&self, event: &Event) -> Result<(), AuditUnavailable> {
+        self.enter(&event.entry())
+    }
 }
 
 #[cfg(test)]

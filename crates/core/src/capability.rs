@@ -129,8 +129,16 @@ pub trait VerifyToken: Send + Sync {
     /// Whether what was verified has been revoked since.
     fn is_revoked(&self, principal: &Principal) -> bool;
 
-    /// A number that changes with every revocation: as long as it stays, nobody has to be asked about again.
+    /// A number that changes with every revocation and every change of the keys: as long as it stays, nobody has to be
+    /// asked about again who [`stands`](Self::stands).
     fn revocations(&self) -> u64;
+
+    /// Whether this principal, who was verified, stays so until the token's time ends, as long as
+    /// [`revocations`](Self::revocations) says what it said before. Not so where somebody else may change his mind, as with
+    /// tokens that another issuer is asked about.
+    fn stands(&self, _principal: &Principal) -> bool {
+        false
+    }
 
     /// The same for a token that may be bound to a key. Whoever asks has to see the proof, or has seen it before.
     ///

@@ -1,7 +1,8 @@
 //! Who calls.
 
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, Hash, Hasher, RandomState};
+use std::sync::{Arc, LazyLock};
 
 use crate::{ClientId, GrantId, Resource, ScopeSet, Timestamp, TokenId, UserId};
 
@@ -33,30 +34,56 @@ impl Principal {
         let (user, client) = (self.user.as_str(), self.client.as_str());
         // The length makes the pair unambiguous: no user and client can be cut differently.
         let length = user.len().to_string();
-        PrincipalKey([&*length, ":", user, ":", client].concat().into())
+        PrincipalKey::new([&*length, ":", user, ":", client].concat().into())
     }
 }
 
-/// A person and a client as one value that can be compared and kept as a map key.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct PrincipalKey(Arc<str>);
+/// A person and a client as one value that can be compared and kept as a map key. Its hash is made with it: maps are asked
+/// for the same key several times in a request.
+#[derive(Clone, Debug)]
+pub struct PrincipalKey {
+    text: Arc<str>,
+    hash: u64,
+}
+
+/// Names are chosen by strangers, who must not know which of them collide.
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 impl PrincipalKey {
+    fn new(text: Arc<str>) -> Self {
+        let hash = HASHER.hash_one(&*text);
+        Self { text, hash }
+    }
+
     /// The gateway itself: it fetches catalogues before anyone calls.
     #[must_use]
     pub fn gateway() -> Self {
-        Self("0::gateway".into())
+        Self::new("0::gateway".into())
     }
 
     /// The key's text, for sealing into state.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+}
+
+impl PartialEq for PrincipalKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.text == other.text
+    }
+}
+
+impl Eq for PrincipalKey {}
+
+impl Hash for PrincipalKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
     }
 }
 
 impl fmt::Display for PrincipalKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }

@@ -12,6 +12,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use sallyport_core::RequestId;
 use thiserror::Error;
 
+use crate::Memo;
 use crate::listen::{Inlet, OnUpgrade};
 
 /// A request: its head, its body still unread, and where it came from.
@@ -25,6 +26,8 @@ pub struct Inbound {
     pub peer: SocketAddr,
     /// The request's number in log, audit and error answers.
     pub id: RequestId,
+    /// What was made of the same head before, if the connection's last request had the same.
+    pub memo: Memo,
 }
 
 impl Inbound {

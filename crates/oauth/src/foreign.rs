@@ -10,6 +10,9 @@ use sallyport_core::{ClientId, GrantId, Principal, Resource, ScopeSet, Secret, T
 use serde_json::{Map, Value};
 use url::form_urlencoded::byte_serialize;
 
+/// What the grants of other issuers' people are called before the issuer's name.
+pub const GRANT: &str = "issuer:";
+
 /// The longest name of a person, a client or a token that is taken, in bytes.
 const MAX_NAME: usize = 256;
 
@@ -130,7 +133,7 @@ impl Issuer {
         Ok(Principal {
             user: said.user.clone(),
             client: said.client.clone(),
-            grant: GrantId::new(format!("issuer:{}", self.name)),
+            grant: GrantId::new(format!("{GRANT}{}", self.name)),
             token: said.token.clone(),
             scopes: said.scopes.clone(),
             audience: audience.clone(),

@@ -27,12 +27,12 @@ use sallyport_net::{Inbound, Response, Worker};
 use crate::Proxy;
 use crate::caller::{Caller, Client, unknown};
 use crate::exchange::{CallParts, Control, Reply};
-use crate::front::sse::Half;
 use crate::limits::{Kind, Slot};
-use crate::record::{Record, at};
+use crate::record::{Record, Subject};
 use crate::refusal::Refusal;
 use crate::route::{Allowed, Route, What};
 use crate::running::RunningCall;
+use crate::standing::{Kept, Standing};
 use crate::tasks::{self, Wish};
 use crate::upstream::Link;
 use crate::{cors, door, front, proof, stream_get, translate};
@@ -40,12 +40,12 @@ use crate::{cors, door, front, proof, stream_get, translate};
 /// Serves one HTTP request to an MCP endpoint.
 pub(crate) async fn serve(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: Inbound) -> Response {
     let origin = cors::origin(&inbound.parts);
-    let (caller, half) = match enter(proxy, worker, &inbound) {
+    let caller = match enter(proxy, worker, &inbound) {
         Err(response) => return cors::expose(*response, origin.as_ref()),
         Ok(entered) => entered,
     };
     let nonce = caller.nonce.clone();
-    let mut response = match half {
+    let mut response = match caller.half {
         Some(half) => Box::pin(front::sse::serve(caller, half, inbound)).await,
         None => match inbound.parts.method {
             // In a box: it is large, and would be moved at each step of the way up to the connection.
@@ -62,12 +62,17 @@ pub(crate) async fn serve(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: Inb
 }
 
 /// Finds the endpoint, and which half of HTTP+SSE is spoken to if it is that, and lets the caller in; or answers.
-fn enter(
-    proxy: &Arc<Proxy>,
-    worker: &Arc<Worker>,
-    inbound: &Inbound,
-) -> Result<(Arc<Caller>, Option<Half>), Box<Response>> {
+fn enter(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: &Inbound) -> Result<Arc<Caller>, Box<Response>> {
     let world = proxy.world.load();
+    let calls = proxy.turnout.calls();
+    if let Some(standing) = Kept::recall(&world, worker, inbound, proxy.books.clock.now()) {
+        return Ok(Arc::new(Caller {
+            standing,
+            request: inbound.id,
+            nonce: None,
+            calls,
+        }));
+    }
     let path = door::path_of(&inbound.parts);
     let below = || front::sse::half(path).and_then(|(base, half)| Some((world.at(base)?, Some(half))));
     // A profile may be called `sse`.
@@ -76,15 +81,14 @@ fn enter(
     if cors::is_preflight(&inbound.parts) {
         return Err(Box::new(cors::preflight(&inbound.parts)));
     }
-    let admitted = door::admit(proxy, &world, place, worker, inbound);
-    let caller = admitted.map_err(|turned| {
+    let admitted = door::admit(&world, (place, half), (proxy, worker), inbound);
+    admitted.map_err(|turned| {
         let mut response = turned.answer(place.metadata);
         if let Some(nonce) = proof::nonce(proxy, &inbound.parts) {
             response.headers_mut().insert(proof::NONCE, nonce);
         }
         Box::new(response)
-    })?;
-    Ok((caller, half))
+    })
 }
 
 /// One permitted request, ready to be sent, and sent again when the server asked for more.
@@ -159,14 +163,14 @@ pub(crate) fn prepare(caller: Arc<Caller>, client: Client, asked: Asked) -> Resu
         }
     };
     let limit = caller.limits.calls_per_principal;
-    let slot = caller.proxy.usage.take(&caller.key, Kind::Calls, limit);
+    let slot = caller.account.take(Kind::Calls, limit);
     let slot = slot.ok_or_else(|| Refusal::too_many("calls"))?;
-    let event = action_of(route.what).map(|action| {
-        let event = caller.origin().event(action, Outcome::Started);
-        at(event.on(&route.visible), &route.server)
+    let subject = action_of(route.what).map(|action| Subject {
+        action,
+        server: route.server.clone(),
+        target: route.visible.clone(),
     });
-    let mut record =
-        Record::open(&caller.proxy.books, caller.worker.index(), event).map_err(|_| Refusal::unrecorded())?;
+    let mut record = Record::open(&caller, subject).map_err(|_| Refusal::unrecorded())?;
     let params = route.rename(&asked.visible, asked.params);
     let (wish, params) = match tasks::wish(&caller, &client, &route, params, asked.task.as_deref()) {
         Ok(wished) => wished,
@@ -201,10 +205,9 @@ pub(crate) fn prepare(caller: Arc<Caller>, client: Client, asked: Asked) -> Resu
 /// Too many calls, or a trail that cannot be written.
 pub(crate) fn waiting(caller: Arc<Caller>, client: Client, route: Route, id: Bytes) -> Result<Call, Refusal> {
     let limit = caller.limits.calls_per_principal;
-    let slot = caller.proxy.usage.take(&caller.key, Kind::Calls, limit);
+    let slot = caller.account.take(Kind::Calls, limit);
     let slot = slot.ok_or_else(|| Refusal::too_many("calls"))?;
-    let record =
-        Record::open(&caller.proxy.books, caller.worker.index(), None).map_err(|_| Refusal::unrecorded())?;
+    let record = Record::open(&caller, None).map_err(|_| Refusal::unrecorded())?;
     Ok(Call {
         params: Bytes::from_static(b"{}"),
         arguments: Bytes::new(),
@@ -283,7 +286,7 @@ impl Call {
     /// What sealed state is good for: this endpoint, this method, this name, these arguments, for this principal.
     pub(crate) fn binding(&self) -> String {
         let Route { what, visible, .. } = &self.route;
-        let Caller { endpoint, key, .. } = &*self.caller;
+        let Standing { endpoint, key, .. } = &**self.caller;
         let arguments = String::from_utf8_lossy(&self.arguments);
         format!("{} {key} {what:?} {visible}\n{arguments}", endpoint.key)
     }

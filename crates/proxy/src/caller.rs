@@ -1,52 +1,43 @@
 //! Who makes one request, through which endpoint, and on which side of the eras: handed along the whole path.
 
-use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderValue;
+use sallyport_core::RequestId;
 use sallyport_core::audit::{Action, Outcome};
-use sallyport_core::{Principal, PrincipalKey, RequestId};
 use sallyport_mcp::capabilities::ClientCapabilities;
 use sallyport_mcp::revision::Era;
-use sallyport_net::Worker;
 
-use crate::Proxy;
 use crate::call::Asked;
 use crate::exchange::{ClientView, Downstream};
-use crate::head::Accept;
 use crate::hub::{ModernEars, SharedEars};
 use crate::record::Origin;
 use crate::refusal::Refusal;
 use crate::route::Route;
 use crate::session::Session;
-use crate::spec::ProxyLimits;
-use crate::world::{self, Endpoint};
+use crate::standing::Standing;
+use crate::world;
 
 /// Who makes a request, and where.
 pub(crate) struct Caller {
-    /// The whole.
-    pub(crate) proxy: Arc<Proxy>,
-    /// The endpoint as it was when the request came.
-    pub(crate) endpoint: Arc<Endpoint>,
-    /// The bounds as they were.
-    pub(crate) limits: ProxyLimits,
-    /// The thread that serves it.
-    pub(crate) worker: Arc<Worker>,
-    /// Who calls.
-    pub(crate) principal: Arc<Principal>,
-    /// What state is bound to.
-    pub(crate) key: PrincipalKey,
-    /// The peer's address.
-    pub(crate) peer: IpAddr,
+    /// What it has in common with the requests before it.
+    pub(crate) standing: Arc<Standing>,
     /// The request's number.
     pub(crate) request: RequestId,
-    /// The forms of answer that the client takes.
-    pub(crate) accept: Accept,
     /// The nonce that its next proof shall have, for a client that sends proofs.
     pub(crate) nonce: Option<HeaderValue>,
     /// How often everybody had been called to look whether they may stay, before this caller was let in.
     pub(crate) calls: u64,
+}
+
+impl Deref for Caller {
+    type Target = Standing;
+
+    fn deref(&self) -> &Standing {
+        &self.standing
+    }
 }
 
 impl Caller {
@@ -55,7 +46,7 @@ impl Caller {
         Origin {
             principal: &self.principal,
             profile: self.endpoint.profile(),
-            request: &self.request,
+            request: self.request,
             peer: self.peer,
         }
     }
@@ -67,14 +58,10 @@ impl Caller {
         }
         let endpoint = world::settle(&self.proxy, &self.endpoint).await;
         Arc::new(Self {
-            endpoint,
-            proxy: Arc::clone(&self.proxy),
-            worker: Arc::clone(&self.worker),
-            principal: Arc::clone(&self.principal),
-            key: self.key.clone(),
+            standing: Arc::new(self.standing.at(endpoint)),
             request: self.request,
             nonce: None,
-            ..*self.as_ref()
+            calls: self.calls,
         })
     }
 

@@ -20,8 +20,10 @@ use sallyport_net::{Body, Inbound, Response, Worker};
 use crate::Proxy;
 use crate::caller::Caller;
 use crate::exchange::Long;
+use crate::front::sse::Half;
 use crate::head::{self, Accept};
 use crate::proof::{self, Proved};
+use crate::standing::{self, Kept, Standing};
 use crate::world::{Endpoint, Place, World};
 
 /// The longest bearer token that is looked at, in bytes.
@@ -157,10 +159,9 @@ pub(crate) struct Visit<'a> {
 /// # Errors
 /// [`TurnedAway`] says with what answer not.
 pub(crate) fn admit(
-    proxy: &Arc<Proxy>,
     world: &Arc<World>,
-    place: Place<'_>,
-    worker: &Arc<Worker>,
+    (place, half): (Place<'_>, Option<Half>),
+    (proxy, worker): (&Arc<Proxy>, &Arc<Worker>),
     inbound: &Inbound,
 ) -> Result<Arc<Caller>, TurnedAway> {
     let (scheme, token) = match shown(&inbound.parts.headers) {
@@ -174,19 +175,29 @@ pub(crate) fn admit(
         peer: inbound.peer.ip(),
         request: inbound.id,
     };
-    let calls = proxy.turnout.calls();
+    // Both are read before anything is looked at, so that nothing that happens meanwhile is missed.
+    let (calls, revocations) = (proxy.turnout.calls(), proxy.verifier.revocations());
     let principal = identify(proxy, world, place, visit)
         .inspect_err(|turned| tell(proxy, place, visit, (&inbound.parts, *turned)))?;
-    Ok(Arc::new(Caller {
-        proxy: Arc::clone(proxy),
-        endpoint: Arc::clone(place.endpoint),
+    let at = standing::Place {
+        proxy,
+        endpoint: place.endpoint,
         limits: world.limits,
-        worker: Arc::clone(worker),
-        key: principal.key(),
-        principal,
+        worker,
         peer: inbound.peer.ip(),
+    };
+    let key = principal.key();
+    let mut standing = Standing::new(&at, principal, key);
+    standing.accept = Accept::of(&inbound.parts.headers);
+    standing.half = half;
+    let standing = Arc::new(standing);
+    // A proof counts once.
+    if !is_proved {
+        Kept::keep(&standing, world, inbound, revocations);
+    }
+    Ok(Arc::new(Caller {
+        standing,
         request: inbound.id,
-        accept: Accept::of(&inbound.parts.headers),
         nonce: is_proved.then(|| proof::fresh(proxy)).flatten(),
         calls,
     }))

@@ -31,6 +31,7 @@ mod route;
 mod running;
 mod session;
 pub mod spec;
+mod standing;
 mod state;
 mod strangers;
 mod stream;

@@ -57,16 +57,10 @@ impl Usage {
 
     /// Takes one of `kind`, unless the principal already has `limit` of them. It is given back on drop.
     pub(crate) fn take(&self, key: &PrincipalKey, kind: Kind, limit: usize) -> Option<Slot> {
-        let counts = self.counts(key);
-        let taken = counts
-            .of(kind)
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {
-                (n < limit).then(|| n + 1)
-            });
-        taken.is_ok().then(|| Slot { counts, kind })
+        self.account(key).take(kind, limit)
     }
 
-    /// Where the bytes that are kept for a principal are counted.
+    /// Where what one principal has open is counted.
     pub(crate) fn account(&self, key: &PrincipalKey) -> Account {
         Account(self.counts(key))
     }
@@ -109,12 +103,26 @@ impl Drop for Slot {
     }
 }
 
-/// The bytes that are kept for one principal.
+/// What one principal has open.
 #[derive(Clone, Debug)]
 pub(crate) struct Account(Arc<Counts>);
 
 impl Account {
-    /// How many there are.
+    /// Takes one of `kind`, unless the principal already has `limit` of them. It is given back on drop.
+    pub(crate) fn take(&self, kind: Kind, limit: usize) -> Option<Slot> {
+        let taken = self
+            .0
+            .of(kind)
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {
+                (n < limit).then(|| n + 1)
+            });
+        taken.is_ok().then(|| Slot {
+            counts: Arc::clone(&self.0),
+            kind,
+        })
+    }
+
+    /// How many bytes of events are kept for it.
     pub(crate) fn kept(&self) -> usize {
         self.0.kept.load(Ordering::Acquire)
     }

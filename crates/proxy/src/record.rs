@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use sallyport_core::audit::{Action, Audit, AuditUnavailable, Event, Outcome};
+use sallyport_core::audit::{Action, Audit, AuditUnavailable, Entry, Event, Outcome};
 use sallyport_core::{Clock, Principal, ProfileSlug, RequestId, ServerName, Timestamp};
 
+use crate::caller::Caller;
 use crate::metrics::{Ended, Metrics};
 
 /// What every record of one request has in common.
@@ -14,18 +15,31 @@ use crate::metrics::{Ended, Metrics};
 pub(crate) struct Origin<'a> {
     pub(crate) principal: &'a Principal,
     pub(crate) profile: Option<&'a ProfileSlug>,
-    pub(crate) request: &'a RequestId,
+    pub(crate) request: RequestId,
     pub(crate) peer: IpAddr,
 }
 
-impl Origin<'_> {
-    /// An event of this request.
+impl<'a> Origin<'a> {
+    /// An entry of this request.
+    pub(crate) fn entry(&self, action: Action, outcome: Outcome) -> Entry<'a> {
+        Entry {
+            action,
+            outcome,
+            user: Some(&self.principal.user),
+            client: Some(&self.principal.client),
+            grant: Some(&self.principal.grant),
+            profile: self.profile,
+            server: None,
+            target: None,
+            reason: None,
+            request: Some(self.request),
+            peer: Some(self.peer),
+        }
+    }
+
+    /// An event of this request, which outlives it.
     pub(crate) fn event(&self, action: Action, outcome: Outcome) -> Event {
-        let mut event = Event::new(action, outcome).by(self.principal);
-        event.profile = self.profile.cloned();
-        event.request = Some(*self.request);
-        event.peer = Some(self.peer);
-        event
+        self.entry(action, outcome).to_event()
     }
 }
 
@@ -58,13 +72,19 @@ impl Deref for Books {
     }
 }
 
+/// What is done to what, at which server.
+pub(crate) struct Subject {
+    pub(crate) action: Action,
+    pub(crate) server: ServerName,
+    pub(crate) target: Box<str>,
+}
+
 /// An open record. Dropped without [`Record::close`], it says that the caller left.
 pub(crate) struct Record {
-    books: Books,
-    worker: usize,
+    caller: Arc<Caller>,
     since: Timestamp,
     /// `None` for what is counted but not recorded, and once closed.
-    event: Option<Event>,
+    subject: Option<Subject>,
     open: bool,
 }
 
@@ -73,15 +93,14 @@ impl Record {
     ///
     /// # Errors
     /// [`AuditUnavailable`]: then the call must not be made (AL-04, AL-05).
-    pub(crate) fn open(books: &Books, worker: usize, event: Option<Event>) -> Result<Self, AuditUnavailable> {
-        if let Some(event) = &event {
-            books.audit.record(event)?;
+    pub(crate) fn open(caller: &Arc<Caller>, subject: Option<Subject>) -> Result<Self, AuditUnavailable> {
+        if let Some(subject) = &subject {
+            write(caller, subject, Outcome::Started, None)?;
         }
         Ok(Self {
-            books: books.clone(),
-            worker,
-            since: books.clock.now(),
-            event,
+            since: caller.proxy.books.clock.now(),
+            caller: Arc::clone(caller),
+            subject,
             open: true,
         })
     }
@@ -91,71 +110,40 @@ impl Record {
         if !std::mem::take(&mut self.open) {
             return;
         }
-        let took = self.books.clock.now().since(self.since);
+        let books = &self.caller.proxy.books;
+        let took = books.clock.now().since(self.since);
         let ended = match outcome {
             Outcome::Ok | Outcome::Started => Ended::Ok,
             Outcome::Denied => Ended::Refused,
             Outcome::Failed => Ended::Error,
             Outcome::Cancelled => Ended::Cancelled,
         };
-        self.books.metrics.call(self.worker, ended, took);
-        let Some(mut event) = self.event.take() else {
+        books.metrics.call(self.caller.worker.index(), ended, took);
+        let Some(subject) = self.subject.take() else {
             return;
         };
-        event.outcome = outcome;
-        if let Some(reason) = reason {
-            event = event.because(reason);
-        }
-        if self.books.audit.record(&event).is_err() {
+        if write(&self.caller, &subject, outcome, reason).is_err() {
             tracing::error!("the end of a call could not be recorded: the audit trail cannot be written");
         }
     }
 }
 
+fn write(
+    caller: &Caller,
+    subject: &Subject,
+    outcome: Outcome,
+    reason: Option<&str>,
+) -> Result<(), AuditUnavailable> {
+    caller.proxy.books.audit.enter(&Entry {
+        server: Some(&subject.server),
+        target: Some(&subject.target),
+        reason,
+        ..caller.origin().entry(subject.action, outcome)
+    })
+}
+
 impl Drop for Record {
     fn drop(&mut self) {
         self.close(Outcome::Cancelled, None);
-    }
-}
-
-/// With the server that the event is about.
-pub(crate) fn at(mut event: Event, server: &ServerName) -> Event {
-    event.server = Some(server.clone());
-    event
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tests::support::{Trail, books};
-
-    fn event() -> Event {
-        Event::new(Action::ToolCall, Outcome::Started).on("echo")
-    }
-
-    #[test]
-    fn a_call_has_a_start_and_one_end() {
-        let trail = Arc::new(Trail::default());
-        let books = books(&trail);
-        let mut record = Record::open(&books, 0, Some(event())).expect("a working trail");
-        record.close(Outcome::Ok, None);
-        record.close(Outcome::Failed, None);
-        drop(record);
-        assert_eq!(trail.outcomes(), [Outcome::Started, Outcome::Ok]);
-    }
-
-    #[test]
-    fn a_dropped_call_is_recorded_as_left() {
-        let trail = Arc::new(Trail::default());
-        let books = books(&trail);
-        drop(Record::open(&books, 0, Some(event())));
-        assert_eq!(trail.outcomes(), [Outcome::Started, Outcome::Cancelled]);
-    }
-
-    #[test]
-    fn al_04_without_a_trail_no_call() {
-        let trail = Arc::new(Trail::default());
-        trail.break_it();
-        assert!(Record::open(&books(&trail), 0, Some(event())).is_err());
     }
 }

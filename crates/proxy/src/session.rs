@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -53,6 +53,8 @@ pub(crate) struct Session {
     /// Its event streams, as far as they can be resumed.
     pub(crate) journal: Journal,
     cancel: CancellationToken,
+    /// It is in memory no longer: its id may open it again, but not as this one.
+    over: AtomicBool,
 }
 
 /// The session's log level and which servers know it.
@@ -119,6 +121,7 @@ impl Session {
     }
 
     fn end(&self) {
+        self.over.store(true, Ordering::Release);
         self.cancel.cancel();
         self.running.cancel_all();
         self.ears.outbox.close();
@@ -248,6 +251,16 @@ impl Sessions {
         Some(session)
     }
 
+    /// Whether a session that was found before would be found again: it counts as used.
+    pub(crate) fn goes_on(&self, session: &Session, limits: &ProxyLimits) -> bool {
+        let now = self.books.clock.now();
+        let goes_on = !session.over.load(Ordering::Acquire) && !session.is_too_old(now, limits);
+        if goes_on {
+            session.seen.store(now.as_millis(), Ordering::Relaxed);
+        }
+        goes_on
+    }
+
     fn reopen(
         &self,
         owner: &PrincipalKey,
@@ -293,6 +306,7 @@ impl Sessions {
             level: Mutex::default(),
             journal: Journal::new(&*self.random),
             cancel: CancellationToken::new(),
+            over: AtomicBool::new(false),
         }
     }
 

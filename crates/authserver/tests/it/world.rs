@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Request, StatusCode};
 use sallyport_authserver::{Logins, Parts, Proofs, ResourceInfo, Settings, router};
-use sallyport_core::audit::{Action, Audit, AuditUnavailable, Event, Outcome, Pending};
+use sallyport_core::audit::{Action, Audit, AuditUnavailable, Entry, Event, Outcome, Pending};
 use sallyport_core::capability::{Passwords as _, TokenError, VerifyToken as _};
 use sallyport_core::{Clock, Random as _, Resource, Secret, Timestamp, UserId};
 use sallyport_net::Peer;
@@ -65,8 +65,8 @@ impl Audit for Recorder {
         Box::pin(async move { self.push(event) })
     }
 
-    fn record(&self, event: &Event) -> Result<(), AuditUnavailable> {
-        self.push(event.clone())
+    fn enter(&self, entry: &Entry<'_>) -> Result<(), AuditUnavailable> {
+        self.push(entry.to_event())
     }
 }
 

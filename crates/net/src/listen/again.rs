@@ -6,34 +6,45 @@ use http::Method;
 
 use super::request::{self, Head, Refusal};
 use super::wire::Wire;
+use crate::Memo;
 
 /// The last head of a connection, as it came and as it was read.
 #[derive(Default)]
 pub(super) struct Heads {
-    last: Option<(Bytes, Head)>,
+    last: Option<Box<Last>>,
+}
+
+struct Last {
+    text: Bytes,
+    head: Head,
+    memo: Memo,
 }
 
 impl Heads {
-    /// Takes the head of so many bytes off what was read.
+    /// Takes the head of so many bytes off what was read, with what was made of it.
     ///
     /// # Errors
     /// [`Refusal`].
-    pub(super) fn read<T>(&mut self, wire: &mut Wire<T>, length: usize) -> Result<Head, Refusal> {
+    pub(super) fn read<T>(&mut self, wire: &mut Wire<T>, length: usize) -> Result<(Head, Memo), Refusal> {
         let text = wire.buffer.get(..length).unwrap_or_default();
-        if let Some((last, head)) = &self.last
-            && *last == *text
+        if let Some(last) = &self.last
+            && *last.text == *text
         {
-            let head = head.clone();
+            let again = (last.head.clone(), last.memo.clone());
             wire.skip(length);
-            return Ok(head);
+            return Ok(again);
         }
         // A copy: the body gets the buffer for itself, and of what is kept nothing is larger than the head.
         let text = Bytes::copy_from_slice(text);
         wire.skip(length);
         let head = request::read(&text, wire.options.max_headers)?;
         // A request for a stream is followed by none for long, so that its head would only take memory.
-        self.last = (head.parts.method == Method::POST).then(|| (text, head.clone()));
-        Ok(head)
+        let memo = Memo::default();
+        self.last = (head.parts.method == Method::POST).then(|| {
+            let (head, memo) = (head.clone(), memo.clone());
+            Box::new(Last { text, head, memo })
+        });
+        Ok((head, memo))
     }
 }
 
@@ -50,8 +61,14 @@ mod tests {
         let mut wire = Wire::new(tokio::io::empty(), options);
         wire.buffer.extend_from_slice(head.as_bytes());
         wire.buffer.extend_from_slice(b"body");
-        let before = heads.last.as_ref().map(|(_, head)| Arc::clone(&head.parts));
-        let read = heads.read(&mut wire, head.len());
+        let before = heads.last.as_ref().map(|last| Arc::clone(&last.head.parts));
+        let read = heads.read(&mut wire, head.len()).map(|(head, memo)| {
+            // What was made of a head goes with it.
+            let parts = Arc::as_ptr(&head.parts).addr();
+            assert!(memo.recall::<usize>().is_none_or(|made| *made == parts));
+            memo.keep(Arc::new(parts));
+            head
+        });
         assert_eq!(*wire.buffer, *b"body");
         let again = |head: &Head| before.is_some_and(|before| Arc::ptr_eq(&before, &head.parts));
         (!read.as_ref().is_ok_and(again), read)

@@ -12,6 +12,7 @@ use sallyport_core::clock::SystemClock;
 use sallyport_core::{Clock as _, Timestamp};
 use tokio::time::Instant;
 
+use super::fixed::Fixed;
 use super::outbox::Outbox;
 use crate::Body;
 
@@ -99,6 +100,8 @@ pub(super) struct AnswerHead<'a> {
     pub(super) unsent: Option<u64>,
     /// The connection ends with this answer.
     pub(super) closes: bool,
+    /// What every answer says.
+    pub(super) fixed: &'a Fixed,
     pub(super) now: Instant,
 }
 
@@ -114,13 +117,19 @@ impl AnswerHead<'_> {
             let reason = self.status.canonical_reason().unwrap_or("");
             let _ = write!(out, "HTTP/1.1 {} {reason}\r\n", self.status.as_str());
         }
-        let mut told = None;
+        let (mut told, mut is_special) = (None, false);
         for (name, value) in self.headers {
+            is_special |= self.fixed.has(name);
             if *name == CONTENT_LENGTH {
                 told = Some(value);
             } else if !(*name == TRANSFER_ENCODING || *name == DATE) {
                 line(out, name, value.as_bytes());
             }
+        }
+        if is_special {
+            self.fixed.write_besides(self.headers, out);
+        } else {
+            out.extend_from_slice(self.fixed.text());
         }
         match (self.framing, told) {
             (Framing::Length(length), _) => number(out, length),

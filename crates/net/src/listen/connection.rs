@@ -22,7 +22,7 @@ use super::request::{self, Head, HeadEnd, Refusal};
 use super::upgrade::Upgraded;
 use super::wire::Wire;
 use super::{ListenOptions, Protocol, Service};
-use crate::Worker;
+use crate::{Memo, Worker};
 
 /// Requests are numbered through the process.
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -121,7 +121,7 @@ async fn next_head<T>(
     drain: &mut Drain<'_, '_>,
     heads: &mut Heads,
     is_first: bool,
-) -> Result<Option<Head>, Refusal>
+) -> Result<Option<(Head, Memo)>, Refusal>
 where
     T: AsyncRead + Unpin,
 {

@@ -16,7 +16,7 @@ use super::feed::receive;
 use super::request::{Head, Refusal};
 use super::upgrade::Upgraded;
 use super::wire::Wire;
-use crate::{Body, Inbound, Response};
+use crate::{Body, Inbound, Memo, Response};
 
 /// What becomes of the connection.
 pub(super) enum After {
@@ -44,15 +44,15 @@ struct Said {
 pub(super) async fn exchange<S, T>(
     shared: &Shared<S>,
     wire: &mut Wire<T>,
-    head: Head,
+    head: (Head, Memo),
     peer: SocketAddr,
 ) -> After
 where
     S: Service,
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let asked = Asked::of(&head.parts.method, head.parts.version);
-    let closes = head.facts.closes;
+    let asked = Asked::of(&head.0.parts.method, head.0.parts.version);
+    let closes = head.0.facts.closes;
     let Some(said) = ask(shared, wire, head, peer).await else {
         return After::Cut("the client left before its answer");
     };
@@ -69,6 +69,7 @@ where
         framing,
         unsent: http_body::Body::size_hint(&body).exact(),
         closes,
+        fixed: &wire.options.fixed,
         now: Instant::now(),
     };
     head.write(&mut wire.out);
@@ -82,12 +83,17 @@ where
 }
 
 /// Asks the service, and feeds it the body meanwhile. `None` when the client leaves: nobody wants the answer then.
-async fn ask<S, T>(shared: &Shared<S>, wire: &mut Wire<T>, head: Head, peer: SocketAddr) -> Option<Said>
+async fn ask<S, T>(
+    shared: &Shared<S>,
+    wire: &mut Wire<T>,
+    head: (Head, Memo),
+    peer: SocketAddr,
+) -> Option<Said>
 where
     S: Service,
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let Head { parts, length, facts } = head;
+    let (Head { parts, length, facts }, memo) = head;
     let (mut body, mut feed) = receive(wire, length, facts);
     let mut upgrade = None;
     if facts.upgrades && facts.protocol {
@@ -100,6 +106,7 @@ where
         body,
         peer,
         id: number(),
+        memo,
     };
     // In a box, which lives as long as the request: a connection that is idle, or that streams, has no room for it.
     let mut call = Box::pin(shared.service.call(&shared.worker, inbound));
@@ -147,6 +154,7 @@ where
         framing: Framing::Bodyless,
         unsent: None,
         closes: false,
+        fixed: &wire.options.fixed,
         now: Instant::now(),
     };
     head.write(&mut wire.out);
@@ -175,6 +183,7 @@ where
         framing: Framing::Length(0),
         unsent: None,
         closes: true,
+        fixed: &wire.options.fixed,
         now: Instant::now(),
     };
     head.write(&mut wire.out);

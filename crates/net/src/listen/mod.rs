@@ -9,6 +9,7 @@ mod connection;
 mod descriptors;
 mod exchange;
 mod feed;
+mod fixed;
 mod inlet;
 mod options;
 mod outbox;
@@ -27,6 +28,7 @@ use crate::{Inbound, Response, Worker};
 
 pub(crate) use connection::number;
 pub use descriptors::raise_descriptor_limit;
+pub use fixed::Fixed;
 pub(crate) use inlet::Inlet;
 pub use options::{ListenOptions, Threads};
 pub(crate) use request::digits;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::Fixed;
+
 /// How the work is spread over threads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Threads {
@@ -53,6 +55,8 @@ pub struct ListenOptions {
     pub drain_bytes: usize,
     /// How long is waited for such a body.
     pub drain_timeout: Duration,
+    /// What every answer says.
+    pub fixed: Fixed,
     /// After a shutdown began: how long running requests may take to end.
     pub shutdown_timeout: Duration,
 }
@@ -79,6 +83,7 @@ impl ListenOptions {
             unbounded_peers: Vec::new(),
             drain_bytes: 1 << 20,
             drain_timeout: Duration::from_secs(2),
+            fixed: Fixed::default(),
             shutdown_timeout: Duration::from_secs(30),
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use http::HeaderMap;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::accept::{Accepted, accept};
 use super::caps::Caps;
 use super::connection::Shared;
-use super::{ListenOptions, Protocol, Service, Threads};
+use super::{Fixed, ListenOptions, Protocol, Service, Threads};
 use crate::Worker;
 
 /// Bound sockets that nobody accepts from yet.
@@ -40,6 +41,13 @@ impl Listener {
             sockets.push(socket);
         }
         Ok(Self { sockets, options })
+    }
+
+    /// Has every answer say `fields`, unless it says something else under the same name.
+    #[must_use]
+    pub fn always(mut self, fields: &HeaderMap) -> Self {
+        self.options.fixed = Fixed::new(fields);
+        self
     }
 
     /// The addresses that are bound, with the ports that were chosen for 0.

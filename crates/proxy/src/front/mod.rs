@@ -113,6 +113,10 @@ pub(crate) fn delete(caller: &Arc<Caller>, parts: &Parts) -> Response {
 /// # Errors
 /// 404 for one that is unknown, ended, of another principal or endpoint: all alike (P-73, P-74).
 pub(crate) fn session_of(caller: &Caller, headers: &HeaderMap) -> Result<Option<Arc<Session>>, Refusal> {
+    let sessions = &caller.proxy.sessions;
+    if let Some(session) = caller.session().filter(|it| sessions.goes_on(it, &caller.limits)) {
+        return Ok(Some(session));
+    }
     let id = match head::one(headers, SESSION_ID) {
         One::Missing => return Ok(None),
         One::Value(id) => id,
@@ -120,12 +124,11 @@ pub(crate) fn session_of(caller: &Caller, headers: &HeaderMap) -> Result<Option<
             return Err(Refusal::new(400, INVALID_REQUEST, "Mcp-Session-Id is malformed"));
         }
     };
-    let found = caller
-        .proxy
-        .sessions
-        .find(&caller.key, &caller.endpoint.key, id, &caller.limits);
+    let found = sessions.find(&caller.key, &caller.endpoint.key, id, &caller.limits);
     let gone = || Refusal::new(404, INVALID_REQUEST, "Session not found: initialize again");
-    found.map(Some).ok_or_else(gone)
+    let session = found.ok_or_else(gone)?;
+    caller.found(&session);
+    Ok(Some(session))
 }
 
 /// The bounds on what clients send.

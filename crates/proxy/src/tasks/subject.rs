@@ -17,7 +17,7 @@ use super::table::{Kept, New};
 use super::{bounds, seal, unknown};
 use crate::caller::{Caller, Client};
 use crate::exchange::{CallParts, Reply};
-use crate::record::{Record, at};
+use crate::record::{self, Record};
 use crate::refusal::Refusal;
 use crate::route::{Route, TaskOp};
 use crate::upstream::Link;
@@ -112,7 +112,8 @@ impl Subject {
 
     pub(super) fn new_kept(&self, link: &Arc<Link>, state: Bytes, told: bool) -> New {
         let origin = self.caller.origin();
-        let end = origin.event(Action::TaskEnd, Outcome::Ok).on(&self.route.visible);
+        let mut end = origin.event(Action::TaskEnd, Outcome::Ok).on(&self.route.visible);
+        end.server = Some(self.task.server.clone());
         New {
             id: self.id.clone(),
             owner: self.caller.key.clone(),
@@ -126,7 +127,7 @@ impl Subject {
             progress_token: None,
             told,
             state,
-            end: at(end, &self.task.server),
+            end,
             bounds: self.bounds(),
         }
     }
@@ -246,12 +247,12 @@ impl Subject {
     /// # Errors
     /// The trail cannot be written.
     pub(super) fn record(&self, op: TaskOp) -> Result<Record, Refusal> {
-        let event = action_of(op).map(|action| {
-            let event = self.caller.origin().event(action, Outcome::Started);
-            at(event.on(&self.route.visible), &self.task.server)
+        let subject = action_of(op).map(|action| record::Subject {
+            action,
+            server: self.task.server.clone(),
+            target: self.route.visible.clone(),
         });
-        Record::open(&self.caller.proxy.books, self.caller.worker.index(), event)
-            .map_err(|_| Refusal::unrecorded())
+        Record::open(&self.caller, subject).map_err(|_| Refusal::unrecorded())
     }
 
     /// Logs a failure, once, and makes the client's error of it.

@@ -11,10 +11,12 @@ mod inflight;
 mod lists;
 mod long;
 mod modern;
+mod records;
 mod resume;
 mod scopes;
 mod sessions;
 mod sse;
+mod standing;
 pub(crate) mod support;
 mod tasks;
 mod visits;
@@ -31,7 +33,7 @@ use sallyport_core::audit::Audit;
 use sallyport_core::policy::{Rules, Selection};
 use sallyport_core::{Clock, ProfileSlug, RequestId, Resource, ServerName};
 use sallyport_net::egress::{Egress, EgressPolicy};
-use sallyport_net::{Body, Inbound, RequestBody, Worker};
+use sallyport_net::{Body, Inbound, Memo, RequestBody, Worker};
 use serde_json::{Value, json};
 
 use self::support::{Counting, Hand, Keys, Trail, Wax};
@@ -51,6 +53,7 @@ struct Gate {
     worker: Arc<Worker>,
     trail: Arc<Trail>,
     clock: Arc<Hand>,
+    keys: Arc<Keys>,
     upstreams: Arc<Upstreams>,
 }
 
@@ -129,6 +132,7 @@ impl Gate {
         let clock = Arc::new(Hand::default());
         clock.0.store(1_000_000, Ordering::Relaxed);
         let trail = Arc::new(Trail::default());
+        let keys = Arc::new(Keys::default());
         let random = Arc::new(Counting::default());
         let control = tokio::runtime::Handle::current();
         let upstreams = Upstreams::start(UpstreamDeps {
@@ -142,8 +146,8 @@ impl Gate {
             environment: Arc::new(BTreeMap::new()),
         });
         let deps = ProxyDeps {
-            verifier: Arc::new(Keys),
-            proofs: Arc::new(Keys),
+            verifier: Arc::clone(&keys) as _,
+            proofs: Arc::clone(&keys) as _,
             sealer: Arc::new(Wax),
             audit: Arc::clone(&trail) as Arc<dyn Audit>,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
@@ -158,12 +162,20 @@ impl Gate {
             worker: Worker::new(0),
             trail,
             clock,
+            keys,
             upstreams,
         }
     }
 
     async fn send(&self, ask: Ask) -> Answer {
-        let response = self.proxy.handle(&self.worker, ask.inbound()).await;
+        self.send_again(ask, &Memo::default()).await
+    }
+
+    /// Sends a request over a connection that keeps what was made of the same head.
+    async fn send_again(&self, ask: Ask, memo: &Memo) -> Answer {
+        let mut inbound = ask.inbound();
+        inbound.memo = memo.clone();
+        let response = self.proxy.handle(&self.worker, inbound).await;
         let (parts, body) = response.into_parts();
         Answer {
             status: parts.status.as_u16(),
@@ -284,6 +296,7 @@ impl Ask {
             body: RequestBody::from_bytes(self.body),
             peer: "127.0.0.1:40000".parse().expect("an address"),
             id: RequestId(7),
+            memo: Memo::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sallyport_core::audit::{Audit, AuditUnavailable, Event, Outcome, Pending};
+use sallyport_core::audit::{Audit, AuditUnavailable, Entry, Event, Outcome, Pending};
 use sallyport_core::capability::{
     ProofError, ProvedRequest, Purpose, SealState, TokenError, VerifyProof, VerifyToken,
 };
@@ -13,8 +13,6 @@ use sallyport_core::{
     ClientId, Clock, GrantId, Principal, Random, Resource, ScopeSet, Thumbprint, Timestamp, TokenId, UserId,
 };
 
-use crate::metrics::Metrics;
-use crate::record::Books;
 use crate::sync::lock;
 
 /// Chance without chance: every fill is another number.
@@ -67,24 +65,29 @@ impl Audit for Trail {
         Box::pin(async move { done })
     }
 
-    fn record(&self, event: &Event) -> Result<(), AuditUnavailable> {
+    fn enter(&self, entry: &Entry<'_>) -> Result<(), AuditUnavailable> {
         if self.broken.load(Ordering::Relaxed) {
             return Err(AuditUnavailable);
         }
-        lock(&self.events).push(event.clone());
+        lock(&self.events).push(entry.to_event());
         Ok(())
     }
 }
 
-/// Books over this trail.
-pub(crate) fn books(trail: &Arc<Trail>) -> Books {
-    let audit: Arc<dyn Audit> = Arc::clone(trail) as Arc<dyn Audit>;
-    Books::new(audit, Arc::new(Metrics::new()), Arc::new(Hand::default()))
-}
-
 /// Tokens that are their person's name. `expired`, `revoked` and whatever begins with `bad` are no tokens; a name with
 /// `@/path` is a token for another resource; `noscope` has no scope, and what follows a `/` is its scopes; a `+` at the end is another token of the same person.
-pub(crate) struct Keys;
+#[derive(Default)]
+pub(crate) struct Keys {
+    /// How often somebody was turned out; from the first time on nobody comes in.
+    revocations: AtomicU64,
+}
+
+impl Keys {
+    /// No token is good any more.
+    pub(crate) fn revoke(&self) {
+        self.revocations.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 impl VerifyToken for Keys {
     fn verify(
@@ -100,6 +103,7 @@ impl VerifyToken for Keys {
             // Good until a minute has passed on the tests' clock.
             "short" if now.as_millis() >= SHORT => Some(TokenError::Expired),
             other if other.starts_with("bad") => Some(TokenError::Malformed),
+            _ if self.revocations() > 0 => Some(TokenError::Revoked),
             _ => None,
         };
         if let Some(error) = error {
@@ -123,11 +127,15 @@ impl VerifyToken for Keys {
     }
 
     fn is_revoked(&self, _: &Principal) -> bool {
-        false
+        self.revocations() > 0
     }
 
     fn revocations(&self) -> u64 {
-        0
+        self.revocations.load(Ordering::Relaxed)
+    }
+
+    fn stands(&self, principal: &Principal) -> bool {
+        principal.user.as_str() != "foreign"
     }
 }
 
@@ -142,7 +150,7 @@ impl VerifyProof for Keys {
 }
 
 /// When the token `short` ends.
-const SHORT: i64 = 1_060_000;
+pub(crate) const SHORT: i64 = 1_060_000;
 
 /// A seal that everybody could break, but that holds against what a test does by accident.
 pub(crate) struct Wax;

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::HeaderMap;
 use sallyport_authserver::{Logins, Parts, Proofs, router, setup_link};
 use sallyport_core::Secret;
 use sallyport_core::audit::{Action, Audit, Event, Outcome};
 use sallyport_net::egress::Egress;
+use sallyport_net::layers::{secure, strict_transport};
 use sallyport_net::{ListenOptions, Listener, ServerHandle, framed};
 use sallyport_proxy::upstream::{Launcher, UpstreamDeps, Upstreams};
 use sallyport_proxy::{Metrics, Proxy, ProxyDeps};
@@ -148,14 +150,22 @@ impl Listeners {
             live: Arc::clone(live),
             router,
             control: control.clone(),
-            is_https: live.origin.starts_with("https://"),
         };
+        let mut careful = HeaderMap::new();
+        secure(&mut careful);
+        // Where browsers reach us by https.
+        if live.origin.starts_with("https://") {
+            strict_transport(&mut careful);
+        }
         let admin = Admin {
             live: Arc::clone(live),
             local: first(&self.admin)?.ip().is_loopback(),
         };
         let tcp_addr = self.tcp.as_ref().map(first).transpose()?;
-        let front = self.front.serve(Arc::new(front), stop.front.clone());
+        let front = self
+            .front
+            .always(&careful)
+            .serve(Arc::new(front), stop.front.clone());
         let tcp = self.tcp.map(|tcp| serve_tcp(tcp, live, stop.front.clone()));
         let admin = self.admin.serve(Arc::new(admin), stop.all.clone());
         Ok(Serving {

@@ -12,7 +12,7 @@ use sallyport_authserver::Proofs;
 use sallyport_core::policy::Selection;
 use sallyport_core::{ProfileSlug, RequestId, ServerName, UserId};
 use sallyport_net::egress::Egress;
-use sallyport_net::{Inbound, RequestBody, Worker};
+use sallyport_net::{Inbound, Memo, RequestBody, Worker};
 use sallyport_proxy::spec::EndpointKind;
 use sallyport_proxy::upstream::{Launcher, ServerState, Speaks, Status, UpstreamDeps, Upstreams};
 use sallyport_proxy::{Metrics, Proxy, ProxyDeps};
@@ -212,6 +212,7 @@ impl Local {
             body: RequestBody::from_bytes(message.to_string()),
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             id: RequestId(self.next_id),
+            memo: Memo::default(),
         };
         let response = Box::pin(self.proxy.handle(&self.worker, inbound)).await;
         let status = response.status();

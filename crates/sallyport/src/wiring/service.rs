@@ -1,14 +1,15 @@
 //! One request: the doors, then the MCP endpoints on the worker that took it in, or everything else on the control
 //! runtime.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use axum::Router;
-use http::{Method, StatusCode, Uri};
+use http::StatusCode;
+use http::request::Parts;
 use sallyport_core::RequestId;
-use sallyport_net::layers::{DoorError, secure, strict_transport};
+use sallyport_net::layers::{DoorError, Doors};
 use sallyport_net::{Inbound, Response, Service, Worker, respond};
 use sallyport_proxy::{Proxy, is_verify};
 use tokio::runtime::Handle;
@@ -26,30 +27,41 @@ pub(super) struct Front {
     /// OAuth and pages; none with `auth.mode: none`.
     pub(super) router: Option<Router>,
     pub(super) control: Handle,
-    /// Whether browsers reach us by https.
-    pub(super) is_https: bool,
+}
+
+/// Where a request goes.
+enum Way {
+    /// To an MCP endpoint.
+    Endpoint,
+    /// To what proxies in front ask; whether the one that asks is trusted.
+    Verify(bool),
+    /// Anywhere else.
+    Other,
+}
+
+/// A head has passed the doors on its way to an MCP endpoint, and passes them again as long as they are the same.
+struct Passed {
+    doors: Weak<Doors>,
+    /// The client's address.
+    client: IpAddr,
 }
 
 impl Service for Front {
     async fn call(&self, worker: &Arc<Worker>, mut inbound: Inbound) -> Response {
-        let doors = self.live.doors.load();
-        let is_trusted = doors.trusts(inbound.peer);
-        let client = doors.client(&inbound.parts.headers, inbound.peer);
-        inbound.peer = SocketAddr::new(client, inbound.peer.port());
-        let line = Line::begin(&inbound);
-        let mut response = if is_verify(inbound.parts.uri.path()) {
-            self.live.issuers.learn(&inbound.parts.headers, client).await;
-            self.live.proxy.verify(&inbound, is_trusted)
-        } else {
-            match doors.check(&inbound.parts) {
-                Ok(()) => self.answer(worker, inbound).await,
-                Err(error) => turned_away(error),
+        let way = self.pass(&mut inbound);
+        let line = Line::begin(&inbound, &way);
+        let response = match way {
+            Ok(Way::Endpoint) => {
+                self.learn(&inbound).await;
+                self.live.proxy.handle(worker, inbound).await
             }
+            Ok(Way::Verify(is_trusted)) => {
+                self.learn(&inbound).await;
+                self.live.proxy.verify(&inbound, is_trusted)
+            }
+            Ok(Way::Other) => self.answer(worker, inbound).await,
+            Err(error) => turned_away(error),
         };
-        secure(response.headers_mut());
-        if self.is_https {
-            strict_transport(response.headers_mut());
-        }
         if let Some(line) = line {
             line.end(response.status());
         }
@@ -58,18 +70,50 @@ impl Service for Front {
 }
 
 impl Front {
+    /// Finds out who sent a request and where it goes.
+    ///
+    /// # Errors
+    /// The doors turn it away.
+    fn pass(&self, inbound: &mut Inbound) -> Result<Way, DoorError> {
+        let doors = self.live.doors.load();
+        let same = |passed: &Arc<Passed>| std::ptr::eq(passed.doors.as_ptr(), Arc::as_ptr(&doors));
+        if let Some(passed) = inbound.memo.recall::<Passed>().filter(same) {
+            inbound.peer.set_ip(passed.client);
+            return Ok(Way::Endpoint);
+        }
+        let is_trusted = doors.trusts(inbound.peer);
+        let client = doors.client(&inbound.parts.headers, inbound.peer);
+        inbound.peer.set_ip(client);
+        let path = inbound.parts.uri.path();
+        if is_verify(path) {
+            return Ok(Way::Verify(is_trusted));
+        }
+        doors.check(&inbound.parts)?;
+        if !Proxy::owns(path) {
+            return Ok(Way::Other);
+        }
+        if websocket::endpoint(path, &inbound.parts.headers).is_some() {
+            return Ok(Way::Other);
+        }
+        let doors = Arc::downgrade(&doors);
+        inbound.memo.keep(Arc::new(Passed { doors, client }));
+        Ok(Way::Endpoint)
+    }
+
+    /// Gets what is missing to judge another issuer's token.
+    async fn learn(&self, inbound: &Inbound) {
+        let client = inbound.peer.ip();
+        self.live.issuers.learn(&inbound.parts.headers, client).await;
+    }
+
     async fn answer(&self, worker: &Arc<Worker>, inbound: Inbound) -> Response {
         let parts = &inbound.parts;
-        if Proxy::owns(parts.uri.path()) {
-            let client = inbound.peer.ip();
-            self.live.issuers.learn(&parts.headers, client).await;
-        }
         if let Some(endpoint) = websocket::endpoint(parts.uri.path(), &parts.headers) {
             let endpoint = endpoint.to_owned();
+            if Proxy::owns(parts.uri.path()) {
+                self.learn(&inbound).await;
+            }
             return websocket::open(&self.live, worker, inbound, endpoint);
-        }
-        if Proxy::owns(inbound.parts.uri.path()) {
-            return self.live.proxy.handle(worker, inbound).await;
         }
         let Some(router) = self.router.clone() else {
             return respond::not_found();
@@ -96,8 +140,7 @@ fn turned_away(error: DoorError) -> Response {
 /// The log's one line for a request. No query string: it may hold codes and links.
 struct Line {
     id: RequestId,
-    method: Method,
-    path: Uri,
+    parts: Arc<Parts>,
     peer: SocketAddr,
     since: Instant,
     /// A request to an MCP endpoint, or a proxy's question: the audit trail has the call already, or the proxy's log has the
@@ -107,24 +150,23 @@ struct Line {
 
 impl Line {
     /// Nothing is kept where nobody listens.
-    fn begin(inbound: &Inbound) -> Option<Self> {
+    fn begin(inbound: &Inbound, way: &Result<Way, DoorError>) -> Option<Self> {
         if !tracing::enabled!(target: "sallyport::request", tracing::Level::INFO) {
             return None;
         }
         Some(Self {
             id: inbound.id,
-            method: inbound.parts.method.clone(),
-            path: inbound.parts.uri.clone(),
+            parts: Arc::clone(&inbound.parts),
             peer: inbound.peer,
             since: Instant::now(),
-            is_frequent: Proxy::owns(inbound.parts.uri.path()) || is_verify(inbound.parts.uri.path()),
+            is_frequent: matches!(way, Ok(Way::Endpoint | Way::Verify(_))),
         })
     }
 
     fn end(&self, status: StatusCode) {
-        let path = self.path.path();
+        let path = self.parts.uri.path();
         let path = path.get(..path.len().min(LOGGED_PATH)).unwrap_or_default();
-        let Self { id, method, .. } = self;
+        let (id, method) = (self.id, &self.parts.method);
         let (ms, peer) = (self.since.elapsed().as_millis(), self.peer.ip());
         let status_code = status.as_u16();
         if self.is_frequent && status_code < 400 {

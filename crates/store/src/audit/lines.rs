@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use sallyport_core::Timestamp;
-use sallyport_core::audit::Event;
+use sallyport_core::audit::Entry;
 
 use super::body;
 
@@ -27,8 +27,8 @@ impl Lines {
     /// What is kept of the memory of a burst, in bytes of text: a fifth of a second of the fastest load.
     const KEPT: usize = 4 << 20;
 
-    pub(super) fn push(&mut self, at: Timestamp, event: &Event) {
-        body::encode(event, &mut self.text);
+    pub(super) fn push(&mut self, at: Timestamp, entry: &Entry<'_>) {
+        body::encode(entry, &mut self.text);
         self.end(at);
     }
 

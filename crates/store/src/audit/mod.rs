@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sallyport_core::Clock;
-use sallyport_core::audit::{Audit, AuditUnavailable, Event, Pending};
+use sallyport_core::audit::{Audit, AuditUnavailable, Entry, Event, Pending};
 use sallyport_core::capability::DeriveKeyed;
 use thiserror::Error;
 use tokio::sync::Notify;
@@ -142,18 +142,19 @@ impl Audit for AuditTrail {
             if self.is_broken() {
                 return Err(AuditUnavailable);
             }
-            let pushed = self.queue.push_when_there_is_room(self.clock.now(), &event);
+            let entry = event.entry();
+            let pushed = self.queue.push_when_there_is_room(self.clock.now(), &entry);
             let written = pushed.await.map_err(|_| AuditUnavailable)?;
             written.await.map_err(|_| AuditUnavailable)
         })
     }
 
-    fn record(&self, event: &Event) -> Result<(), AuditUnavailable> {
+    fn enter(&self, entry: &Entry<'_>) -> Result<(), AuditUnavailable> {
         if self.signals.broken.load(Ordering::Acquire) {
             return Err(AuditUnavailable);
         }
         self.queue
-            .push(self.clock.now(), event, None)
+            .push(self.clock.now(), entry, None)
             .map_err(|_| AuditUnavailable)
     }
 }

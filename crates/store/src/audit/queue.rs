@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sallyport_core::Timestamp;
-use sallyport_core::audit::Event;
+use sallyport_core::audit::Entry;
 use tokio::sync::{Notify, oneshot};
 
 use super::QUEUE;
@@ -19,8 +19,8 @@ pub(super) struct Batch {
 
 impl Batch {
     /// Adds one that nobody waits for.
-    pub(super) fn push(&mut self, at: Timestamp, event: &Event) {
-        self.lines.push(at, event);
+    pub(super) fn push(&mut self, at: Timestamp, entry: &Entry<'_>) {
+        self.lines.push(at, entry);
     }
 
     /// Tells those who wait for the first `count`.
@@ -98,7 +98,7 @@ impl Queue {
     pub(super) fn push(
         &self,
         at: Timestamp,
-        event: &Event,
+        entry: &Entry<'_>,
         done: Option<oneshot::Sender<()>>,
     ) -> Result<(), Refused> {
         let mut state = self.state();
@@ -109,7 +109,7 @@ impl Queue {
         if index >= QUEUE {
             return Err(Refused::Full);
         }
-        state.batch.lines.push(at, event);
+        state.batch.lines.push(at, entry);
         let urgent = done.is_some() || index + 1 == QUEUE / 2;
         state.batch.waiting.extend(done.map(|done| (index, done)));
         drop(state);
@@ -129,13 +129,13 @@ impl Queue {
     pub(super) async fn push_when_there_is_room(
         &self,
         at: Timestamp,
-        event: &Event,
+        entry: &Entry<'_>,
     ) -> Result<oneshot::Receiver<()>, Refused> {
         loop {
             // Made before the try, so that room that comes in between is noticed.
             let room = self.room.notified();
             let (done, written) = oneshot::channel();
-            match self.push(at, event, Some(done)) {
+            match self.push(at, entry, Some(done)) {
                 Ok(()) => return Ok(written),
                 Err(Refused::Full) => room.await,
                 Err(Refused::Closed) => return Err(Refused::Closed),
@@ -186,7 +186,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sallyport_core::audit::{Action, Outcome};
+    use sallyport_core::audit::{Action, Event, Outcome};
 
     fn event(n: usize) -> Event {
         Event::new(Action::ToolCall, Outcome::Ok).on(&n.to_string())
@@ -213,7 +213,7 @@ mod tests {
             let (done, written) = oneshot::channel();
             let waits = [1, 2, 4].contains(&n);
             queue
-                .push(Timestamp::EPOCH, &event(n), waits.then_some(done))
+                .push(Timestamp::EPOCH, &event(n).entry(), waits.then_some(done))
                 .unwrap();
             waiting.push(written);
         }
@@ -224,7 +224,7 @@ mod tests {
         batch.give_up(2);
         assert!(waiting[2].try_recv().is_err() && waiting[4].try_recv().is_err());
         assert_eq!(targets(&batch), ["3", "5"]);
-        queue.push(Timestamp::EPOCH, &event(6), None).unwrap();
+        queue.push(Timestamp::EPOCH, &event(6).entry(), None).unwrap();
         queue.take(&mut batch);
         assert_eq!(targets(&batch), ["3", "5", "6"]);
     }
@@ -232,10 +232,10 @@ mod tests {
     #[test]
     fn a_closed_queue_takes_nothing_and_gives_what_it_has() {
         let queue = Queue::default();
-        queue.push(Timestamp::EPOCH, &event(0), None).unwrap();
+        queue.push(Timestamp::EPOCH, &event(0).entry(), None).unwrap();
         queue.close();
         assert_eq!(
-            queue.push(Timestamp::EPOCH, &event(1), None),
+            queue.push(Timestamp::EPOCH, &event(1).entry(), None),
             Err(Refused::Closed)
         );
         let mut batch = Batch::default();
@@ -247,16 +247,20 @@ mod tests {
     async fn whoever_waits_for_room_gets_it_or_is_told_that_there_is_none() {
         let queue = Queue::default();
         for n in 0..QUEUE {
-            queue.push(Timestamp::EPOCH, &event(n), None).unwrap();
+            queue.push(Timestamp::EPOCH, &event(n).entry(), None).unwrap();
         }
-        assert_eq!(queue.push(Timestamp::EPOCH, &event(0), None), Err(Refused::Full));
-        let late = event(1);
+        assert_eq!(
+            queue.push(Timestamp::EPOCH, &event(0).entry(), None),
+            Err(Refused::Full)
+        );
+        let owned = event(1);
+        let late = owned.entry();
         let (pushed, ()) = tokio::join!(queue.push_when_there_is_room(Timestamp::EPOCH, &late), async {
             queue.take(&mut Batch::default());
         });
         assert!(pushed.is_ok());
         for n in 1..QUEUE {
-            queue.push(Timestamp::EPOCH, &event(n), None).unwrap();
+            queue.push(Timestamp::EPOCH, &event(n).entry(), None).unwrap();
         }
         let (pushed, ()) = tokio::join!(queue.push_when_there_is_room(Timestamp::EPOCH, &late), async {
             queue.close();

@@ -35,10 +35,10 @@ pub use self::entrance::{Credential, Entrance, Turned};
 use crate::Proxy;
 use crate::caller::Caller;
 use crate::door::{self, TurnedAway};
-use crate::head::Accept;
 use crate::proof;
 use crate::running::Running;
 use crate::session::Session;
+use crate::standing::{self, Standing};
 use crate::stream_get::Seat;
 use crate::sync::lock;
 use crate::world::Endpoint;
@@ -239,16 +239,16 @@ impl Inner {
         if self.session().as_ref().is_some_and(is_too_old) {
             return Err(Ended::Age);
         }
-        Ok(Arc::new(Caller {
-            proxy: Arc::clone(&self.proxy),
-            endpoint: Arc::clone(endpoint),
+        let at = standing::Place {
+            proxy: &self.proxy,
+            endpoint,
             limits: world.limits,
-            worker: Arc::clone(&self.worker),
-            key: self.key.clone(),
-            principal,
+            worker: &self.worker,
             peer: self.peer,
+        };
+        Ok(Arc::new(Caller {
+            standing: Arc::new(Standing::new(&at, principal, self.key.clone())),
             request: self.request,
-            accept: Accept::ALL,
             nonce: None,
             calls: self.proxy.turnout.calls(),
         }))

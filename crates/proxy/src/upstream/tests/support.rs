@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use sallyport_core::audit::{Audit, AuditUnavailable, Event, Pending};
+use sallyport_core::audit::{Audit, AuditUnavailable, Entry, Event, Pending};
 use sallyport_core::fault::Fault;
 use sallyport_core::{PrincipalKey, Random, Secret, ServerName};
 use sallyport_mcp::Revision;
@@ -42,11 +42,11 @@ impl Audit for Trail {
         Box::pin(async move { done })
     }
 
-    fn record(&self, event: &Event) -> Result<(), AuditUnavailable> {
+    fn enter(&self, entry: &Entry<'_>) -> Result<(), AuditUnavailable> {
         self.0
             .lock()
             .expect("no panic while recording")
-            .push(event.clone());
+            .push(entry.to_event());
         Ok(())
     }
 }

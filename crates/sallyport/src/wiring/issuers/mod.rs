@@ -16,7 +16,7 @@ use http::header::AUTHORIZATION;
 use sallyport_core::capability::{DeriveKeyed, TokenError, Verified, VerifyToken};
 use sallyport_core::{Clock, Principal, Resource, Secret, Timestamp};
 use sallyport_net::egress::Egress;
-use sallyport_oauth::foreign::{Issuer, Statement};
+use sallyport_oauth::foreign::{GRANT, Issuer, Statement};
 use sallyport_oauth::jws::Unverified;
 use sallyport_oauth::rate::{Limiter, Rate, peer_key};
 use sallyport_vault::verifier::{MAX_TOKEN, Verifier, api_keys};
@@ -321,12 +321,16 @@ impl VerifyToken for Issuers {
             let others = self.others.load();
             others.iter().any(|known| known.trusted.rules.name == name)
         };
-        let issuer = principal.grant.as_str().strip_prefix("issuer:");
+        let issuer = principal.grant.as_str().strip_prefix(GRANT);
         issuer.is_some_and(|name| !trusted(name)) || self.own.is_revoked(principal)
     }
 
     fn revocations(&self) -> u64 {
         self.own.revocations()
+    }
+
+    fn stands(&self, principal: &Principal) -> bool {
+        !principal.grant.as_str().starts_with(GRANT) && self.own.stands(principal)
     }
 }
 

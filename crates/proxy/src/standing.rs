@@ -1,0 +1,139 @@
+//! What one request after the other has in common: who makes it, where, and within what bounds. It is found out once for a
+//! head that comes again, and looked at again when anything of it may have changed.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, Weak};
+
+use sallyport_core::{Principal, PrincipalKey, Timestamp};
+use sallyport_net::{Inbound, Worker};
+
+use crate::Proxy;
+use crate::front::sse::Half;
+use crate::head::Accept;
+use crate::limits::Account;
+use crate::session::Session;
+use crate::spec::ProxyLimits;
+use crate::sync::lock;
+use crate::world::{Endpoint, World};
+
+/// Who makes requests, and where.
+pub(crate) struct Standing {
+    /// The whole.
+    pub(crate) proxy: Arc<Proxy>,
+    /// The endpoint as it was when the request came.
+    pub(crate) endpoint: Arc<Endpoint>,
+    /// The bounds as they were.
+    pub(crate) limits: ProxyLimits,
+    /// The thread that serves it.
+    pub(crate) worker: Arc<Worker>,
+    /// Who calls.
+    pub(crate) principal: Arc<Principal>,
+    /// What state is bound to.
+    pub(crate) key: PrincipalKey,
+    /// What the principal has open.
+    pub(crate) account: Account,
+    /// The peer's address.
+    pub(crate) peer: IpAddr,
+    /// The forms of answer that the client takes.
+    pub(crate) accept: Accept,
+    /// The half of HTTP+SSE that is spoken to, if it is that.
+    pub(crate) half: Option<Half>,
+    /// The session that the head names, once it was found.
+    session: Mutex<Weak<Session>>,
+}
+
+/// What a standing is made from.
+pub(crate) struct Place<'a> {
+    pub(crate) proxy: &'a Arc<Proxy>,
+    pub(crate) endpoint: &'a Arc<Endpoint>,
+    pub(crate) limits: ProxyLimits,
+    pub(crate) worker: &'a Arc<Worker>,
+    pub(crate) peer: IpAddr,
+}
+
+impl Standing {
+    /// Of this person, by a transport that takes every form of answer.
+    pub(crate) fn new(place: &Place<'_>, principal: Arc<Principal>, key: PrincipalKey) -> Self {
+        Self {
+            proxy: Arc::clone(place.proxy),
+            endpoint: Arc::clone(place.endpoint),
+            limits: place.limits,
+            worker: Arc::clone(place.worker),
+            account: place.proxy.usage.account(&key),
+            principal,
+            key,
+            peer: place.peer,
+            accept: Accept::ALL,
+            half: None,
+            session: Mutex::default(),
+        }
+    }
+
+    /// The same at another endpoint.
+    pub(crate) fn at(&self, endpoint: Arc<Endpoint>) -> Self {
+        Self {
+            proxy: Arc::clone(&self.proxy),
+            endpoint,
+            limits: self.limits,
+            worker: Arc::clone(&self.worker),
+            principal: Arc::clone(&self.principal),
+            key: self.key.clone(),
+            account: self.account.clone(),
+            peer: self.peer,
+            accept: self.accept,
+            half: self.half,
+            session: Mutex::new(lock(&self.session).clone()),
+        }
+    }
+
+    /// The session that the head names, if it was found before and is still in memory.
+    pub(crate) fn session(&self) -> Option<Arc<Session>> {
+        lock(&self.session).upgrade()
+    }
+
+    /// The head names this session.
+    pub(crate) fn found(&self, session: &Arc<Session>) {
+        *lock(&self.session) = Arc::downgrade(session);
+    }
+}
+
+/// The standing of a head's request, kept for the next request with the same head.
+pub(crate) struct Kept {
+    standing: Arc<Standing>,
+    /// What everything was decided by.
+    world: Weak<World>,
+    /// What [`VerifyToken::revocations`](sallyport_core::capability::VerifyToken::revocations) said before the token was
+    /// verified.
+    revocations: u64,
+}
+
+impl Kept {
+    /// Keeps the standing of a request, if nobody but the clock, the world and the revocations can end it. `revocations`
+    /// was read before the request was let in.
+    pub(crate) fn keep(standing: &Arc<Standing>, world: &Arc<World>, inbound: &Inbound, revocations: u64) {
+        if standing.proxy.verifier.stands(&standing.principal) {
+            inbound.memo.keep(Arc::new(Self {
+                standing: Arc::clone(standing),
+                world: Arc::downgrade(world),
+                revocations,
+            }));
+        }
+    }
+
+    /// The standing of the request before with the same head, if the same would be found out again.
+    pub(crate) fn recall(
+        world: &Arc<World>,
+        worker: &Arc<Worker>,
+        inbound: &Inbound,
+        now: Timestamp,
+    ) -> Option<Arc<Standing>> {
+        let kept = inbound.memo.recall::<Self>()?;
+        let standing = &kept.standing;
+        let is_same = std::ptr::eq(kept.world.as_ptr(), Arc::as_ptr(world))
+            && kept.revocations == standing.proxy.verifier.revocations()
+            && now < standing.principal.expires
+            && standing.peer == inbound.peer.ip()
+            && Arc::ptr_eq(&standing.worker, worker);
+        is_same.then(|| Arc::clone(standing))
+    }
+}

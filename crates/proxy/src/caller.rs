@@ -6,14 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderValue;
 use sallyport_core::RequestId;
-use sallyport_core::audit::{Action, Outcome};
+use sallyport_core::audit::{Action, Entry, Outcome};
 use sallyport_mcp::capabilities::ClientCapabilities;
 use sallyport_mcp::revision::Era;
 
 use crate::call::Asked;
 use crate::exchange::{ClientView, Downstream};
 use crate::hub::{ModernEars, SharedEars};
-use crate::record::Origin;
 use crate::refusal::Refusal;
 use crate::route::Route;
 use crate::session::Session;
@@ -41,13 +40,16 @@ impl Deref for Caller {
 }
 
 impl Caller {
-    /// What the records of this request have in common.
-    pub(crate) fn origin(&self) -> Origin<'_> {
-        Origin {
-            principal: &self.principal,
-            profile: self.endpoint.profile(),
-            request: self.request,
-            peer: self.peer,
+    /// An entry of this request in the audit trail.
+    pub(crate) fn entry(&self, action: Action, outcome: Outcome) -> Entry<'_> {
+        Entry {
+            action,
+            outcome,
+            who: Some(self.who()),
+            server: None,
+            target: None,
+            reason: None,
+            request: Some(self.request),
         }
     }
 
@@ -77,15 +79,13 @@ impl Caller {
 
     /// Records that something was refused.
     pub(crate) fn denied(&self, action: Action, target: &str, reason: &'static str) {
-        let event = self.origin().event(action, Outcome::Denied);
+        let recorded = self.proxy.books.audit.enter(&Entry {
+            target: Some(target),
+            reason: Some(reason),
+            ..self.entry(action, Outcome::Denied)
+        });
         // The refusal stands whether or not it can be written down.
-        if self
-            .proxy
-            .books
-            .audit
-            .record(&event.on(target).because(reason))
-            .is_err()
-        {
+        if recorded.is_err() {
             tracing::error!("a refusal could not be recorded: the audit trail cannot be written");
         }
     }

@@ -189,6 +189,7 @@ pub(crate) fn admit(
     let key = principal.key();
     let mut standing = Standing::new(&at, principal, key);
     standing.accept = Accept::of(&inbound.parts.headers);
+    standing.is_json = head::is_json(&inbound.parts.headers);
     standing.half = half;
     let standing = Arc::new(standing);
     // A proof counts once.

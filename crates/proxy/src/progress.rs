@@ -1,12 +1,7 @@
 //! How far a call has come, as its client hears it.
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
 use sallyport_mcp::json;
-
-/// Prepared once: for a short message the preparation costs more than the search.
-static NAMED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"progress\""));
+use sallyport_mcp::jsonrpc::plain_progress;
 
 /// The progress of one call. A client is told of what is further only (2025-11-25, Progress: the value must increase),
 /// whatever rounds the call takes with its server.
@@ -18,8 +13,11 @@ pub(crate) struct Progress {
 impl Progress {
     /// Whether this notification says that the call has come further; what says nothing of the kind does not.
     pub(crate) fn is_further(&mut self, notification: &[u8]) -> bool {
-        let value = plain(notification).or_else(|| wherever(notification));
-        let Some(value) = value.filter(|value| value.is_finite()) else {
+        let raw = match plain_progress(notification) {
+            Some(plain) => plain.progress,
+            None => wherever(notification),
+        };
+        let Some(value) = raw.and_then(number).filter(|value| value.is_finite()) else {
             return false;
         };
         let further = self.last.is_none_or(|last| value > last);
@@ -30,27 +28,18 @@ impl Progress {
     }
 }
 
-/// The value where it can be seen at once: its name stands in the message once, and within a string it would not stand
-/// between two quotes.
-fn plain(notification: &[u8]) -> Option<f64> {
-    const NAME: &[u8] = b"\"progress\":";
-    let mut found = NAMED.find_iter(notification);
-    let rest = notification.get(found.next()?..)?.strip_prefix(NAME)?;
-    if found.next().is_some() {
-        return None;
-    }
-    let end = rest
-        .iter()
-        .position(|byte| !matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'));
-    number(rest.get(..end?)?)
-}
-
-fn wherever(notification: &[u8]) -> Option<f64> {
-    let params = json::find(notification, "params")?;
-    number(json::find(params, "progress")?)
+fn wherever(notification: &[u8]) -> Option<&[u8]> {
+    json::find(json::find(notification, "params")?, "progress")
 }
 
 fn number(raw: &[u8]) -> Option<f64> {
+    // Most are small whole numbers, of which each is a float.
+    if let 1..=9 = raw.len()
+        && raw.iter().all(u8::is_ascii_digit)
+    {
+        let whole = raw.iter().fold(0, |n, digit| n * 10 + u32::from(digit - b'0'));
+        return Some(f64::from(whole));
+    }
     std::str::from_utf8(raw).ok()?.parse().ok()
 }
 
@@ -64,6 +53,7 @@ mod tests {
         for (value, further) in [
             ("-1", true),
             ("0", true),
+            ("00", false),
             ("0", false),
             ("0.5", true),
             ("0.4", false),
@@ -88,12 +78,15 @@ mod tests {
             r#"{"message":"\"progress\":9","progress":5}"#,
             r#"{"_meta":{"progress":9},"progress":5}"#,
             r#"{"progress" : 5 ,"total":9}"#,
+            r#"{"progress":5,"total":9}"#,
             r#"{"pro\u0067ress":5}"#,
         ] {
-            let message = format!(r#"{{"method":"notifications/progress","params":{params}}}"#);
-            let mut progress = Progress { last: Some(4.0) };
-            assert!(progress.is_further(message.as_bytes()), "{params}");
-            assert_eq!(progress.last, Some(5.0), "{params}");
+            for version in ["", r#""jsonrpc":"2.0","#] {
+                let message = format!(r#"{{{version}"method":"notifications/progress","params":{params}}}"#);
+                let mut progress = Progress { last: Some(4.0) };
+                assert!(progress.is_further(message.as_bytes()), "{message}");
+                assert_eq!(progress.last, Some(5.0), "{message}");
+            }
         }
     }
 }

@@ -1,47 +1,13 @@
 //! The audit record of one call: written when it starts, finished when it ends, also when it is dropped.
 
-use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use sallyport_core::audit::{Action, Audit, AuditUnavailable, Entry, Event, Outcome};
-use sallyport_core::{Clock, Principal, ProfileSlug, RequestId, ServerName, Timestamp};
+use sallyport_core::audit::{Action, Audit, AuditUnavailable, Entry, Outcome};
+use sallyport_core::{Clock, ServerName, Timestamp};
 
 use crate::caller::Caller;
 use crate::metrics::{Ended, Metrics};
-
-/// What every record of one request has in common.
-#[derive(Clone, Copy)]
-pub(crate) struct Origin<'a> {
-    pub(crate) principal: &'a Principal,
-    pub(crate) profile: Option<&'a ProfileSlug>,
-    pub(crate) request: RequestId,
-    pub(crate) peer: IpAddr,
-}
-
-impl<'a> Origin<'a> {
-    /// An entry of this request.
-    pub(crate) fn entry(&self, action: Action, outcome: Outcome) -> Entry<'a> {
-        Entry {
-            action,
-            outcome,
-            user: Some(&self.principal.user),
-            client: Some(&self.principal.client),
-            grant: Some(&self.principal.grant),
-            profile: self.profile,
-            server: None,
-            target: None,
-            reason: None,
-            request: Some(self.request),
-            peer: Some(self.peer),
-        }
-    }
-
-    /// An event of this request, which outlives it.
-    pub(crate) fn event(&self, action: Action, outcome: Outcome) -> Event {
-        self.entry(action, outcome).to_event()
-    }
-}
 
 /// Where records and counts go: one thing to share, because every call takes hold of it.
 #[derive(Clone)]
@@ -138,7 +104,7 @@ fn write(
         server: Some(&subject.server),
         target: Some(&subject.target),
         reason,
-        ..caller.origin().entry(subject.action, outcome)
+        ..caller.entry(subject.action, outcome)
     })
 }
 

@@ -2,8 +2,9 @@
 //! head that comes again, and looked at again when anything of it may have changed.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+use sallyport_core::audit::Who;
 use sallyport_core::{Principal, PrincipalKey, Timestamp};
 use sallyport_net::{Inbound, Worker};
 
@@ -36,10 +37,14 @@ pub(crate) struct Standing {
     pub(crate) peer: IpAddr,
     /// The forms of answer that the client takes.
     pub(crate) accept: Accept,
+    /// Whether the body is announced as JSON.
+    pub(crate) is_json: bool,
     /// The half of HTTP+SSE that is spoken to, if it is that.
     pub(crate) half: Option<Half>,
     /// The session that the head names, once it was found.
     session: Mutex<Weak<Session>>,
+    /// What all records have in common, once there is one.
+    who: OnceLock<Who>,
 }
 
 /// What a standing is made from.
@@ -64,8 +69,10 @@ impl Standing {
             key,
             peer: place.peer,
             accept: Accept::ALL,
+            is_json: true,
             half: None,
             session: Mutex::default(),
+            who: OnceLock::new(),
         }
     }
 
@@ -81,14 +88,22 @@ impl Standing {
             account: self.account.clone(),
             peer: self.peer,
             accept: self.accept,
+            is_json: self.is_json,
             half: self.half,
             session: Mutex::new(lock(&self.session).clone()),
+            who: self.who.clone(),
         }
     }
 
     /// The session that the head names, if it was found before and is still in memory.
     pub(crate) fn session(&self) -> Option<Arc<Session>> {
         lock(&self.session).upgrade()
+    }
+
+    /// Who calls, as records have it.
+    pub(crate) fn who(&self) -> &Who {
+        self.who
+            .get_or_init(|| Who::new(&self.principal, self.endpoint.profile(), self.peer))
     }
 
     /// The head names this session.

@@ -27,6 +27,9 @@ impl Glob {
     /// Whether the whole of `name` fits the pattern. Linear in the name for each `*`, without recursion.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
+        if &*self.0 == "*" {
+            return true;
+        }
         let mut parts = self.0.split('*');
         let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
             return false;

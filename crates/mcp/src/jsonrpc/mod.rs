@@ -21,7 +21,7 @@ pub use error::ScanError;
 pub use id::{MAX_ID_BYTES, MAX_ID_DIGITS, well_formed_id};
 pub use keys::{Key, MetaKey};
 pub use params::{Meta, Params, Reference, Text, scan_params};
-pub use progress::plain_progress;
+pub use progress::{PlainProgress, plain_progress};
 
 use crate::json::{Scanner, Span, is_object, token_value};
 use crate::method::Method;

@@ -18,35 +18,44 @@ const FORMS: [(&[u8], &[u8]); 2] = [
     ),
 ];
 
-/// The raw token of a progress notification, if it is written plainly: in the usual order, and in its parameters the
+/// What a progress notification says, as it is written there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PlainProgress<'m> {
+    /// The raw token of the request.
+    pub token: &'m [u8],
+    /// The raw value, whatever it is.
+    pub progress: Option<&'m [u8]>,
+}
+
+/// Reads a progress notification, if it is written plainly: in the usual order, and in its parameters the
 /// members that the protocol gives them, each once, and no other. Whatever this accepts, [`super::scan`] would accept
 /// and read alike; `None` means that the message has to be scanned.
 #[must_use]
-pub fn plain_progress(message: &[u8]) -> Option<&[u8]> {
+pub fn plain_progress(message: &[u8]) -> Option<PlainProgress<'_>> {
     if message.len() > LONGEST {
         return None;
     }
     let mut forms = FORMS.iter();
     let raw = forms.find_map(|(head, tail)| message.strip_prefix(*head)?.strip_suffix(*tail))?;
-    if let Some(token) = plainest(raw) {
-        return Some(token);
+    if let Some(read) = plainest(raw) {
+        return Some(read);
     }
     let mut scanner = Scanner::new(raw, MAX_DEPTH - 1).ok()?;
-    let token = params(&mut scanner, raw)?;
+    let read = params(&mut scanner, raw)?;
     scanner.end().ok()?;
-    Some(token)
+    Some(read)
 }
 
-/// The token of parameters without white space, of plain numbers and of strings without anything special. `None` says
+/// The parameters without white space, of plain numbers and of strings without anything special. `None` says
 /// nothing about them.
-fn plainest(raw: &[u8]) -> Option<&[u8]> {
+fn plainest(raw: &[u8]) -> Option<PlainProgress<'_>> {
     const KEYS: [(&[u8], u8); 4] = [
         (br#""progressToken":"#, 1),
         (br#""progress":"#, 2),
         (br#""total":"#, 4),
         (br#""message":"#, 8),
     ];
-    let (mut seen, mut token) = (0_u8, None);
+    let (mut seen, mut token, mut progress) = (0_u8, None, None);
     let mut rest = raw.strip_prefix(b"{")?;
     loop {
         let mut keys = KEYS.iter();
@@ -56,12 +65,14 @@ fn plainest(raw: &[u8]) -> Option<&[u8]> {
             return None;
         }
         seen |= bit;
-        if bit == 1 {
-            token = Some(value);
+        match bit {
+            1 => token = Some(value),
+            2 => progress = Some(value),
+            _ => {}
         }
         match after {
             [b',', more @ ..] => rest = more,
-            [b'}'] => return token,
+            [b'}'] => return token.map(|token| PlainProgress { token, progress }),
             _ => return None,
         }
     }
@@ -83,8 +94,8 @@ fn plainest_value(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Moves over the parameters. `None` when a member comes twice, or one that is not expected.
-fn params<'a>(scanner: &mut Scanner<'a>, raw: &'a [u8]) -> Option<&'a [u8]> {
-    let (mut seen, mut token) = (0_u8, None);
+fn params<'a>(scanner: &mut Scanner<'a>, raw: &'a [u8]) -> Option<PlainProgress<'a>> {
+    let (mut seen, mut token, mut progress) = (0_u8, None, None);
     scanner.open(b'{').ok()?;
     loop {
         let key = scanner.key().ok()?;
@@ -97,8 +108,10 @@ fn params<'a>(scanner: &mut Scanner<'a>, raw: &'a [u8]) -> Option<&'a [u8]> {
             _ => return None,
         };
         let value = scanner.value().ok()?;
-        if bit == 1 {
-            token = Some(value.of(raw));
+        match bit {
+            1 => token = Some(value.of(raw)),
+            2 => progress = Some(value.of(raw)),
+            _ => {}
         }
         if seen & bit != 0 {
             return None;
@@ -109,7 +122,7 @@ fn params<'a>(scanner: &mut Scanner<'a>, raw: &'a [u8]) -> Option<&'a [u8]> {
         }
     }
     scanner.expect(b'}').ok()?;
-    token
+    token.map(|token| PlainProgress { token, progress })
 }
 
 #[cfg(test)]
@@ -117,14 +130,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::json;
     use crate::jsonrpc::{Key, Kind, Limits, scan};
     use crate::method::Method;
 
-    /// The token that the full scan finds.
-    fn scanned(message: &[u8]) -> Option<&[u8]> {
+    /// What the full scan finds.
+    fn scanned(message: &[u8]) -> Option<PlainProgress<'_>> {
         let envelope = scan(message, &Limits::SERVER).ok()?;
         let is_progress = envelope.kind == Kind::Notification && envelope.called() == Method::Progress;
-        envelope.params.filter(|_| is_progress)?.get(Key::ProgressToken)
+        let token = envelope.params.filter(|_| is_progress)?.get(Key::ProgressToken)?;
+        let progress = json::find(json::find(message, "params")?, "progress");
+        Some(PlainProgress { token, progress })
     }
 
     #[test]
@@ -134,11 +150,9 @@ mod tests {
             r#"{"method":"notifications/progress","params":{"progress":0.5,"progressToken":7,"message":"a\nb"},"jsonrpc":"2.0"}"#,
             r#"{"jsonrpc":"2.0","method":"notifications/progress","params": { "progress":[{}], "progressToken":7 } }"#,
         ] {
-            assert_eq!(
-                plain_progress(message.as_bytes()),
-                Some(b"7".as_slice()),
-                "{message}"
-            );
+            let read = plain_progress(message.as_bytes());
+            assert_eq!(read.map(|read| read.token), Some(b"7".as_slice()), "{message}");
+            assert_eq!(read, scanned(message.as_bytes()), "{message}");
         }
     }
 
@@ -197,8 +211,8 @@ mod tests {
                 (r#"{"jsonrpc":"2.0","method":"notifications/progress","params":"#, r#","jsonrpc":"2.0"}"#),
             ][form];
             let message = format!("{head}{params}{more}{tail}");
-            if let Some(token) = plain_progress(message.as_bytes()) {
-                prop_assert_eq!(scanned(message.as_bytes()), Some(token));
+            if let Some(read) = plain_progress(message.as_bytes()) {
+                prop_assert_eq!(scanned(message.as_bytes()), Some(read));
             }
         }
 
@@ -214,8 +228,8 @@ mod tests {
             let tail = ["}", "} ", "},", "}}"][tail];
             let params = format!("{{{}{tail}", members.join(","));
             let message = format!(r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{params}}}"#);
-            if let Some(token) = plain_progress(message.as_bytes()) {
-                prop_assert_eq!(scanned(message.as_bytes()), Some(token));
+            if let Some(read) = plain_progress(message.as_bytes()) {
+                prop_assert_eq!(scanned(message.as_bytes()), Some(read));
             } else {
                 prop_assert_eq!(plainest(params.as_bytes()), None);
             }

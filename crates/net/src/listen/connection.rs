@@ -129,6 +129,11 @@ where
     let (mut since, mut begun): (Option<Instant>, bool) = (None, false);
     poll_fn(|cx| {
         loop {
+            if end.is_at_start()
+                && let Some(head) = heads.again(wire)
+            {
+                return Poll::Ready(Ok(Some(head)));
+            }
             match find(wire, &mut end) {
                 Ok(None) => {}
                 Ok(Some(length)) => return Poll::Ready(heads.read(wire, length).map(Some)),

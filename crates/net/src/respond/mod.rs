@@ -4,7 +4,7 @@ mod challenge;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use serde::Serialize;
 
 use crate::layers::{DoorError, secure};
@@ -44,10 +44,7 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
 pub fn rpc(status: StatusCode, message: impl Into<Bytes>) -> Response {
     let mut response = Response::new(Body::full(message));
     *response.status_mut() = status;
-    // Room for what every answer carries besides, without growing on the way.
-    let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(CONTENT_TYPE, JSON);
-    *response.headers_mut() = headers;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http::HeaderValue;
 use http::request::Parts;
-use sallyport_core::audit::{Action, Outcome};
+use sallyport_core::audit::{Action, Entry, Outcome};
 use sallyport_mcp::catalogue::ListKind;
 use sallyport_mcp::error::{self, INVALID_REQUEST};
 use sallyport_mcp::json;
@@ -104,8 +104,10 @@ pub(super) async fn open(
             .map(<[u8]>::to_vec)
     };
     let endpoint = world::settle(&caller.proxy, &caller.endpoint).await;
-    let event = caller.origin().event(Action::SessionOpen, Outcome::Ok);
-    let recorded = caller.proxy.books.audit.record(&event.on(revision.as_str()));
+    let recorded = caller.proxy.books.audit.enter(&Entry {
+        target: Some(revision.as_str()),
+        ..caller.entry(Action::SessionOpen, Outcome::Ok)
+    });
     recorded.map_err(|_| Refusal::unrecorded())?;
     let opening = Opening {
         owner: &caller.key,

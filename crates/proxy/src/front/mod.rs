@@ -32,7 +32,7 @@ use crate::session::Session;
 /// Answers one POST of an admitted caller.
 pub(crate) async fn post(caller: Arc<Caller>, inbound: Inbound) -> Response {
     let Inbound { parts, body, .. } = inbound;
-    if !head::is_json(&parts.headers) {
+    if !caller.is_json {
         return refuse(&Refusal::new(
             415,
             INVALID_REQUEST,

@@ -22,7 +22,6 @@ use super::{bad_body, limits, refuse, unreadable};
 use crate::caller::Caller;
 use crate::deliver;
 use crate::door;
-use crate::head;
 use crate::refusal::Refusal;
 use crate::sync::lock;
 
@@ -190,7 +189,7 @@ async fn post(caller: &Arc<Caller>, inbound: Inbound) -> Response {
         ))
     };
     let Some(open) = open else { return gone() };
-    if !head::is_json(&parts.headers) {
+    if !caller.is_json {
         return refuse(&Refusal::new(
             415,
             INVALID_REQUEST,

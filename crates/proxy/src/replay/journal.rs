@@ -77,6 +77,9 @@ impl Journal {
         let mut logs = lock(&self.logs);
         let is_old = |since: Timestamp| now.since(since) > limits.keep;
         logs.retain(|_, log| !log.idle().is_some_and(is_old));
+        if logs.len() <= limits.streams_per_session {
+            return;
+        }
         let mut idle: Vec<_> = logs
             .values()
             .filter_map(|log| Some((log.idle()?, log.number())))

@@ -255,6 +255,7 @@ impl Log {
             sse::frame_with_id_into(&mut frames, message.as_ref(), &id);
             ends.push(frames.len());
         }
+        state.events.reserve(messages.len());
         let together = Bytes::from(frames);
         let mut start = 0;
         for end in ends {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sallyport_core::audit::{Action, Outcome};
+use sallyport_core::audit::{Action, Entry, Outcome};
 use sallyport_core::fault::{Blame, Fault, Retry};
 use sallyport_core::policy::Denied;
 use sallyport_core::random::token;
@@ -111,9 +111,11 @@ impl Subject {
     }
 
     pub(super) fn new_kept(&self, link: &Arc<Link>, state: Bytes, told: bool) -> New {
-        let origin = self.caller.origin();
-        let mut end = origin.event(Action::TaskEnd, Outcome::Ok).on(&self.route.visible);
-        end.server = Some(self.task.server.clone());
+        let end = Entry {
+            server: Some(&self.task.server),
+            target: Some(&self.route.visible),
+            ..self.caller.entry(Action::TaskEnd, Outcome::Ok)
+        };
         New {
             id: self.id.clone(),
             owner: self.caller.key.clone(),
@@ -127,7 +129,7 @@ impl Subject {
             progress_token: None,
             told,
             state,
-            end,
+            end: end.to_event(),
             bounds: self.bounds(),
         }
     }

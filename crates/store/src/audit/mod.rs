@@ -142,7 +142,8 @@ impl Audit for AuditTrail {
             if self.is_broken() {
                 return Err(AuditUnavailable);
             }
-            let entry = event.entry();
+            let who = event.who();
+            let entry = event.entry(&who);
             let pushed = self.queue.push_when_there_is_room(self.clock.now(), &entry);
             let written = pushed.await.map_err(|_| AuditUnavailable)?;
             written.await.map_err(|_| AuditUnavailable)

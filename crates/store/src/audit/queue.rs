@@ -213,7 +213,11 @@ mod tests {
             let (done, written) = oneshot::channel();
             let waits = [1, 2, 4].contains(&n);
             queue
-                .push(Timestamp::EPOCH, &event(n).entry(), waits.then_some(done))
+                .push(
+                    Timestamp::EPOCH,
+                    &event(n).entry(&event(n).who()),
+                    waits.then_some(done),
+                )
                 .unwrap();
             waiting.push(written);
         }
@@ -224,7 +228,9 @@ mod tests {
         batch.give_up(2);
         assert!(waiting[2].try_recv().is_err() && waiting[4].try_recv().is_err());
         assert_eq!(targets(&batch), ["3", "5"]);
-        queue.push(Timestamp::EPOCH, &event(6).entry(), None).unwrap();
+        queue
+            .push(Timestamp::EPOCH, &event(6).entry(&event(6).who()), None)
+            .unwrap();
         queue.take(&mut batch);
         assert_eq!(targets(&batch), ["3", "5", "6"]);
     }
@@ -232,10 +238,12 @@ mod tests {
     #[test]
     fn a_closed_queue_takes_nothing_and_gives_what_it_has() {
         let queue = Queue::default();
-        queue.push(Timestamp::EPOCH, &event(0).entry(), None).unwrap();
+        queue
+            .push(Timestamp::EPOCH, &event(0).entry(&event(0).who()), None)
+            .unwrap();
         queue.close();
         assert_eq!(
-            queue.push(Timestamp::EPOCH, &event(1).entry(), None),
+            queue.push(Timestamp::EPOCH, &event(1).entry(&event(1).who()), None),
             Err(Refused::Closed)
         );
         let mut batch = Batch::default();
@@ -247,20 +255,25 @@ mod tests {
     async fn whoever_waits_for_room_gets_it_or_is_told_that_there_is_none() {
         let queue = Queue::default();
         for n in 0..QUEUE {
-            queue.push(Timestamp::EPOCH, &event(n).entry(), None).unwrap();
+            queue
+                .push(Timestamp::EPOCH, &event(n).entry(&event(n).who()), None)
+                .unwrap();
         }
         assert_eq!(
-            queue.push(Timestamp::EPOCH, &event(0).entry(), None),
+            queue.push(Timestamp::EPOCH, &event(0).entry(&event(0).who()), None),
             Err(Refused::Full)
         );
         let owned = event(1);
-        let late = owned.entry();
+        let who = owned.who();
+        let late = owned.entry(&who);
         let (pushed, ()) = tokio::join!(queue.push_when_there_is_room(Timestamp::EPOCH, &late), async {
             queue.take(&mut Batch::default());
         });
         assert!(pushed.is_ok());
         for n in 1..QUEUE {
-            queue.push(Timestamp::EPOCH, &event(n).entry(), None).unwrap();
+            queue
+                .push(Timestamp::EPOCH, &event(n).entry(&event(n).who()), None)
+                .unwrap();
         }
         let (pushed, ()) = tokio::join!(queue.push_when_there_is_room(Timestamp::EPOCH, &late), async {
             queue.close();

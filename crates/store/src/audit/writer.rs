@@ -91,7 +91,7 @@ impl Writer {
                 let event = Event::new(Action::Trail, Outcome::Failed);
                 let event = event
                     .because("the checkpoint was missing: records may have been cut off before this one");
-                waiting.push(clock.now(), &event.entry());
+                waiting.push(clock.now(), &event.entry(&event.who()));
             }
         }
         tx.rollback().await?;
@@ -207,7 +207,7 @@ impl Writer {
             tracing::error!(%error, "the audit trail cannot be written: calls are refused");
             let event = Event::new(Action::Trail, Outcome::Failed)
                 .because("the trail could not be written for a while");
-            self.waiting.push(self.clock.now(), &event.entry());
+            self.waiting.push(self.clock.now(), &event.entry(&event.who()));
         }
         self.write_again = Some(Instant::now() + RETRY);
     }

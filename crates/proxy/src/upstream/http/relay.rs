@@ -32,6 +32,9 @@ use crate::upstream::pace::Pace;
 const TOGETHER: usize = 64;
 const TOGETHER_BYTES: usize = 64 << 10;
 
+/// How much of it there is room for at first.
+const USUAL: usize = 16;
+
 /// One call that runs at a server.
 pub(super) struct Call {
     ground: Arc<Ground>,
@@ -201,7 +204,7 @@ impl Call {
 
     /// Whether the bytes are plain progress, and of this call. `None` when that has to be found out by a scan.
     fn is_own_progress(&self, bytes: &[u8]) -> Option<bool> {
-        let own = Some(plain_progress(bytes)?) == self.token.as_deref();
+        let own = Some(plain_progress(bytes)?.token) == self.token.as_deref();
         if !own {
             self.ground.counters.foreign_messages.add();
         }
@@ -379,7 +382,7 @@ impl Relay {
     }
     /// The progress in this event and in those that came with it. What it finds besides waits.
     fn progress(&mut self, first: Bytes) -> Vec<Bytes> {
-        let mut together = Vec::new();
+        let mut together = Vec::with_capacity(USUAL);
         let (mut bytes, mut data) = (0, first);
         loop {
             match self.call.is_own_progress(&data) {

@@ -2,6 +2,8 @@
 //!
 //! An event has no room for secrets, arguments or results: only names, ids and outcomes.
 
+pub mod text;
+
 use std::borrow::Cow;
 use std::future::Future;
 use std::net::IpAddr;
@@ -171,22 +173,31 @@ impl Event {
         self
     }
 
-    /// The event as it is written down.
+    /// Who did it.
     #[must_use]
-    #[inline]
-    pub fn entry(&self) -> Entry<'_> {
+    pub fn who(&self) -> Who {
+        Who {
+            user: self.user.clone(),
+            client: self.client.clone(),
+            grant: self.grant.clone(),
+            profile: self.profile.clone(),
+            peer: self.peer,
+            text: Box::default(),
+        }
+        .written()
+    }
+
+    /// The event as it is written down, with [`Event::who`].
+    #[must_use]
+    pub fn entry<'a>(&'a self, who: &'a Who) -> Entry<'a> {
         Entry {
             action: self.action,
             outcome: self.outcome,
-            user: self.user.as_ref(),
-            client: self.client.as_ref(),
-            grant: self.grant.as_ref(),
-            profile: self.profile.as_ref(),
+            who: Some(who),
             server: self.server.as_ref(),
             target: self.target.as_deref(),
             reason: self.reason.as_deref(),
             request: self.request,
-            peer: self.peer,
         }
     }
 
@@ -203,6 +214,69 @@ impl Event {
     }
 }
 
+/// Who does something, through what and from where: what all records of one caller have in common.
+#[derive(Clone, Debug)]
+pub struct Who {
+    user: Option<UserId>,
+    client: Option<ClientId>,
+    grant: Option<GrantId>,
+    profile: Option<ProfileSlug>,
+    peer: Option<IpAddr>,
+    /// All of it as members of a record.
+    text: Box<[u8]>,
+}
+
+impl Who {
+    /// The longest client id that is kept, in bytes: a metadata document's URL.
+    pub const MAX_CLIENT: usize = 2048;
+
+    /// The person, client and grant of a principal, at a profile, from this address.
+    #[must_use]
+    pub fn new(principal: &Principal, profile: Option<&ProfileSlug>, peer: IpAddr) -> Self {
+        Self {
+            user: Some(principal.user.clone()),
+            client: Some(principal.client.clone()),
+            grant: Some(principal.grant.clone()),
+            profile: profile.cloned(),
+            peer: Some(peer),
+            text: Box::default(),
+        }
+        .written()
+    }
+
+    fn written(mut self) -> Self {
+        let mut text = Vec::new();
+        let mut member = |key: &str, value: Option<&str>, max: usize| {
+            if let Some(value) = value {
+                text::member(key, value, max, &mut text);
+            }
+        };
+        member("user", self.user.as_ref().map(UserId::as_str), usize::MAX);
+        member(
+            "client",
+            self.client.as_ref().map(ClientId::as_str),
+            Self::MAX_CLIENT,
+        );
+        member("grant", self.grant.as_ref().map(GrantId::as_str), usize::MAX);
+        member(
+            "profile",
+            self.profile.as_ref().map(ProfileSlug::as_str),
+            usize::MAX,
+        );
+        if let Some(peer) = self.peer {
+            text::address(peer, &mut text);
+        }
+        self.text = text.into();
+        self
+    }
+
+    /// As members of a record, each with a comma before it.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+}
+
 /// An event as it is written down: what [`Event`] owns, borrowed. Every call has two of them, about things that the call
 /// holds anyway.
 #[derive(Clone, Copy, Debug)]
@@ -211,14 +285,8 @@ pub struct Entry<'a> {
     pub action: Action,
     /// [`Event::outcome`].
     pub outcome: Outcome,
-    /// [`Event::user`].
-    pub user: Option<&'a UserId>,
-    /// [`Event::client`].
-    pub client: Option<&'a ClientId>,
-    /// [`Event::grant`].
-    pub grant: Option<&'a GrantId>,
-    /// [`Event::profile`].
-    pub profile: Option<&'a ProfileSlug>,
+    /// [`Event::user`], [`Event::client`], [`Event::grant`], [`Event::profile`] and [`Event::peer`].
+    pub who: Option<&'a Who>,
     /// [`Event::server`].
     pub server: Option<&'a ServerName>,
     /// [`Event::target`]; what is too long is cut when it is written.
@@ -227,8 +295,6 @@ pub struct Entry<'a> {
     pub reason: Option<&'a str>,
     /// [`Event::request`].
     pub request: Option<RequestId>,
-    /// [`Event::peer`].
-    pub peer: Option<IpAddr>,
 }
 
 impl Entry<'_> {
@@ -236,14 +302,16 @@ impl Entry<'_> {
     #[must_use]
     pub fn to_event(&self) -> Event {
         let mut event = Event::new(self.action, self.outcome);
-        event.user = self.user.cloned();
-        event.client = self.client.cloned();
-        event.grant = self.grant.cloned();
-        event.profile = self.profile.cloned();
+        if let Some(who) = self.who {
+            event.user.clone_from(&who.user);
+            event.client.clone_from(&who.client);
+            event.grant.clone_from(&who.grant);
+            event.profile.clone_from(&who.profile);
+            event.peer = who.peer;
+        }
         event.server = self.server.cloned();
         event.target = self.target.map(|target| cut(target).into());
         event.request = self.request;
-        event.peer = self.peer;
         match self.reason {
             Some(reason) => event.because(reason.to_owned()),
             None => event,
@@ -280,7 +348,7 @@ pub trait Audit: Send + Sync + 'static {
     /// # Errors
     /// As [`Audit::enter`].
     fn record(&self, event: &Event) -> Result<(), AuditUnavailable> {
-        self.enter(&event.entry())
+        self.enter(&event.entry(&event.who()))
     }
 }
 

@@ -9,7 +9,7 @@ use sallyport_mcp::answer::to_modern;
 use sallyport_mcp::jsonrpc::{Limits, scan};
 use sallyport_mcp::meta::{MetaFor, rewrite};
 use sallyport_mcp::mirror::{HeaderField, admit, headers_for};
-use sallyport_mcp::{Era, Method, Revision};
+use sallyport_mcp::{Era, Method, Revision, Spoken};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -122,7 +122,7 @@ fn steps(criterion: &mut Criterion) {
     let answer = br#"{"jsonrpc":"2.0","id":"a1","result":{"resultType":"complete","content":[{"type":"text","text":"eight degrees and rain, as it was yesterday"}]}}"#;
     let mut group = criterion.benchmark_group("steps");
     group.bench_function("headers against body", |b| {
-        b.iter(|| admit(get, black_box(&envelope)).is_ok())
+        b.iter(|| admit(get, black_box(&envelope), Spoken::ALL).is_ok())
     });
     group.bench_function("meta for the next hop", |b| {
         b.iter(|| rewrite(black_box(params), to))

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::json::{quote_into, well_formed};
+use crate::spoken::Spoken;
 
 /// Not JSON.
 pub const PARSE_ERROR: i32 = -32700;
@@ -98,11 +99,10 @@ pub fn notification(method: &str, params: Option<&[u8]>) -> Bytes {
 
 /// The `data` of [`UNSUPPORTED_VERSION`]: a raw JSON object.
 #[must_use]
-pub fn unsupported_version_data(requested: &str) -> String {
-    let supported: Vec<&str> = crate::Revision::SUPPORTED.iter().map(|r| r.as_str()).collect();
-    let mut out = b"{\"supported\":[\"".to_vec();
-    out.extend_from_slice(supported.join("\",\"").as_bytes());
-    out.extend_from_slice(b"\"],\"requested\":");
+pub fn unsupported_version_data(requested: &str, spoken: Spoken) -> String {
+    let mut out = b"{\"supported\":".to_vec();
+    out.extend_from_slice(spoken.versions().as_bytes());
+    out.extend_from_slice(b",\"requested\":");
     quote_into(&mut out, requested);
     out.push(b'}');
     well_formed(out)
@@ -178,9 +178,11 @@ mod tests {
 
     #[test]
     fn the_refused_version_is_named_and_quoted() {
-        let data = unsupported_version_data("20\"27");
+        let spoken = Spoken::ALL.without(crate::Revision::V2025_06_18);
+        let data = unsupported_version_data("20\"27", spoken);
         let data: serde_json::Value = serde_json::from_str(&data).unwrap();
         assert_eq!(data["requested"], "20\"27");
-        assert_eq!(data["supported"][0], "2026-07-28");
+        let supported = serde_json::json!(["2026-07-28", "2025-11-25", "2025-03-26", "2024-11-05"]);
+        assert_eq!(data["supported"], supported);
     }
 }

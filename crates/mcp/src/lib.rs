@@ -17,9 +17,11 @@ pub mod render;
 pub mod revision;
 pub mod session;
 pub mod splice;
+pub mod spoken;
 pub mod sse;
 pub mod tasks;
 
 pub use log::LogLevel;
 pub use method::Method;
 pub use revision::{Era, Revision};
+pub use spoken::Spoken;

@@ -9,6 +9,7 @@ use crate::catalogue::{CacheHint, ListKind};
 use crate::jsonrpc::MetaKey;
 use crate::merge::Entry;
 use crate::revision::{Era, Revision};
+use crate::spoken::Spoken;
 
 impl CacheHint {
     fn add(self, out: &mut Members) {
@@ -88,14 +89,11 @@ pub fn discover_result(
     server_info: &[u8],
     instructions: Option<&str>,
     hint: CacheHint,
+    spoken: Spoken,
 ) -> Bytes {
-    let versions: Vec<&str> = Revision::SUPPORTED.iter().map(|r| r.as_str()).collect();
     let mut out = Members::new();
     out.add_text("resultType", "complete");
-    out.add(
-        "supportedVersions",
-        format!("[\"{}\"]", versions.join("\",\"")).as_bytes(),
-    );
+    out.add("supportedVersions", spoken.versions().as_bytes());
     out.add("capabilities", &capabilities.render(Era::Modern));
     if let Some(text) = instructions {
         out.add_text("instructions", text);
@@ -204,7 +202,7 @@ mod tests {
             r#"{"protocolVersion":"2025-06-18","capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"sallyport","title":"Sallyport","version":"1.0"},"instructions":"a\nb"}"#
         );
         assert_eq!(
-            discover_result(&capabilities, b"{}", None, CacheHint::NONE),
+            discover_result(&capabilities, b"{}", None, CacheHint::NONE, Spoken::ALL),
             r#"{"resultType":"complete","supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{"tools":{"listChanged":true}},"ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{}}}"#
         );
     }

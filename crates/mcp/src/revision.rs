@@ -57,7 +57,7 @@ impl Revision {
     /// Transports, Protocol Version Header).
     pub const WITHOUT_HEADER: Self = Self::V2025_03_26;
 
-    /// Reads a version as it stands on the wire, byte for byte; `None` for one that this gateway does not speak.
+    /// Reads a version as it stands on the wire, byte for byte; `None` for one that this gateway does not know.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::SUPPORTED.iter().copied().find(|r| r.as_str() == text)
@@ -89,17 +89,6 @@ impl Revision {
     pub const fn has_batches(self) -> bool {
         matches!(self, Self::V2025_03_26)
     }
-
-    /// The answer to `initialize`: the version that was asked for if it is a legacy one that this gateway speaks, else
-    /// the newest legacy one. A modern version gets a legacy one too, because `initialize` opens a legacy session
-    /// whatever it names.
-    #[must_use]
-    pub fn negotiate_legacy(asked: &str) -> Self {
-        match Self::parse(asked) {
-            Some(revision) if revision.era() == Era::Legacy => revision,
-            _ => Self::NEWEST_LEGACY,
-        }
-    }
 }
 
 impl fmt::Display for Revision {
@@ -126,21 +115,6 @@ mod tests {
             "draft",
         ] {
             assert_eq!(Revision::parse(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn initialize_is_answered_with_a_legacy_revision() {
-        for (asked, answered) in [
-            ("2024-11-05", Revision::V2024_11_05),
-            ("2025-03-26", Revision::V2025_03_26),
-            ("2025-06-18", Revision::V2025_06_18),
-            ("2025-11-25", Revision::V2025_11_25),
-            ("2026-07-28", Revision::V2025_11_25),
-            ("1999-01-01", Revision::V2025_11_25),
-            ("", Revision::V2025_11_25),
-        ] {
-            assert_eq!(Revision::negotiate_legacy(asked), answered, "{asked}");
         }
     }
 

@@ -74,7 +74,15 @@ fn enter(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: &Inbound) -> Result<
         }));
     }
     let path = door::path_of(&inbound.parts);
-    let below = || front::sse::half(path).and_then(|(base, half)| Some((world.at(base)?, Some(half))));
+    let below = || {
+        let (base, half) = front::sse::half(path)?;
+        let place = world.at(base)?;
+        place
+            .endpoint
+            .spoken()
+            .has_http_sse()
+            .then_some((place, Some(half)))
+    };
     // A profile may be called `sse`.
     let found = world.at(path).map(|place| (place, None)).or_else(below);
     let (place, half) = found.ok_or_else(|| Box::new(door::no_such_place()))?;

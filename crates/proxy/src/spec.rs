@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sallyport_core::policy::Rules;
 use sallyport_core::{ProfileSlug, Resource, Secret, ServerName};
+pub use sallyport_mcp::{Era, Revision, Spoken};
 
 /// How a server is reached.
 #[derive(Clone)]
@@ -191,6 +192,8 @@ pub struct EndpointSpec {
     pub naming: Naming,
     /// Who may use what.
     pub rules: Rules,
+    /// What of the protocol is spoken there.
+    pub spoken: Spoken,
 }
 
 /// What an endpoint is.

@@ -11,6 +11,7 @@ use crate::jsonrpc::{Envelope, Kind};
 use crate::meta::{self, MetaError, ModernMeta};
 use crate::method::Method;
 use crate::revision::{Era, Revision};
+use crate::spoken::Spoken;
 
 /// What a request has under one header name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,6 +44,8 @@ pub enum MirrorError {
     Version {
         /// The version that was named.
         requested: String,
+        /// What is spoken instead.
+        spoken: Spoken,
     },
     /// The body's `_meta` is not what it has to be.
     #[error("{0}")]
@@ -73,7 +76,9 @@ impl MirrorError {
     #[must_use]
     pub fn data(&self) -> Option<String> {
         match self {
-            Self::Version { requested } => Some(crate::error::unsupported_version_data(requested)),
+            Self::Version { requested, spoken } => {
+                Some(crate::error::unsupported_version_data(requested, *spoken))
+            }
             _ => None,
         }
     }
@@ -118,6 +123,7 @@ fn is_modern_version(version: &str) -> bool {
 pub fn admit<'a, 'h>(
     get: impl Fn(&str) -> HeaderField<'h>,
     envelope: &Envelope<'a>,
+    spoken: Spoken,
 ) -> Result<ModernMeta<'a>, MirrorError> {
     let version = plain(&get, VERSION_HEADER)?;
     let method = plain(&get, METHOD_HEADER)?;
@@ -127,12 +133,13 @@ pub fn admit<'a, 'h>(
         .meta()
         .and_then(|m| m.text(crate::jsonrpc::MetaKey::ProtocolVersion));
     let named = version.or(in_body.as_deref());
-    if let Some(named) = named.filter(|v| !Revision::MODERN.iter().any(|r| r.as_str() == *v)) {
+    if let Some(named) = named.filter(|v| !is_spoken(v, spoken)) {
         // A legacy version in the header of a request that is modern by its body is a mismatch, not an unknown version.
         let contradicted = version.is_some() && in_body.as_deref().is_some_and(|body| body != named);
         if !(contradicted && Revision::parse(named).is_some()) {
             return Err(MirrorError::Version {
                 requested: named.to_owned(),
+                spoken,
             });
         }
     }
@@ -155,16 +162,26 @@ pub fn admit<'a, 'h>(
 ///
 /// # Errors
 /// [`MirrorError::Version`] or [`MirrorError::Meta`].
-pub fn admit_without_headers<'a>(envelope: &Envelope<'a>) -> Result<ModernMeta<'a>, MirrorError> {
+pub fn admit_without_headers<'a>(
+    envelope: &Envelope<'a>,
+    spoken: Spoken,
+) -> Result<ModernMeta<'a>, MirrorError> {
     let named = envelope
         .meta()
         .and_then(|m| m.text(crate::jsonrpc::MetaKey::ProtocolVersion));
-    if let Some(named) = named.filter(|v| !Revision::MODERN.iter().any(|r| r.as_str() == *v)) {
+    if let Some(named) = named.filter(|v| !is_spoken(v, spoken)) {
         return Err(MirrorError::Version {
             requested: named.into_owned(),
+            spoken,
         });
     }
     Ok(meta::read(envelope)?)
+}
+
+/// Whether a version is a modern one that is on.
+fn is_spoken(version: &str, spoken: Spoken) -> bool {
+    let mut modern = Revision::MODERN.iter().filter(|revision| spoken.has(**revision));
+    modern.any(|revision| revision.as_str() == version)
 }
 
 /// Compares one header with what the body says, if it says anything. What the body lacks is for others to complain of.
@@ -293,7 +310,7 @@ fn integer(text: &str) -> Option<i64> {
     i64::try_from(value).ok().filter(|v| (-LIMIT..=LIMIT).contains(v))
 }
 
-/// All of it: what [`admit`] compares, and the arguments.
+/// All of it: what [`admit`] compares where everything is spoken, and the arguments.
 ///
 /// # Errors
 /// [`MirrorError`]: the first thing that is wrong.
@@ -302,7 +319,7 @@ pub fn check<'a, 'h>(
     envelope: &Envelope<'a>,
     param_headers: &[ParamHeader],
 ) -> Result<ModernMeta<'a>, MirrorError> {
-    let meta = admit(&get, envelope)?;
+    let meta = admit(&get, envelope, Spoken::ALL)?;
     let arguments = envelope.params.as_ref().and_then(|p| p.arguments());
     check_params(&get, arguments, param_headers)?;
     Ok(meta)

@@ -16,11 +16,12 @@ use crate::deliver::{self, Said, joined};
 use crate::door;
 use crate::refusal::Refusal;
 use crate::relay::{Out, Outgoing};
+use crate::session::Session;
 
 /// Answers a batch (2025-03-26, Transports, Sending Messages).
 pub(super) async fn post(caller: Arc<Caller>, parts: &Parts, body: Bytes) -> Response {
     let session = match session_of(&caller, &parts.headers) {
-        Ok(Some(session)) if session.view.revision.has_batches() => session,
+        Ok(Some(session)) if are_taken(&caller, &session) => session,
         Ok(_) => return refuse(&unreadable(&ScanError::Batch)),
         Err(refusal) => return refuse(&refusal),
     };
@@ -64,6 +65,11 @@ pub(super) async fn post(caller: Arc<Caller>, parts: &Parts, body: Bytes) -> Res
         .collect()
         .await;
     door::message(200, array(&responses))
+}
+
+/// Whether the session may send batches.
+pub(super) fn are_taken(caller: &Caller, session: &Session) -> bool {
+    caller.endpoint.spoken().has_batches(session.view.revision)
 }
 
 /// Reads a batch. Nothing of it is carried out before all of it has been understood.

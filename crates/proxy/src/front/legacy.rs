@@ -8,13 +8,14 @@ use http::HeaderValue;
 use http::request::Parts;
 use sallyport_core::audit::{Action, Entry, Outcome};
 use sallyport_mcp::catalogue::ListKind;
-use sallyport_mcp::error::{self, INVALID_REQUEST};
+use sallyport_mcp::error::{self, INVALID_REQUEST, UNSUPPORTED_VERSION, unsupported_version_data};
 use sallyport_mcp::json;
 use sallyport_mcp::jsonrpc::{Envelope, Key, Kind};
 use sallyport_mcp::log::LogLevel;
 use sallyport_mcp::method::Method;
 use sallyport_mcp::render;
 use sallyport_mcp::revision::{Era, Revision};
+use sallyport_mcp::spoken::Spoken;
 use sallyport_net::Response;
 
 use super::{lists, notifications, refuse, refuse_to, session_of, share};
@@ -86,7 +87,7 @@ pub(super) fn no_session() -> Refusal {
 /// Opens a session. The answer, which comes with it, is the gateway's own: servers are met when they are needed.
 ///
 /// # Errors
-/// Parameters that say nothing, a trail that cannot be written, or too many sessions.
+/// Parameters that say nothing, no revision with sessions, a trail that cannot be written, or too many sessions.
 pub(super) async fn open(
     caller: &Arc<Caller>,
     envelope: &Envelope<'_>,
@@ -96,7 +97,9 @@ pub(super) async fn open(
     let params = params.ok_or_else(|| Refusal::params("initialize needs params"))?;
     let asked = params.text(Key::ProtocolVersion);
     let asked = asked.ok_or_else(|| Refusal::params("protocolVersion must be a string"))?;
-    let revision = Revision::negotiate_legacy(&asked.value);
+    let spoken = caller.endpoint.spoken();
+    let revision = spoken.negotiate_legacy(&asked.value);
+    let revision = revision.ok_or_else(|| unspoken(&asked.value, spoken))?;
     let object = |key| {
         params
             .get(key)
@@ -120,6 +123,12 @@ pub(super) async fn open(
     let session = session.map_err(|_| Refusal::too_many("sessions"))?;
     let message = error::result(id, &endpoint.initialize(revision));
     Ok((session, message))
+}
+
+/// No revision with `initialize` is on (2026-07-28, Versioning: the versions that are spoken should be named).
+fn unspoken(asked: &str, spoken: Spoken) -> Refusal {
+    let text = "no protocol version with initialize is supported";
+    Refusal::new(400, UNSUPPORTED_VERSION, text).with(unsupported_version_data(asked, spoken))
 }
 
 /// The answer to `initialize`, which alone names the session.

@@ -20,7 +20,8 @@ use sallyport_mcp::jsonrpc::{self, Envelope, Key, Kind, Limits, ScanError};
 use sallyport_mcp::meta;
 use sallyport_mcp::method::Method;
 use sallyport_mcp::mirror::{self, HeaderField};
-use sallyport_mcp::revision::{Era, Revision};
+use sallyport_mcp::revision::Era;
+use sallyport_mcp::spoken::Spoken;
 use sallyport_net::{BodyError, Inbound, Response};
 
 use crate::caller::Caller;
@@ -59,7 +60,7 @@ pub(crate) async fn post(caller: Arc<Caller>, inbound: Inbound) -> Response {
         Err(error) => return refuse(&unreadable(&error)),
     };
     let version = door::field(&parts.headers, PROTOCOL_VERSION);
-    let era = era_of(version, &envelope);
+    let era = era_of(version, &envelope, caller.endpoint.spoken());
     caller.proxy.books.metrics.request(caller.worker.index(), era);
     match era {
         Era::Legacy => legacy::post(caller, &parts, &envelope, &body).await,
@@ -67,13 +68,13 @@ pub(crate) async fn post(caller: Arc<Caller>, inbound: Inbound) -> Response {
     }
 }
 
-/// The era of a message: the version in `_meta` or in the header decides. A version that nobody knows is answered like
-/// a modern one, with the list of those that are spoken here (P-12, P-75); `Mcp-Method` and its kin decide nothing.
-fn era_of(version: HeaderField<'_>, envelope: &Envelope<'_>) -> Era {
+/// The era of a message: the version in `_meta` or in the header decides. A version that nobody knows, or that
+/// is off, is answered like a modern one, with the list of those that are spoken here (P-12, P-75); `Mcp-Method` and its kin decide nothing.
+fn era_of(version: HeaderField<'_>, envelope: &Envelope<'_>, spoken: Spoken) -> Era {
     let unknown = match version {
         HeaderField::Single(value) => std::str::from_utf8(value)
             .ok()
-            .and_then(|value| Revision::parse(value.trim()))
+            .and_then(|value| spoken.parse(value.trim()))
             .is_none(),
         HeaderField::Missing => false,
         HeaderField::Repeated => true,
@@ -111,9 +112,11 @@ pub(crate) fn delete(caller: &Arc<Caller>, parts: &Parts) -> Response {
 /// The session that a request names, if it names one.
 ///
 /// # Errors
-/// 404 for one that is unknown, ended, of another principal or endpoint: all alike (P-73, P-74).
+/// 404 for one that is unknown, ended, of another principal or endpoint, or of a revision that is off: all alike (P-73,
+/// P-74).
 pub(crate) fn session_of(caller: &Caller, headers: &HeaderMap) -> Result<Option<Arc<Session>>, Refusal> {
     let sessions = &caller.proxy.sessions;
+    // What was found before was found at the same endpoint, where the same revisions were on.
     if let Some(session) = caller.session().filter(|it| sessions.goes_on(it, &caller.limits)) {
         return Ok(Some(session));
     }
@@ -126,7 +129,9 @@ pub(crate) fn session_of(caller: &Caller, headers: &HeaderMap) -> Result<Option<
     };
     let found = sessions.find(&caller.key, &caller.endpoint.key, id, &caller.limits);
     let gone = || Refusal::new(404, INVALID_REQUEST, "Session not found: initialize again");
-    let session = found.ok_or_else(gone)?;
+    let spoken = caller.endpoint.spoken();
+    let session = found.filter(|session| spoken.has(session.view.revision));
+    let session = session.ok_or_else(gone)?;
     caller.found(&session);
     Ok(Some(session))
 }
@@ -174,7 +179,7 @@ mod tests {
     fn era(version: Option<&'static str>, message: &str) -> Era {
         let field = version.map_or(HeaderField::Missing, |v| HeaderField::Single(v.as_bytes()));
         let envelope = jsonrpc::scan(message.as_bytes(), &Limits::CLIENT).expect("a message");
-        era_of(field, &envelope)
+        era_of(field, &envelope, Spoken::ALL)
     }
 
     #[test]

@@ -43,7 +43,11 @@ pub(super) async fn post(
     let Some(id) = envelope.id_raw().filter(|_| envelope.kind == Kind::Request) else {
         return notifications::taken(notifications::modern(envelope));
     };
-    let meta = match mirror::admit(|name| door::field(&parts.headers, name), envelope) {
+    let meta = match mirror::admit(
+        |name| door::field(&parts.headers, name),
+        envelope,
+        caller.endpoint.spoken(),
+    ) {
         Ok(meta) => meta,
         Err(error) => return refuse_to(id, &mismatch(&error)),
     };

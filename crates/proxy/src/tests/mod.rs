@@ -40,7 +40,7 @@ use self::support::{Counting, Hand, Keys, Trail, Wax};
 use crate::metrics::Metrics;
 use crate::spec::{
     EndpointKind, EndpointSpec, HttpForm, Naming, Processes, Protocol, ProxyConfig, ProxyLimits,
-    ServerLimits, ServerSpec, Transport,
+    ServerLimits, ServerSpec, Spoken, Transport,
 };
 use crate::upstream::{Launcher, UpstreamDeps, Upstreams};
 use crate::{Proxy, ProxyDeps};
@@ -105,6 +105,7 @@ fn profile(slug: &str, servers: &[&str]) -> EndpointSpec {
         servers: servers.iter().map(|text| name(text)).collect(),
         naming: Naming::OnCollision,
         rules: Rules::open(),
+        spoken: Spoken::ALL,
     }
 }
 

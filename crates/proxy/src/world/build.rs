@@ -131,6 +131,7 @@ impl Builder {
             servers: spec.servers.clone(),
             shared: self.shared(spec),
             page_items: self.config.limits.page_items,
+            spoken: spec.spoken,
             configured: self.configured,
         };
         let merged = merged(key, spec, &states);

@@ -14,6 +14,7 @@ use sallyport_mcp::method::Method;
 use sallyport_mcp::mirror::ParamHeader;
 use sallyport_mcp::render::{self, ListPage};
 use sallyport_mcp::revision::{Era, Revision};
+use sallyport_mcp::spoken::Spoken;
 
 use super::introduce::{self, Introduction};
 use super::keep::{self, Notes};
@@ -50,6 +51,7 @@ pub(super) struct Parts {
     pub(super) servers: Vec<ServerName>,
     pub(super) shared: HashSet<ServerName>,
     pub(super) page_items: usize,
+    pub(super) spoken: Spoken,
     /// The configuration that it was made from.
     pub(super) configured: u64,
 }
@@ -77,7 +79,7 @@ impl Endpoint {
         merged: Merged,
         settles: Option<Timestamp>,
     ) -> Self {
-        let introduction = introduce::introduce(&states, &merged, settles.is_some());
+        let introduction = introduce::introduce(&states, &merged, settles.is_some(), parts.spoken);
         let notes = Notes::new(&states, &introduction.server_info);
         let lists = ListKind::ALL.map(|kind| {
             let hint = keep::hint(kind, &states, &identity.rules);
@@ -125,6 +127,11 @@ impl Endpoint {
     /// The profile, if it is one.
     pub(crate) fn profile(&self) -> Option<&ProfileSlug> {
         self.parts.profile.as_ref()
+    }
+
+    /// What of the protocol is spoken here.
+    pub(crate) fn spoken(&self) -> Spoken {
+        self.parts.spoken
     }
 
     /// Its servers, in the operator's order.

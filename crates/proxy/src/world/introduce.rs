@@ -9,6 +9,7 @@ use sallyport_mcp::catalogue::CacheHint;
 use sallyport_mcp::merge::Merged;
 use sallyport_mcp::render;
 use sallyport_mcp::revision::Era;
+use sallyport_mcp::spoken::Spoken;
 use sallyport_mcp::tasks;
 
 use crate::upstream::{ServerState, Status};
@@ -25,7 +26,12 @@ pub(super) struct Introduction {
 }
 
 /// The introduction of servers together; `unsettled` while some of them are not known yet.
-pub(super) fn introduce(states: &[Arc<ServerState>], merged: &Merged, unsettled: bool) -> Introduction {
+pub(super) fn introduce(
+    states: &[Arc<ServerState>],
+    merged: &Merged,
+    unsettled: bool,
+    spoken: Spoken,
+) -> Introduction {
     let mut capabilities = capabilities(states, unsettled);
     if let Some(settings) = apps(states, merged) {
         capabilities.extensions.insert(UI_EXTENSION.to_owned(), settings);
@@ -37,6 +43,7 @@ pub(super) fn introduce(states: &[Arc<ServerState>], merged: &Merged, unsettled:
         &server_info,
         instructions.as_deref(),
         CacheHint::NONE,
+        spoken,
     );
     Introduction {
         capabilities,

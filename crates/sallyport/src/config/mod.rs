@@ -15,6 +15,7 @@ mod load;
 pub mod people;
 pub mod problem;
 pub mod profiles;
+pub mod protocol;
 pub mod read;
 pub mod root;
 pub mod servers;

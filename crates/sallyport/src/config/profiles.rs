@@ -6,6 +6,7 @@ use sallyport_proxy::spec;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
+use super::protocol::Protocol;
 use super::read::{Context, Read, choice, section};
 use super::table::Table;
 use super::tree::Node;
@@ -31,6 +32,8 @@ section! {
         prompts: Names = Names::default();
         /// Which resources, by the URI that clients see.
         resources: Names = Names::default();
+        /// What of the protocol is spoken there. Absent: what `protocol` at the top says.
+        protocol: Option<Protocol> = None;
     }
 }
 

@@ -11,6 +11,7 @@ use super::auth::Auth;
 use super::egress::Egress;
 use super::limits::Limits;
 use super::profiles::Profiles;
+use super::protocol::Protocol;
 use super::read::{Context, Read, choice, section};
 use super::servers::Servers;
 use super::tree::{Node, Place};
@@ -46,6 +47,8 @@ section! {
         profiles: Profiles = Profiles::default();
         /// Who may log in, and what tokens are like.
         auth: Auth = Auth::default();
+        /// What of the protocol is spoken towards clients.
+        protocol: Protocol = Protocol::default();
         /// How far connections of the gateway go.
         egress: Egress = Egress::default();
         /// The bounds on what clients may use.

@@ -243,7 +243,7 @@ const BAD: &[(&str, &str)] = &[
     (
         "servers",
         "f.yaml:1:1: found a single value; write a mapping with `public_url`, `listen`, `admin_listen`, \
-            `tcp_listen`, `data_dir`, `store`, `trusted_proxies`, `allowed_origins`, `workers`, `servers`, `profiles`, `auth`, `egress`, `limits`",
+            `tcp_listen`, `data_dir`, `store`, `trusted_proxies`, `allowed_origins`, `workers`, `servers`, `profiles`, `auth`, `protocol`, `egress`, `limits`",
     ),
     (
         "listen: ${env:NOPE}",
@@ -557,4 +557,37 @@ fn a_public_url_without_https_is_warned_of() {
         let clear = warned.iter().any(|text| text.contains("public_url is not https"));
         assert_eq!(clear, is, "{url} {warned:?}");
     }
+}
+
+#[test]
+fn revisions_that_are_not_known_and_none_left_are_named() {
+    let known = "`2026-07-28`, `2025-11-25`, `2025-06-18`, `2025-03-26`, `2024-11-05`";
+    for (text, words) in [
+        (
+            "protocol: { oldest: 2025-01-01 }",
+            "`2025-01-01` is no revision that is known here; write ",
+        ),
+        (
+            "protocol: { without: [5] }",
+            "`5` is no revision that is known here; write ",
+        ),
+        (
+            "protocol: { oldest: 2026-07-28, without: [2026-07-28] }",
+            "no revision is left",
+        ),
+        (
+            "profiles: { p: { servers: [\"*\"], protocol: { oldest: 1 } } }",
+            "`1` is no revision",
+        ),
+    ] {
+        let problems = refused(text);
+        assert!(problems.contains(words), "{problems}");
+        assert!(
+            !words.ends_with("write ") || problems.contains(known),
+            "{problems}"
+        );
+    }
+    let spoken = |text| sallyport_proxy::spec::Spoken::from(&read(text).expect(text).root.protocol);
+    let oldest = spoken("protocol: { oldest: 2025-06-18 }");
+    assert_eq!(oldest.versions(), r#"["2026-07-28","2025-11-25","2025-06-18"]"#);
 }

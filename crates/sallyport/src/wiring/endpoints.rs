@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sallyport_core::policy::{Glob, Rules, Selection};
 use sallyport_core::{ProfileSlug, Resource, ServerName, UserId};
 use sallyport_oauth::{display, own_name};
-use sallyport_proxy::spec::{EndpointKind, EndpointSpec, Naming, ServerSpec, Transport};
+use sallyport_proxy::spec::{EndpointKind, EndpointSpec, Naming, ServerSpec, Spoken, Transport};
 
 use super::people;
 use super::plan::{OPERATOR, Sources, resource};
@@ -24,6 +24,7 @@ pub(super) fn endpoints(
     servers: &[ServerSpec],
     notes: &mut Vec<String>,
 ) -> Result<Vec<EndpointSpec>, StartError> {
+    let general = &sources.config.root.protocol;
     let mut endpoints = Vec::new();
     let mut alone: BTreeMap<ServerName, Selection> = BTreeMap::new();
     for (slug, profile) in profiles(sources) {
@@ -46,6 +47,7 @@ pub(super) fn endpoints(
             servers: shown,
             naming: Naming::from(profile.naming),
             rules,
+            spoken: Spoken::from(profile.protocol.as_ref().unwrap_or(general)),
         });
     }
     for (name, users) in alone {
@@ -60,6 +62,7 @@ pub(super) fn endpoints(
                 users,
                 ..Rules::open()
             },
+            spoken: Spoken::from(general),
         });
     }
     Ok(endpoints)

@@ -36,6 +36,8 @@ mod rounds;
 mod servers;
 mod sessions;
 #[cfg(test)]
+mod spoken;
+#[cfg(test)]
 mod sse;
 #[cfg(test)]
 mod stdio;

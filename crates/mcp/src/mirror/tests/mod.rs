@@ -6,7 +6,8 @@ use super::*;
 use crate::error::{HEADER_MISMATCH, INVALID_PARAMS, UNSUPPORTED_VERSION};
 use crate::jsonrpc::{Envelope, Limits, scan};
 use crate::method::Method;
-use crate::revision::Era;
+use crate::revision::{Era, Revision};
+use crate::spoken::Spoken;
 
 /// Headers by lower-case name; a value that stands twice is given twice.
 #[derive(Clone, Default)]
@@ -75,7 +76,7 @@ fn good() -> Headers {
 /// The code with which a message is refused; 0 if it is not.
 fn code(headers: &Headers, text: &str) -> i32 {
     let envelope = scanned(text);
-    admit(|name| headers.get(name), &envelope).map_or_else(|error| error.code(), |_| 0)
+    admit(|name| headers.get(name), &envelope, Spoken::ALL).map_or_else(|error| error.code(), |_| 0)
 }
 
 #[test]
@@ -164,9 +165,25 @@ fn hm_04_versions_agree_and_are_known() {
     );
 
     let headers = good().with(VERSION_HEADER, Some("2027-01-01"));
-    let error = admit(|name| headers.get(name), &scanned(&newer)).unwrap_err();
+    let error = admit(|name| headers.get(name), &scanned(&newer), Spoken::ALL).unwrap_err();
     let data: serde_json::Value = serde_json::from_str(&error.data().unwrap()).unwrap();
     assert_eq!((error.status(), &data["requested"]), (400, &"2027-01-01".into()));
+}
+
+#[test]
+fn a_version_that_is_off_is_like_one_that_is_not_known() {
+    let spoken = Spoken::ALL.without(Revision::V2026_07_28);
+    let text = call("{}");
+    let off = |error: MirrorError| (error.code(), error.data().unwrap_or_default());
+    let data =
+        r#"{"supported":["2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"requested":"2026-07-28"}"#;
+    let refused = (UNSUPPORTED_VERSION, data.to_owned());
+    let headers = good();
+    let over_http = admit(|name| headers.get(name), &scanned(&text), spoken);
+    assert_eq!(over_http.map_err(off).unwrap_err(), refused);
+    let without_heads = admit_without_headers(&scanned(&text), spoken);
+    assert_eq!(without_heads.map_err(off).unwrap_err(), refused);
+    assert!(admit_without_headers(&scanned(&text), Spoken::ALL).is_ok());
 }
 
 #[test]

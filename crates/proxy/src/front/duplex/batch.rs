@@ -1,4 +1,4 @@
-//! Batches: only in sessions of 2025-03-26. Their responses come together, the rest as it is said.
+//! Batches: only in sessions of 2025-03-26, where they are on. Their responses come together, the rest as it is said.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::relay::{Out, Outgoing};
 /// Carries out a batch.
 pub(super) async fn hear(talk: &Talk, caller: Arc<Caller>, body: Bytes, is_full: bool) {
     let session = talk.inner.session();
-    let Some(session) = session.filter(|session| session.view.revision.has_batches()) else {
+    let Some(session) = session.filter(|session| batch::are_taken(&caller, session)) else {
         return talk.say(unreadable(&ScanError::Batch).message(None)).await;
     };
     let read = match batch::read(&caller, &body) {

@@ -10,6 +10,7 @@ use sallyport_mcp::method::Method;
 use sallyport_mcp::mirror::{self, HeaderField};
 use sallyport_mcp::render;
 use sallyport_mcp::revision::Era;
+use sallyport_mcp::spoken::Spoken;
 
 use super::super::{era_of, legacy, limits, listen, modern, notifications, share, unreadable};
 use super::mouth::Mouth;
@@ -106,7 +107,7 @@ impl Talk {
         }
         let called = envelope.called();
         let only_modern = called.from_client(Era::Modern) && !called.from_client(Era::Legacy);
-        let era = match era_of(HeaderField::Missing, envelope) {
+        let era = match era_of(HeaderField::Missing, envelope, Spoken::ALL) {
             Era::Legacy if only_modern => Era::Modern,
             era => era,
         };
@@ -175,7 +176,9 @@ impl Talk {
         body: &Bytes,
         id: &Bytes,
     ) -> Result<(), Refusal> {
-        let meta = mirror::admit_without_headers(envelope).map_err(|error| modern::mismatch(&error))?;
+        let spoken = caller.endpoint.spoken();
+        let meta =
+            mirror::admit_without_headers(envelope, spoken).map_err(|error| modern::mismatch(&error))?;
         self.inner.settle(Era::Modern);
         if envelope.called() != Method::Listen {
             let said = modern::request(caller, envelope, &meta, body, id).await;

@@ -25,6 +25,7 @@ use std::time::Duration;
 use sallyport_core::capability::TokenError;
 use sallyport_core::{Principal, PrincipalKey, RequestId, Secret, Timestamp};
 use sallyport_mcp::revision::Era;
+use sallyport_mcp::spoken::Spoken;
 use sallyport_net::Worker;
 use sallyport_net::carrier::Farewell;
 use sallyport_net::respond::Challenge;
@@ -55,6 +56,13 @@ pub enum Manner {
     Legacy,
 }
 
+impl Manner {
+    /// Whether its transport is on.
+    fn is_spoken(self, spoken: Spoken) -> bool {
+        self != Self::Legacy || spoken.has_http_sse()
+    }
+}
+
 /// Why a conversation has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ended {
@@ -66,7 +74,7 @@ pub enum Ended {
     Slow,
     /// The token has expired or was revoked, or its person is not admitted any more.
     Access,
-    /// The endpoint is not there any more.
+    /// The endpoint is not there any more, or does not speak the revision or the transport any more.
     Gone,
     /// The session has reached the age at which every session ends.
     Age,
@@ -233,6 +241,11 @@ impl Inner {
         let principal = self.principal(endpoint).ok_or(Ended::Access)?;
         if !endpoint.rules.users.admits(principal.user.as_str()) {
             return Err(Ended::Access);
+        }
+        let spoken = endpoint.spoken();
+        let is_off = |session: &Arc<Session>| !spoken.has(session.view.revision);
+        if self.session().as_ref().is_some_and(is_off) || !self.manner.is_spoken(spoken) {
+            return Err(Ended::Gone);
         }
         let now = self.proxy.books.clock.now();
         let is_too_old = |session: &Arc<Session>| session.is_too_old(now, &world.limits);

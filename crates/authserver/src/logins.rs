@@ -92,6 +92,7 @@ impl WatchLogins for Logins {
             let rule = match knock.turned {
                 Turned::NoToken => Rule::TokenMissing,
                 Turned::Malformed => Rule::TokenMalformed,
+                Turned::Proof => Rule::ProofRefused,
                 Turned::Token(error) => error.into(),
                 Turned::Scope => return (keys, Refused::at(Point::Mcp, Rule::TokenScope).into()),
                 Turned::NotAdmitted => {

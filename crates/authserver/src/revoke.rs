@@ -1,5 +1,5 @@
 //! `/revoke`: a client gives a token back (RFC 7009). With a refresh token everything ends that was granted with it; with
-//! an access token that one alone. The hint is not needed: both are looked for, and nothing is believed of a token that
+//! an access token that one, and what was exchanged for it. The hint is not needed: both are looked for, and nothing is believed of a token that
 //! is not ours.
 
 use axum::body::Body;
@@ -91,12 +91,14 @@ async fn revoke_access(
         return Ok(());
     };
     own(app, context, client, &principal.client)?;
-    app.parts
+    let ended = app
+        .parts
         .store
         .revoke_token(&principal.token, principal.expires)
-        .await
-        .map_err(internal("revoke the access token"))?;
-    app.parts.revoke.revoke_token(&principal.token, principal.expires);
+        .await;
+    for (token, expires) in ended.map_err(internal("revoke the access token"))? {
+        app.parts.revoke.revoke_token(&token, expires);
+    }
     let event = event(context, client, &principal.grant);
     let event = Event {
         user: Some(principal.user.clone()),

@@ -12,6 +12,8 @@ pub enum Turned {
     NoToken,
     /// Something else than one bearer token.
     Malformed,
+    /// The token is bound to a key, and the proof does not show that the sender holds it.
+    Proof,
     /// The token does not count here.
     Token(TokenError),
     /// The token has not the scope.

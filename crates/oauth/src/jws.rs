@@ -238,6 +238,15 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// Whether one of the keys can verify a signature under one of these algorithms.
+    #[must_use]
+    pub fn serve(&self, algorithms: &[&str]) -> bool {
+        let served = |alg: &&str| self.0.iter().any(|key| key.takes(alg));
+        algorithms.iter().any(served)
+    }
+}
+
 impl Key {
     fn read(jwk: Jwk) -> Option<Self> {
         if jwk.purpose.is_some_and(|purpose| purpose != "sig") {
@@ -264,6 +273,16 @@ impl Key {
             alg: jwk.alg,
             material,
         })
+    }
+
+    fn takes(&self, alg: &str) -> bool {
+        self.alg.as_ref().is_none_or(|own| own == alg)
+            && matches!(
+                (&self.material, alg),
+                (Material::P256(_), "ES256")
+                    | (Material::Ed25519(_), "EdDSA")
+                    | (Material::Rsa { .. }, "RS256" | "PS256")
+            )
     }
 
     fn verifies(&self, alg: &str, message: &[u8], signature: &[u8]) -> bool {

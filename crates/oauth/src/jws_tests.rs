@@ -47,6 +47,21 @@ fn with(mut jwk: Value, member: &str, value: &str) -> Value {
 }
 
 #[test]
+fn which_algorithms_keys_are_for() {
+    let p256 = P256::new();
+    let table: [(Value, &[&str], bool); 5] = [
+        (p256.jwk(), &["ES256"], true),
+        (p256.jwk(), &["EdDSA", "ES256"], true),
+        (p256.jwk(), &["RS256", "EdDSA"], false),
+        (with(p256.jwk(), "alg", "ES384"), &["ES256"], false),
+        (p256.jwk(), &[], false),
+    ];
+    for (jwk, algorithms, served) in table {
+        assert_eq!(keys(&[jwk]).serve(algorithms), served, "{algorithms:?}");
+    }
+}
+
+#[test]
 fn every_listed_algorithm() {
     let p256 = P256::new();
     assert!(is_good(

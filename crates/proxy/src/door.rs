@@ -270,7 +270,12 @@ fn tell(proxy: &Proxy, place: Place<'_>, visit: Visit<'_>, (parts, turned): (&Pa
         .ok()
         .filter(|_| !matches!(turned, TurnedAway::Token(_)));
     let now = proxy.books.clock.now();
-    let principal = token.and_then(|token| proxy.verifier.verify(token, &place.endpoint.resources, now).ok());
+    let verified = token.and_then(|token| {
+        // A bound token without its proof lets nobody in, and tells all the same whose log-in it is of.
+        let verified = proxy.verifier.verify_any(token, &place.endpoint.resources, now);
+        verified.ok()
+    });
+    let principal = verified.map(|verified| verified.principal);
     let agent = parts
         .headers
         .get(USER_AGENT)
@@ -282,6 +287,7 @@ fn tell(proxy: &Proxy, place: Place<'_>, visit: Visit<'_>, (parts, turned): (&Pa
         turned: match turned {
             TurnedAway::Challenged(Challenge::NoToken) => Turned::NoToken,
             TurnedAway::Challenged(Challenge::InsufficientScope) => Turned::Scope,
+            TurnedAway::Challenged(Challenge::InvalidProof) => Turned::Proof,
             TurnedAway::Challenged(_) => Turned::Malformed,
             TurnedAway::Token(error) => Turned::Token(error),
             TurnedAway::NotAdmitted => Turned::NotAdmitted,

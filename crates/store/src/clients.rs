@@ -2,6 +2,8 @@
 
 use sallyport_core::{ClientId, Timestamp};
 use sallyport_oauth::model::{AuthMethod, Client};
+use sallyport_oauth::redirect;
+use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
@@ -78,7 +80,7 @@ impl Store {
         let mut gone = unused.execute(&mut *tx).await?.rows_affected();
         let alike = format!(
             "DELETE FROM clients WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER \
-             (PARTITION BY metadata ORDER BY registered DESC, id) AS place FROM clients \
+             (PARTITION BY coalesce(likeness, metadata) ORDER BY registered DESC, id) AS place FROM clients \
              WHERE registered < ? AND {UNUSED}) WHERE place > 1)"
         );
         let alike = sqlx::query(AssertSqlSafe(alike)).bind(limits.alike.as_millis());
@@ -119,6 +121,22 @@ pub(crate) fn written(client: &Client) -> Result<(String, String), StoreError> {
     Ok((redirect_uris, metadata))
 }
 
+/// What registrations are compared by: their metadata, loopback redirect URIs without their ports, which programs choose
+/// anew each time (RFC 8252 §7.3).
+pub(crate) fn likeness(client: &Client) -> String {
+    let mut metadata = client.metadata.clone();
+    if let Some(Value::Array(uris)) = metadata.get_mut("redirect_uris") {
+        for uri in uris {
+            if let Value::String(text) = uri {
+                *text = redirect::without_port(text);
+            }
+        }
+    }
+    let redirects = client.redirect_uris.iter().map(|uri| redirect::without_port(uri));
+    metadata.insert("redirects".to_owned(), redirects.collect::<Vec<_>>().into());
+    Value::Object(metadata).to_string()
+}
+
 pub(crate) async fn insert(
     tx: &mut SqliteConnection,
     client: &Client,
@@ -127,8 +145,8 @@ pub(crate) async fn insert(
     let (redirect_uris, metadata) = written(client)?;
     sqlx::query(
         "INSERT INTO clients \
-         (id, auth_method, secret, redirect_uris, scopes, metadata, registered, last_used, maker) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         (id, auth_method, secret, redirect_uris, scopes, metadata, likeness, registered, last_used, maker) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(client.id.as_str())
     .bind(method_text(client.auth_method))
@@ -136,6 +154,7 @@ pub(crate) async fn insert(
     .bind(redirect_uris)
     .bind(client.scopes.to_string())
     .bind(metadata)
+    .bind(likeness(client))
     .bind(client.registered.as_millis())
     .bind(client.last_used.map(Timestamp::as_millis))
     .bind(match maker {

@@ -8,34 +8,56 @@ use crate::columns::Columns as _;
 use crate::{Store, StoreError};
 
 impl Store {
-    /// Revokes one access token, which ends at `expires` by itself. A second revocation changes nothing.
+    /// Revokes one access token, which ends at `expires` by itself, and what was exchanged for it, and for that (RFC 8693).
+    /// A second revocation changes nothing. All that is revoked now, each with its end.
     ///
     /// # Errors
-    /// [`StoreError`] if the store failed.
-    pub async fn revoke_token(&self, token: &TokenId, expires: Timestamp) -> Result<(), StoreError> {
+    /// [`StoreError`] if the store failed; then nothing was revoked.
+    pub async fn revoke_token(
+        &self,
+        token: &TokenId,
+        expires: Timestamp,
+    ) -> Result<Vec<(TokenId, Timestamp)>, StoreError> {
         let mut tx = self.begin().await?;
-        sqlx::query("INSERT OR IGNORE INTO revoked_tokens (jti, expires) VALUES (?, ?)")
-            .bind(token.as_str())
-            .bind(expires.as_millis())
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await
+        // UNION leaves out what is there already, so that it ends whatever the rows say.
+        let rows = sqlx::query(
+            "WITH RECURSIVE ended (jti, expires) AS (VALUES (?, ?) UNION SELECT e.jti, e.expires \
+             FROM exchanged e JOIN ended ON e.origin = ended.jti) SELECT jti, expires FROM ended",
+        )
+        .bind(token.as_str())
+        .bind(expires.as_millis())
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut ended = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (token, expires) = (TokenId::new(row.text("jti")?), row.time("expires")?);
+            sqlx::query("INSERT OR IGNORE INTO revoked_tokens (jti, expires) VALUES (?, ?)")
+                .bind(token.as_str())
+                .bind(expires.as_millis())
+                .execute(&mut *tx)
+                .await?;
+            ended.push((token, expires));
+        }
+        tx.commit().await?;
+        Ok(ended)
     }
 
-    /// Remembers an access token that a client got in exchange for another one, until it ends at `expires`: when the client
-    /// is deleted, it is revoked.
+    /// Remembers an access token that a client got in exchange for `origin`, until it ends at `expires`: when the client
+    /// is deleted, or `origin` is revoked, it is revoked too.
     ///
     /// # Errors
     /// [`StoreError`] if the store failed; then the token must not be given out.
     pub async fn keep_exchanged(
         &self,
         (token, client): (&TokenId, &ClientId),
+        origin: &TokenId,
         expires: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        sqlx::query("INSERT INTO exchanged (jti, client, expires) VALUES (?, ?, ?)")
+        sqlx::query("INSERT INTO exchanged (jti, client, origin, expires) VALUES (?, ?, ?, ?)")
             .bind(token.as_str())
             .bind(client.as_str())
+            .bind(origin.as_str())
             .bind(expires.as_millis())
             .execute(&mut *tx)
             .await?;

@@ -4,7 +4,7 @@ use sallyport_core::{ClientId, GrantId, Timestamp};
 use sallyport_oauth::model::{Client, Digest};
 use sqlx::SqliteConnection;
 
-use crate::clients::{insert, method_text, read, written};
+use crate::clients::{insert, likeness, method_text, read, written};
 use crate::columns::Columns as _;
 use crate::{Store, StoreError};
 
@@ -111,14 +111,15 @@ impl Store {
             return Ok(false);
         }
         sqlx::query(
-            "UPDATE clients SET auth_method = ?, secret = ?, redirect_uris = ?, scopes = ?, metadata = ? \
-             WHERE id = ?",
+            "UPDATE clients SET auth_method = ?, secret = ?, redirect_uris = ?, scopes = ?, metadata = ?, \
+             likeness = ? WHERE id = ?",
         )
         .bind(method_text(client.auth_method))
         .bind(client.secret.as_ref().map(<[u8; 32]>::as_slice))
         .bind(redirect_uris)
         .bind(client.scopes.to_string())
         .bind(metadata)
+        .bind(likeness(client))
         .bind(client.id.as_str())
         .execute(&mut *tx)
         .await?;

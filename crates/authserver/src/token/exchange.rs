@@ -69,6 +69,7 @@ pub(super) async fn exchange(
     let signed = signed::sign(app, context, holder, claims, event.because(why)).await?;
     let kept = app.parts.store.keep_exchanged(
         (&signed.claims.token, &signed.claims.client),
+        &principal.token,
         signed.claims.expires,
     );
     kept.await.map_err(internal("remember an exchange"))?;

@@ -1,6 +1,6 @@
 //! A connection of frames, before and after its first message.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -23,7 +23,10 @@ const WRITE_BUFFER: usize = 16 * 1024;
 const REPORTED: usize = 200;
 
 /// What becomes of an AUTH frame within a conversation; the error is what the peer is told.
-pub(super) type Renew = Box<dyn Fn(&[u8]) -> Result<(), String> + Send>;
+pub(super) type Renew = Box<dyn Fn(&[u8]) -> Renewal + Send>;
+
+/// A token that is being judged.
+pub(super) type Renewal = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
 /// A connection of frames.
 pub(super) struct Framed<T> {
@@ -35,6 +38,8 @@ pub(super) struct Framed<T> {
     /// each other's answers would never stop.
     asked: u32,
     renew: Option<Renew>,
+    /// A token that is being judged: nothing more is read meanwhile.
+    renewal: Option<Renewal>,
     /// Better words for the end than those of [`Farewell`].
     words: Option<String>,
 }
@@ -48,6 +53,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Framed<T> {
             outbox: BytesMut::new(),
             asked: 0,
             renew: None,
+            renewal: None,
             words: None,
         }
     }
@@ -128,16 +134,34 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Framed<T> {
                 Event::Control
             }
             Kind::Error => Event::Cut(CarrierError::Reported(words(&frame.payload))),
-            Kind::Auth => match self.renew.as_ref().map(|renew| renew(&frame.payload)) {
-                Some(Ok(())) => Event::Control,
-                Some(Err(words)) => {
-                    self.words = Some(words.clone());
-                    Event::Offence(Farewell::Policy, CarrierError::Offence(words))
-                }
-                None => unexpected(),
-            },
-            Kind::Negotiate | Kind::Agreed => unexpected(),
+            Kind::Auth | Kind::Negotiate | Kind::Agreed => unexpected(),
         }
+    }
+
+    fn renewed(&mut self, done: Result<(), String>) -> Event {
+        self.renewal = None;
+        match done {
+            Ok(()) => Event::Control,
+            Err(words) => {
+                self.words = Some(words.clone());
+                Event::Offence(Farewell::Policy, CarrierError::Offence(words))
+            }
+        }
+    }
+}
+
+/// What it means that there is no further frame.
+fn ended(read: Result<Option<Frame>, Broken>) -> Event {
+    match read {
+        Ok(_) => Event::Bye,
+        Err(Broken::Codec(error)) => {
+            let why = match error {
+                CodecError::TooLarge(_) => Farewell::TooLarge,
+                _ => Farewell::Protocol,
+            };
+            Event::Offence(why, CarrierError::Offence(error.to_string()))
+        }
+        Err(broken) => Event::Cut(broken.into()),
     }
 }
 
@@ -172,18 +196,20 @@ pub(super) fn words(payload: &[u8]) -> String {
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Framing for Framed<T> {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        Poll::Ready(match ready!(self.poll_frame(cx)) {
-            Ok(Some(frame)) => self.judge(frame),
-            Ok(None) => Event::Bye,
-            Err(Broken::Codec(error)) => {
-                let why = match error {
-                    CodecError::TooLarge(_) => Farewell::TooLarge,
-                    _ => Farewell::Protocol,
-                };
-                Event::Offence(why, CarrierError::Offence(error.to_string()))
+        if self.renewal.is_none() {
+            match ready!(self.poll_frame(cx)) {
+                Ok(Some(frame)) => match self.renew.as_ref().filter(|_| frame.kind == Kind::Auth) {
+                    Some(renew) => self.renewal = Some(renew(&frame.payload)),
+                    None => return Poll::Ready(self.judge(frame)),
+                },
+                other => return Poll::Ready(ended(other)),
             }
-            Err(broken) => Event::Cut(broken.into()),
-        })
+        }
+        let Some(renewal) = &mut self.renewal else {
+            return Poll::Pending;
+        };
+        let done = ready!(renewal.as_mut().poll(cx));
+        Poll::Ready(self.renewed(done))
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CarrierError>> {

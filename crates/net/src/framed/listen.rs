@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Options;
 use super::codec::{CodecError, Kind, VERSION};
-use super::conversation::{Broken, Framed};
+use super::conversation::{Broken, Framed, Renewal};
 use super::hello::{Agreed, AuthFrame, Versions};
 use crate::carrier::{Farewell, Terms, duplex};
 use crate::listen::{Listener, Protocol, ServerHandle, number};
@@ -48,11 +48,16 @@ pub trait Gate: Send + Sync + 'static {
         request: RequestId,
     ) -> Result<Self::Admitted, Refused>;
 
-    /// Goes on under another token.
+    /// Goes on under another token. Nothing more is read from the client before it is judged.
     ///
     /// # Errors
     /// [`Refused`]; the connection is closed with these words.
-    fn renew(&self, admitted: &Self::Admitted, auth: &AuthFrame) -> Result<(), Refused>;
+    fn renew(
+        &self,
+        admitted: &Self::Admitted,
+        auth: &AuthFrame,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Result<(), Refused>> + Send;
 
     /// Why a conversation is being closed now.
     fn farewell(&self, admitted: &Self::Admitted) -> Farewell;
@@ -106,10 +111,13 @@ impl<G: Gate> Protocol for Door<G> {
             Ok(Err(Turned::Stranger)) | Err(_) => return,
         };
         let renewing = (Arc::clone(&self.gate), admitted.clone());
-        let renew = Box::new(move |payload: &[u8]| {
-            let (gate, admitted) = &renewing;
-            let auth = AuthFrame::decode(payload).map_err(|error| error.to_string())?;
-            gate.renew(admitted, &auth).map_err(|Refused(words)| words)
+        let renew = Box::new(move |payload: &[u8]| -> Renewal {
+            let (gate, admitted) = renewing.clone();
+            let auth = AuthFrame::decode(payload).map_err(|error| error.to_string());
+            Box::pin(async move {
+                let renewed = gate.renew(&admitted, &auth?, peer).await;
+                renewed.map_err(|Refused(words)| words)
+            })
         });
         framed.open(self.options.message_bytes, Some(renew));
         let ending = (Arc::clone(&self.gate), admitted.clone());

@@ -32,7 +32,7 @@ impl Gate for Echo {
             .ok_or(Refused("the token is not good".to_owned()))
     }
 
-    fn renew(&self, (): &(), auth: &AuthFrame) -> Result<(), Refused> {
+    async fn renew(&self, (): &(), auth: &AuthFrame, _: SocketAddr) -> Result<(), Refused> {
         let good = auth.token.matches(b"better");
         good.then_some(())
             .ok_or(Refused("the token is not better".to_owned()))

@@ -187,6 +187,16 @@ fn token_not_accepted(who: &str, endpoint: &Place, rule: Rule) -> (&'static str,
             format!("{who} used a token at {at} that is for another endpoint."),
             "Log in again at the URL that the client calls: a token is good for the one endpoint that it was asked for.",
         ),
+        Rule::ProofRefused => {
+            let (_, mend) = super::words::of(rule);
+            (
+                "proof-refused",
+                format!(
+                    "{who} has an access token that is bound to a key, and its DPoP proof at {at} was not accepted."
+                ),
+                mend,
+            )
+        }
         _ => (
             "token-refused",
             format!("{who} has an access token, and the one that it showed at {at} was not accepted."),

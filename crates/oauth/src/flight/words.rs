@@ -305,6 +305,7 @@ impl Step {
                     Rule::TokenExpired => "an expired token",
                     Rule::TokenAudience => "a token for another endpoint",
                     Rule::TokenRevoked => "a revoked token",
+                    Rule::ProofRefused => "a DPoP proof that was not accepted",
                     _ => "a token that is none of this gateway's",
                 };
                 format!(

@@ -72,6 +72,13 @@ fn check_addresses(root: &Root, problems: &mut Collector) {
         ),
         Some(public) => {
             let url = &public.value.url;
+            if is_in_the_clear(url) && !root.allow_insecure_public_url {
+                problems.add(
+                    public.place,
+                    "passwords and tokens would cross the network in the clear; put a proxy with a certificate in front and \
+                     write its https address, or allow it with `allow_insecure_public_url: true`",
+                );
+            }
             if url.path() != "/" || url.query().is_some() {
                 problems.add(
                     public.place,
@@ -158,19 +165,21 @@ pub fn warnings(root: &Root) -> Vec<String> {
     if root.auth.mode.value == Mode::None {
         warnings.push("auth.mode is none: every process on this machine may call every tool".to_owned());
     }
-    if let Some(public) = &root.public_url {
-        let url = &public.value.url;
-        let local = match url.host() {
-            Some(url::Host::Ipv4(ip)) => IpAddr::V4(ip).is_loopback(),
-            Some(url::Host::Ipv6(ip)) => IpAddr::V6(ip).is_loopback(),
-            Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            None => false,
-        };
-        if url.scheme() == "http" && !local {
-            warnings.push(
-                "public_url is not https: passwords and tokens cross the network in the clear".to_owned(),
-            );
-        }
+    let public = root.public_url.as_ref();
+    if public.is_some_and(|public| is_in_the_clear(&public.value.url)) {
+        warnings
+            .push("public_url is not https: passwords and tokens cross the network in the clear".to_owned());
     }
     warnings
+}
+
+/// Whether what is sent to a URL leaves the machine without TLS.
+fn is_in_the_clear(url: &url::Url) -> bool {
+    let local = match url.host() {
+        Some(url::Host::Ipv4(ip)) => IpAddr::V4(ip).is_loopback(),
+        Some(url::Host::Ipv6(ip)) => IpAddr::V6(ip).is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    };
+    url.scheme() == "http" && !local
 }

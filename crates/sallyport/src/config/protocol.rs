@@ -99,7 +99,10 @@ impl JsonSchema for Version {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::config::{Adjustments, Location};
     use Revision::{V2024_11_05, V2025_03_26, V2025_06_18, V2026_07_28};
 
     #[test]
@@ -136,5 +139,50 @@ mod tests {
         ] {
             assert_eq!(Spoken::from(&protocol), expected, "{protocol:?}");
         }
+    }
+
+    fn read(text: &str) -> Result<Spoken, String> {
+        let location = Location {
+            file: None,
+            env: [("HOME".to_owned(), "/h".to_owned())].into(),
+        };
+        let draft = location.parse(text, "f.yaml", &Adjustments::default());
+        let config = draft.finish(&BTreeSet::new());
+        config
+            .map(|config| Spoken::from(&config.root.protocol))
+            .map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn revisions_that_are_not_known_and_none_left_are_named() {
+        let known = "`2026-07-28`, `2025-11-25`, `2025-06-18`, `2025-03-26`, `2024-11-05`";
+        for (text, words) in [
+            (
+                "protocol: { oldest: 2025-01-01 }",
+                "`2025-01-01` is no revision that is known here; write ",
+            ),
+            (
+                "protocol: { without: [5] }",
+                "`5` is no revision that is known here; write ",
+            ),
+            (
+                "protocol: { oldest: 2026-07-28, without: [2026-07-28] }",
+                "no revision is left",
+            ),
+            (
+                "profiles: { p: { servers: [\"*\"], protocol: { oldest: 1 } } }",
+                "`1` is no revision",
+            ),
+        ] {
+            let problems = read(text).expect_err(text);
+            assert!(problems.contains(words), "{problems}");
+            assert!(
+                !words.ends_with("write ") || problems.contains(known),
+                "{problems}"
+            );
+        }
+        let spoken = |text| read(text).expect(text);
+        let oldest = spoken("protocol: { oldest: 2025-06-18 }");
+        assert_eq!(oldest.versions(), r#"["2026-07-28","2025-11-25","2025-06-18"]"#);
     }
 }

@@ -23,6 +23,9 @@ section! {
         /// The one origin that clients know: every document and redirect uses it, never the Host header. Absent: the
         /// address of `listen`.
         public_url: Option<Located<WebUrl>> = None;
+        /// Whether `public_url` may be http on another machine than this one: passwords and tokens then cross the network in
+        /// the clear.
+        allow_insecure_public_url: bool = false;
         /// Where clients connect: MCP, OAuth and pages.
         listen: Located<Address> = local(8717);
         /// Where `/healthz`, `/readyz` and `/metrics` are.

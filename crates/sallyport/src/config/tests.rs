@@ -242,7 +242,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "servers",
-        "f.yaml:1:1: found a single value; write a mapping with `public_url`, `listen`, `admin_listen`, \
+        "f.yaml:1:1: found a single value; write a mapping with `public_url`, `allow_insecure_public_url`, `listen`, `admin_listen`, \
             `tcp_listen`, `data_dir`, `store`, `trusted_proxies`, `allowed_origins`, `workers`, `servers`, `profiles`, `auth`, `protocol`, `egress`, `limits`",
     ),
     (
@@ -543,7 +543,7 @@ fn what_is_wrong_with_identity_providers_is_said_with_the_mend() {
 }
 
 #[test]
-fn a_public_url_without_https_is_warned_of() {
+fn a_public_url_without_https_is_refused_unless_it_is_allowed() {
     for (url, is) in [
         ("http://gate.example", true),
         ("http://10.0.0.1:8717", true),
@@ -553,41 +553,20 @@ fn a_public_url_without_https_is_warned_of() {
         ("http://127.0.0.1:8717", false),
         ("http://[::1]:8717", false),
     ] {
-        let warned = check::warnings(&read(&format!("public_url: \"{url}\"")).expect("good").root);
+        let text = format!("public_url: \"{url}\"");
+        let mend = "in the clear; put a proxy with a certificate in front and write its https address, or allow it with \
+                    `allow_insecure_public_url: true`";
+        assert_eq!(read(&text).is_err(), is, "{url}");
+        if is {
+            let problems = refused(&text);
+            assert!(
+                problems.starts_with("f.yaml:1:13: ") && problems.contains(mend),
+                "{problems}"
+            );
+        }
+        let allowed = read(&format!("{text}\nallow_insecure_public_url: true")).expect("allowed");
+        let warned = check::warnings(&allowed.root);
         let clear = warned.iter().any(|text| text.contains("public_url is not https"));
         assert_eq!(clear, is, "{url} {warned:?}");
     }
-}
-
-#[test]
-fn revisions_that_are_not_known_and_none_left_are_named() {
-    let known = "`2026-07-28`, `2025-11-25`, `2025-06-18`, `2025-03-26`, `2024-11-05`";
-    for (text, words) in [
-        (
-            "protocol: { oldest: 2025-01-01 }",
-            "`2025-01-01` is no revision that is known here; write ",
-        ),
-        (
-            "protocol: { without: [5] }",
-            "`5` is no revision that is known here; write ",
-        ),
-        (
-            "protocol: { oldest: 2026-07-28, without: [2026-07-28] }",
-            "no revision is left",
-        ),
-        (
-            "profiles: { p: { servers: [\"*\"], protocol: { oldest: 1 } } }",
-            "`1` is no revision",
-        ),
-    ] {
-        let problems = refused(text);
-        assert!(problems.contains(words), "{problems}");
-        assert!(
-            !words.ends_with("write ") || problems.contains(known),
-            "{problems}"
-        );
-    }
-    let spoken = |text| sallyport_proxy::spec::Spoken::from(&read(text).expect(text).root.protocol);
-    let oldest = spoken("protocol: { oldest: 2025-06-18 }");
-    assert_eq!(oldest.versions(), r#"["2026-07-28","2025-11-25","2025-06-18"]"#);
 }

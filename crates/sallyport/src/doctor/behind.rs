@@ -1,4 +1,4 @@
-//! What the gateway depends on: the servers behind it, and the identity providers.
+//! What the gateway depends on: the servers behind it, the identity providers, and other issuers of tokens.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::finding::{Ill, Report};
 use super::wire::{self, NAME, PATIENCE};
 use crate::base::Base;
 use crate::environment::Environment;
-use crate::wiring::Local;
+use crate::wiring::{self, Local};
 
 /// Connects each server of a profile as the gateway does, and says which revisions it speaks.
 pub(super) async fn servers(
@@ -65,6 +65,18 @@ pub(super) async fn providers(report: &mut Report, base: &Base, egress: &Arc<Egr
             Err(ill) => Err(ill),
         };
         report.note("github", judged);
+    }
+}
+
+/// Gets the keys of each issuer of tokens, or asks it about one, as the gateway does.
+pub(super) async fn issuers(report: &mut Report, base: &Base, egress: &Arc<Egress>) {
+    report.begin("issuers of tokens");
+    for (name, judged) in wiring::examine(&base.config.root.auth.issuers, egress).await {
+        let mend = format!("Correct `auth.issuers.{name}`, or open the way to it from this machine.");
+        report.note(
+            name,
+            judged.map_err(|text| Ill::fails("issuer-unusable", text, mend)),
+        );
     }
 }
 

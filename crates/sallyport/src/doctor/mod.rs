@@ -166,6 +166,9 @@ impl Doctor {
             if auth.github.is_some() || !auth.oidc.0.is_empty() {
                 behind::providers(&mut report, base, &self.egress).await;
             }
+            if !auth.issuers.0.is_empty() {
+                behind::issuers(&mut report, base, &self.egress).await;
+            }
             base.store.close().await;
         }
         report

@@ -74,8 +74,14 @@ impl Gate for TcpGate {
         self.live.proxy.enter_duplex(worker, entrance).map_err(refused)
     }
 
-    fn renew(&self, conversation: &Conversation, auth: &AuthFrame) -> Result<(), Refused> {
+    async fn renew(
+        &self,
+        conversation: &Conversation,
+        auth: &AuthFrame,
+        peer: SocketAddr,
+    ) -> Result<(), Refused> {
         self.check_time(auth)?;
+        self.prepare(auth, peer).await;
         conversation.renew(&auth.token).map_err(refused)
     }
 

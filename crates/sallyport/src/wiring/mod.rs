@@ -19,4 +19,5 @@ mod websocket;
 
 pub use banner::Banner;
 pub use gateway::{Gateway, Overrides, Source};
+pub(crate) use issuers::examine;
 pub use local::Local;

@@ -382,6 +382,35 @@ async fn dc_01_of_clients_that_are_alike_the_newest_stays_and_idle_ones_go() {
 }
 
 #[tokio::test]
+async fn dc_01_registrations_that_differ_in_a_loopback_port_are_alike() {
+    let (_root, store) = store().await;
+    for (id, registered, uri) in [
+        ("a", 10, "http://127.0.0.1:4001/cb"),
+        ("b", 20, "http://127.0.0.1:4002/cb"),
+        ("newest", 30, "http://127.0.0.1/cb"),
+        ("path", 10, "http://127.0.0.1:4001/other"),
+        ("host", 10, "http://localhost:4001/cb"),
+        ("web", 10, "https://app.test:4001/cb"),
+        ("port", 20, "https://app.test:4002/cb"),
+    ] {
+        let mut one = client(id, registered);
+        one.redirect_uris = vec![uri.into()];
+        one.metadata
+            .insert("redirect_uris".into(), serde_json::json!([uri]));
+        store.insert_client(&one).await.unwrap();
+    }
+    let limits = Reaping {
+        alike: at(40),
+        ..reaping(0)
+    };
+    assert_eq!(store.reap_clients(limits).await.unwrap(), 2);
+    let clients = store.clients().await.unwrap();
+    let mut left: Vec<_> = clients.iter().map(|(client, _)| client.id.as_str()).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["host", "newest", "path", "port", "web"]);
+}
+
+#[tokio::test]
 async fn dc_09_dc_10_a_registration_changes_with_its_token_and_ends_with_all_it_had() {
     let (_root, store) = store().await;
     let token = |byte: u8| RegistrationToken {

@@ -258,6 +258,28 @@ async fn jw_17_revoked_tokens_are_known_to_whoever_opens_the_store_until_they_en
 }
 
 #[tokio::test]
+async fn rv_04_with_a_token_ends_what_was_exchanged_for_it_and_for_that() {
+    let (_root, store) = store().await;
+    let client = ClientId::new("agent");
+    let id = TokenId::new;
+    for (token, origin, end) in [
+        ("b", "a", 100),
+        ("c", "b", 90),
+        ("other", "x", 80),
+        ("d", "c", 70),
+    ] {
+        let (token, origin) = (id(token), id(origin));
+        let kept = store.keep_exchanged((&token, &client), &origin, at(end));
+        kept.await.unwrap();
+    }
+    let mut ended = store.revoke_token(&id("b"), at(100)).await.unwrap();
+    ended.sort_by_key(|(_, end)| *end);
+    assert_eq!(ended, [(id("d"), at(70)), (id("c"), at(90)), (id("b"), at(100))]);
+    assert_eq!(store.revoked_tokens(at(0)).await.unwrap().len(), 3);
+    assert_eq!(store.revoke_token(&id("x"), at(5)).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn a_statement_counts_once_for_its_client_whoever_asks() {
     let (root, store) = store().await;
     let other = open(&root).await;

@@ -88,9 +88,10 @@ async fn tk_13_an_agent_reads_for_a_person_until_either_ends() {
         .await
         .unwrap();
     assert_eq!(error(&wider), refused(400, "invalid_scope"));
-    // With the log-in ends what came of it.
-    let back = Request::post("/revoke").form(&[("token", &ada.refresh), ("client_id", &app.id)]);
-    assert_eq!(
+    // With the one token ends what was exchanged for it, and nothing else.
+    let other = Tokens::read(exchange(&reader, &ada.access, &[]).await.unwrap()).unwrap();
+    let give_back = async |token: &str| {
+        let back = Request::post("/revoke").form(&[("token", token), ("client_id", &app.id)]);
         gateway
             .connect()
             .await
@@ -98,9 +99,19 @@ async fn tk_13_an_agent_reads_for_a_person_until_either_ends() {
             .ask(&back)
             .await
             .unwrap()
-            .status(),
-        200
-    );
+            .status()
+    };
+    let refreshed = Tokens::read(app.refresh(&ada.refresh).await.unwrap()).unwrap();
+    assert_eq!(give_back(&ada.access).await, 200);
+    for ended in [&ada.access, &read.access, &other.access] {
+        assert_eq!(lists(gateway, ended).await.unwrap(), 401);
+    }
+    assert_eq!(lists(gateway, &refreshed.access).await.unwrap(), 200);
+    let ada = refreshed;
+    let read = Tokens::read(exchange(&reader, &ada.access, &[]).await.unwrap()).unwrap();
+    assert_eq!(lists(gateway, &read.access).await.unwrap(), 200);
+    // With the log-in ends what came of it.
+    assert_eq!(give_back(&ada.refresh).await, 200);
     assert_eq!(lists(gateway, &read.access).await.unwrap(), 401);
     // With the agent ends what it has exchanged, and nothing else.
     let again = log_in().await.unwrap();

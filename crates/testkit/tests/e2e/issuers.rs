@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::attack::list;
+use crate::tcp::Raw;
 
 /// Where the issuer publishes its keys, and answers questions.
 const KEYS: &str = "/keys";
@@ -290,6 +291,15 @@ async fn opaque_tokens_open_framed_tcp_too() {
     let mut conversation = Conversation::modern(talk, json!({}));
     let listed = conversation.request("tools/list", json!({})).await.unwrap();
     assert!(listed.result().unwrap()["tools"].is_array());
+    // Another one that nobody has asked about yet keeps it open, and one that is not good ends it.
+    let mut raw = Raw::open(&gateway, "opaque-1", 0).await;
+    raw.ping().await;
+    raw.show(&gateway, "opaque-2", 0).await;
+    raw.ping().await;
+    corp.says(json!({ "active": false }));
+    raw.show(&gateway, "opaque-3", 0).await;
+    let words = raw.words().await;
+    assert!(words.contains("the access token is invalid"), "{words}");
 }
 
 #[tokio::test]

@@ -23,11 +23,11 @@ async fn conversations_with_the_same_ids_do_not_cross() {
 }
 
 /// A client that writes its frames itself.
-struct Raw(TcpStream);
+pub(crate) struct Raw(TcpStream);
 
 impl Raw {
     /// Connects and shows a token that says it was written `skew` seconds from now.
-    async fn open(gateway: &TestGateway, token: &str, skew: i64) -> Self {
+    pub(crate) async fn open(gateway: &TestGateway, token: &str, skew: i64) -> Self {
         let address = gateway.gateway().tcp_addr().unwrap();
         #[expect(clippy::disallowed_methods, reason = "the test is the client")]
         let mut raw = Self(TcpStream::connect(address).await.unwrap());
@@ -39,7 +39,7 @@ impl Raw {
         raw
     }
 
-    async fn show(&mut self, gateway: &TestGateway, token: &str, skew: i64) {
+    pub(crate) async fn show(&mut self, gateway: &TestGateway, token: &str, skew: i64) {
         let now = gateway.clock().now().as_secs() + skew;
         let payload = framed::auth(token, [1; 16], u64::try_from(now).unwrap());
         self.send(framed::AUTH, payload).await;
@@ -54,7 +54,7 @@ impl Raw {
         Frame::read(&mut self.0).await.unwrap()
     }
 
-    async fn ping(&mut self) -> Value {
+    pub(crate) async fn ping(&mut self) -> Value {
         self.send(framed::REQUEST, r#"{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}"#).await;
         let frame = self.next().await.unwrap();
         assert_eq!(frame.kind, framed::RESPONSE, "{:?}", frame.payload);
@@ -62,7 +62,7 @@ impl Raw {
     }
 
     /// The words with which the connection ends.
-    async fn words(&mut self) -> String {
+    pub(crate) async fn words(&mut self) -> String {
         let mut words = String::new();
         while let Some(frame) = self.next().await {
             assert_eq!(frame.kind, framed::ERROR, "{:?}", frame.payload);

@@ -44,6 +44,20 @@ impl Answers {
         Self { endpoint, basic }
     }
 
+    /// Whether the issuer says what a token is good for.
+    ///
+    /// # Errors
+    /// It does not, in words.
+    pub(super) async fn examine(&self, egress: &Arc<Egress>) -> Result<String, String> {
+        let url = &self.endpoint;
+        match self.ask(egress, "sallyport-doctor").await {
+            Some(answer) if answer.contains_key("active") => {
+                Ok(format!("{url} says what a token is good for"))
+            }
+            _ => Err(format!("{url} does not say what a token is good for (RFC 7662)")),
+        }
+    }
+
     /// What the issuer says of a token; `None` if it cannot be asked, which is then nobody's fault for long.
     pub(super) async fn ask(&self, egress: &Arc<Egress>, token: &str) -> Option<Map<String, Value>> {
         let mut head = RequestHead::new(Method::POST);

@@ -103,6 +103,24 @@ impl Keys {
         }
     }
 
+    /// What is to be seen of the keys now.
+    ///
+    /// # Errors
+    /// Why they verify nothing, in words.
+    pub(super) async fn examine(&self, egress: &Arc<Egress>) -> Result<String, String> {
+        let keys = self.get_keys(egress).await?;
+        if !keys.serve(&self.algorithms) {
+            let algorithms = self.algorithms.join(", ");
+            return Err(format!(
+                "none of its keys is for one of `algorithms`: {algorithms}"
+            ));
+        }
+        Ok(format!(
+            "{} publishes keys that tokens can be verified with",
+            self.issuer
+        ))
+    }
+
     async fn get_keys(&self, egress: &Arc<Egress>) -> Result<jws::Keys, String> {
         let set = match &self.set {
             Some(set) => set.clone(),

@@ -105,6 +105,24 @@ pub(super) struct Issuers {
     again: mpsc::Sender<Secret<String>>,
 }
 
+/// How each issuer of a configuration can be asked now, by its name there: what is seen, or what is wrong, in words.
+pub(crate) async fn examine(
+    configured: &crate::config::issuers::Issuers,
+    egress: &Arc<Egress>,
+) -> Vec<(String, Result<String, String>)> {
+    // Its tokens are not looked at, so that it does not matter which URL they would be for.
+    let trusted = trusted(configured, "http://localhost").unwrap_or_default();
+    let mut seen = Vec::new();
+    for issuer in &trusted {
+        let judged = match &issuer.means {
+            Means::Keys(keys) => keys.examine(egress).await,
+            Means::Answers(answers) => answers.examine(egress).await,
+        };
+        seen.push((issuer.rules.name.clone(), judged));
+    }
+    seen
+}
+
 impl Issuers {
     /// Trusts our own tokens alone, until [`Issuers::trust`] names others. What is to be asked about again comes out of the
     /// channel, for [`Issuers::ask_again`].

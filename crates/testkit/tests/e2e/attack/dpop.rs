@@ -329,8 +329,6 @@ async fn au_10_the_record_of_a_log_in_is_connected_by_a_proof_and_by_nothing_les
     let bound = Bound::new(&mut stage).await.unwrap();
     let bearer = list("/mcp").bearer(&bound.tokens.access);
     assert_eq!(stage.ask(&bearer).await.unwrap().status(), 401);
-    let other = Holder::new().unwrap().sign(&bound.claims(&stage)).unwrap();
-    assert_eq!(bound.list(&stage, &other).await.unwrap().status(), 401);
     let store = stage.gateway.store().await.unwrap();
     let becomes = async |wanted: &str| {
         crate::support::within(crate::support::PATIENCE, async || {
@@ -343,6 +341,9 @@ async fn au_10_the_record_of_a_log_in_is_connected_by_a_proof_and_by_nothing_les
         .await
     };
     becomes("token-refused").await.unwrap();
+    let other = Holder::new().unwrap().sign(&bound.claims(&stage)).unwrap();
+    assert_eq!(bound.list(&stage, &other).await.unwrap().status(), 401);
+    becomes("proof-refused").await.unwrap();
     let proof = bound.holder.sign(&bound.claims(&stage)).unwrap();
     assert_eq!(bound.list(&stage, &proof).await.unwrap().status(), 200);
     becomes("connected").await.unwrap();

@@ -399,7 +399,10 @@ mod tests {
         let more = format!(
             "{}  away: {{ url: \"http://{away}/mcp\", limits: {{ connect: 1s, handshake: 1s }} }}\n\
              auth:\n  allow_users: [\"idp:ada\"]\n  oidc:\n    idp: {{ issuer: \"{url}\", client_id: c }}\n    \
-             other: {{ issuer: \"{url}/\", client_id: c }}\n    gone: {{ issuer: \"http://{away}\", client_id: c }}\n",
+             other: {{ issuer: \"{url}/\", client_id: c }}\n    gone: {{ issuer: \"http://{away}\", client_id: c }}\n  \
+             issuers:\n    keys: {{ issuer: \"{url}\", scopes: mcp }}\n    \
+             elsewhere: {{ issuer: \"http://{away}\" }}\n    \
+             unusable: {{ issuer: \"{url}/x\", jwks_uri: \"{url}/nothing\" }}\n",
             support::servers(&[("everything", &server)]),
             url = issuer.url()
         );
@@ -416,8 +419,14 @@ mod tests {
         assert_eq!(of("other"), Some("provider-wrong"), "{}", said.all);
         assert_eq!(of("gone"), Some("provider-away"), "{}", said.all);
         assert_eq!(
-            (of("everything"), of("idp"), wrong.len()),
-            (None, None, 3),
+            (of("elsewhere"), of("unusable")),
+            (Some("issuer-unusable"), Some("issuer-unusable")),
+            "{}",
+            said.all
+        );
+        assert_eq!(
+            (of("everything"), of("idp"), of("keys"), wrong.len()),
+            (None, None, None, 5),
             "{}",
             said.all
         );

@@ -9,6 +9,8 @@ use sallyport_core::policy::Rules;
 use sallyport_core::{ProfileSlug, Resource, Secret, ServerName};
 pub use sallyport_mcp::{Era, Revision, Spoken};
 
+use crate::upstream::ServerState;
+
 /// How a server is reached.
 #[derive(Clone)]
 pub enum Transport {
@@ -310,6 +312,13 @@ impl Default for ProxyLimits {
     }
 }
 
+/// Judges what servers offer before clients see it.
+pub trait Curate: Send + Sync {
+    /// The tools of a server, by their names there, that are held back. Asked when what is known of the server has changed,
+    /// and after each [`Proxy::apply`](crate::Proxy::apply); never while a request waits.
+    fn held(&self, server: &ServerSpec, state: &ServerState) -> Vec<Box<str>>;
+}
+
 /// Everything that a reload may change.
 #[derive(Clone)]
 pub struct ProxyConfig {
@@ -325,4 +334,6 @@ pub struct ProxyConfig {
     pub anonymous: Option<sallyport_core::UserId>,
     /// What people, and clients that act in their own name, are called: for whoever asks who calls.
     pub names: Arc<HashMap<sallyport_core::UserId, Box<str>>>,
+    /// What holds tools back that nobody has approved; `None` holds back nothing.
+    pub curator: Option<Arc<dyn Curate>>,
 }

@@ -8,6 +8,7 @@ pub mod config;
 mod doctor;
 pub mod environment;
 pub mod keys;
+mod lock;
 pub mod telemetry;
 mod wiring;
 

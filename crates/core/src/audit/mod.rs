@@ -74,6 +74,10 @@ pub enum Action {
     KeyRotate,
     /// A server was added or removed by command.
     ServerChange,
+    /// The definition of a tool was approved.
+    ToolApprove,
+    /// A tool was held back, because its definition is not approved; or was let through all the same.
+    ToolHold,
     /// A child process of a stdio server was started.
     ProcessSpawn,
     /// The trail itself: it went on after it could not be written, or without its checkpoint.

@@ -117,6 +117,7 @@ fn config(servers: Vec<ServerSpec>, endpoints: Vec<EndpointSpec>) -> ProxyConfig
         public_url: PUBLIC.to_owned(),
         anonymous: None,
         names: Arc::default(),
+        curator: None,
     }
 }
 

@@ -9,6 +9,7 @@ use sallyport_mcp::catalogue::{Catalogue, ListKind};
 use sallyport_mcp::merge::{self, Merged};
 
 use super::World;
+use super::curate::Curated;
 use super::endpoint::{Endpoint, Identity, Parts};
 use crate::notice::Changes;
 use crate::spec::{EndpointKind, EndpointSpec, Naming, ProxyConfig, ServerSpec};
@@ -28,6 +29,7 @@ pub(crate) struct Builder {
     configured: u64,
     /// When each server, as it is configured, was first waited for.
     first_seen: HashMap<(ServerName, [u8; 32]), Timestamp>,
+    curated: Curated,
 }
 
 /// A new world, and what changed for whom.
@@ -44,6 +46,7 @@ impl Builder {
             config,
             configured: 0,
             first_seen: HashMap::new(),
+            curated: Curated::default(),
         }
     }
 
@@ -51,6 +54,7 @@ impl Builder {
     pub(crate) fn apply(&mut self, config: ProxyConfig) {
         self.config = config;
         self.configured = self.configured.wrapping_add(1);
+        self.curated.clear();
     }
 
     /// Makes the world. Endpoints of which nothing has changed are taken over from the earlier one.
@@ -65,6 +69,11 @@ impl Builder {
             let key = (server.name.clone(), server.fingerprint);
             self.first_seen.entry(key).or_insert(now);
         }
+        let curated = match &self.config.curator {
+            Some(curator) => Some(self.curated.of(fleet, &self.config.servers, &**curator)),
+            None => None,
+        };
+        let fleet = curated.as_ref().unwrap_or(fleet);
         let mut changes = BTreeMap::new();
         let specs = std::mem::take(&mut self.config.endpoints);
         let endpoints = specs

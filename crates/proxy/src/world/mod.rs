@@ -2,6 +2,7 @@
 //! changes. Requests read it; nothing of it is computed while one waits.
 
 mod build;
+mod curate;
 mod endpoint;
 mod introduce;
 mod keep;

@@ -86,7 +86,7 @@ pub enum Verb {
         #[arg(value_parser = ServerName::parse)]
         name: ServerName,
     },
-    /// Look at and call tools
+    /// Look at, call and approve tools
     #[command(subcommand)]
     Tools(ToolsVerb),
     /// Local users
@@ -171,6 +171,20 @@ pub enum ToolsVerb {
         /// The profile
         #[arg(long, default_value = "default", value_parser = ProfileSlug::parse)]
         profile: ProfileSlug,
+    },
+    /// Compare what servers offer with what is approved in the lock file: exit 1 if it differs
+    Diff {
+        /// Only this server
+        #[arg(value_parser = ServerName::parse)]
+        server: Option<ServerName>,
+    },
+    /// Approve what a server offers now, in the lock file; a running gateway shows it within a second
+    Approve {
+        /// The server
+        #[arg(value_parser = ServerName::parse)]
+        server: ServerName,
+        /// Only these tools, by their names there
+        tools: Vec<String>,
     },
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Failure;
+use super::approve;
 use super::args::ToolsVerb;
 use super::output;
 use super::verb::Run;
@@ -12,11 +13,20 @@ use crate::wiring::Local;
 const MAX_PAGES: usize = 1000;
 
 pub(super) async fn run(run: &Run, verb: &ToolsVerb) -> Result<(), Failure> {
-    let (ToolsVerb::List { profile } | ToolsVerb::Call { profile, .. }) = verb;
+    let (profile, wanted) = match verb {
+        ToolsVerb::Diff { server } => return approve::diff(run, server.as_ref()).await,
+        ToolsVerb::Approve { server, tools } => return approve::approve(run, server, tools).await,
+        ToolsVerb::List { profile } => (profile, None),
+        ToolsVerb::Call {
+            profile,
+            tool,
+            arguments,
+        } => (profile, Some((tool, arguments))),
+    };
     // Before anything is started for it.
-    let arguments = match verb {
-        ToolsVerb::Call { arguments, .. } => object(arguments)?,
-        ToolsVerb::List { .. } => Map::new(),
+    let wanted = match wanted {
+        Some((tool, arguments)) => Some((tool, object(arguments)?)),
+        None => None,
     };
     let base = run.base().await?;
     let mut local = Local::connect(&base, &run.environment, profile).await?;
@@ -25,9 +35,9 @@ pub(super) async fn run(run: &Run, verb: &ToolsVerb) -> Result<(), Failure> {
     }
     let done = async {
         local.open().await.map_err(Failure::failed)?;
-        match verb {
-            ToolsVerb::List { .. } => list(run, &mut local).await,
-            ToolsVerb::Call { tool, .. } => call(run, &mut local, tool, arguments).await,
+        match wanted {
+            None => list(run, &mut local).await,
+            Some((tool, arguments)) => call(run, &mut local, tool, arguments).await,
         }
     };
     let done = done.await;

@@ -12,6 +12,7 @@ pub mod expand;
 pub mod issuers;
 pub mod limits;
 mod load;
+pub mod lock;
 pub mod people;
 pub mod problem;
 pub mod profiles;

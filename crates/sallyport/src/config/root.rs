@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use super::auth::Auth;
 use super::egress::Egress;
 use super::limits::Limits;
+use super::lock::Lock;
 use super::profiles::Profiles;
 use super::protocol::Protocol;
 use super::read::{Context, Read, choice, section};
@@ -50,6 +51,8 @@ section! {
         profiles: Profiles = Profiles::default();
         /// Who may log in, and what tokens are like.
         auth: Auth = Auth::default();
+        /// Whether tools have to be approved before clients see them, and again when their definitions change.
+        lock: Lock = Lock::default();
         /// What of the protocol is spoken towards clients.
         protocol: Protocol = Protocol::default();
         /// How far connections of the gateway go.

@@ -243,7 +243,7 @@ const BAD: &[(&str, &str)] = &[
     (
         "servers",
         "f.yaml:1:1: found a single value; write a mapping with `public_url`, `allow_insecure_public_url`, `listen`, `admin_listen`, \
-            `tcp_listen`, `data_dir`, `store`, `trusted_proxies`, `allowed_origins`, `workers`, `servers`, `profiles`, `auth`, `protocol`, `egress`, `limits`",
+            `tcp_listen`, `data_dir`, `store`, `trusted_proxies`, `allowed_origins`, `workers`, `servers`, `profiles`, `auth`, `lock`, `protocol`, `egress`, `limits`",
     ),
     (
         "listen: ${env:NOPE}",

@@ -30,6 +30,7 @@ use super::watch;
 use crate::base::{Base, StartError, public_origin};
 use crate::config::Config;
 use crate::config::auth::Mode;
+use crate::lock::Lock;
 use crate::{child, keys};
 
 /// Binds first, because a port in use is the commonest mistake; then opens, then connects.
@@ -252,7 +253,9 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
     let issuers = believe(&base, &verifier, &origin, &control)?;
     let policy = keys::policy(&base);
     base.store.note_token_life(policy.longest).await?;
-    let plan = plan_now(&base, &base.config, &origin).await?;
+    let mut plan = plan_now(&base, &base.config, &origin).await?;
+    let lock = lock(&base, &audit, &control)?;
+    plan.proxy.curator = lock.curator();
     let metrics = Arc::new(Metrics::new());
     let logins = Logins::start(
         base.store.clone(),
@@ -307,11 +310,24 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
         metrics,
         settings: Arc::new(ArcSwap::from_pointee(plan.settings)),
         trail,
+        lock,
         logins,
         ready: AtomicBool::new(false),
         notes: ArcSwap::from_pointee(plan.notes),
         refused: ArcSwap::default(),
     })
+}
+
+/// What is approved, kept up to date.
+fn lock(
+    base: &Base,
+    audit: &Arc<dyn Audit>,
+    control: &tokio::runtime::Handle,
+) -> Result<Arc<Lock>, StartError> {
+    let lock = Lock::open(&base.config, Arc::clone(audit));
+    let lock = lock.map_err(|error| StartError::Other(error.to_string()))?;
+    control.spawn(Arc::clone(&lock).keep());
+    Ok(lock)
 }
 
 /// Our own tokens, and those of the issuers that the configuration names.

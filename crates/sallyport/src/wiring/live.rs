@@ -22,6 +22,7 @@ use super::plan::{self, Plan};
 use crate::base::{Base, StartError};
 use crate::config::{Config, Problems};
 use crate::keys::{self, Policy};
+use crate::lock::Lock;
 
 /// No access token lives longer: those of the command line, and those of the largest `access_ttl`.
 const LONGEST_TOKEN: Duration = Duration::from_secs(30 * 86_400);
@@ -49,6 +50,7 @@ pub(super) struct Live {
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: Arc<ArcSwap<Settings>>,
     pub(super) trail: Arc<AuditTrail>,
+    pub(super) lock: Arc<Lock>,
     pub(super) logins: Arc<Logins>,
     pub(super) doors: ArcSwap<Doors>,
     pub(super) started: Timestamp,
@@ -207,7 +209,17 @@ impl Live {
         }
     }
 
-    fn take_over(&self, plan: Plan) {
+    /// Takes over what was approved by other processes.
+    pub(super) async fn refresh_approved(&self) {
+        let lock = Arc::clone(&self.lock);
+        let changed = tokio::task::spawn_blocking(move || lock.refresh()).await;
+        if changed.unwrap_or_default() {
+            self.refresh().await;
+        }
+    }
+
+    fn take_over(&self, mut plan: Plan) {
+        plan.proxy.curator = self.lock.curator();
         self.proxy.apply(plan.proxy);
         self.settings.store(Arc::new(plan.settings));
         let before = self.notes.swap(Arc::new(plan.notes.clone()));
@@ -238,6 +250,9 @@ impl Live {
         let plan = plan_now(&self.base, &config, &self.origin).await?;
         let others = issuers::trusted(&config.root.auth.issuers, &self.origin)?;
         let same = config.root.auth.issuers == self.config.load().root.auth.issuers;
+        self.lock
+            .reload(&config)
+            .map_err(|error| StartError::Other(error.to_string()))?;
         // Before any token lives that long.
         let longest = config.root.auth.tokens.access_ttl.0;
         self.base.store.note_token_life(longest).await?;

@@ -9,6 +9,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderName, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use sallyport_authserver::Proofs;
+use sallyport_core::audit::Audit;
 use sallyport_core::policy::Selection;
 use sallyport_core::{ProfileSlug, RequestId, ServerName, UserId};
 use sallyport_net::egress::Egress;
@@ -24,6 +25,7 @@ use super::live::{plan_now, run_dir};
 use super::plan::OPERATOR;
 use crate::base::{Base, StartError, public_origin};
 use crate::environment::Environment;
+use crate::lock::Lock;
 use crate::{child, keys};
 
 /// The revision that this client speaks.
@@ -63,12 +65,16 @@ impl Local {
     ) -> Result<Self, StartError> {
         let origin = public_origin(&base.config, base.config.root.listen.value.0);
         let mut plan = plan_now(base, &base.config, &origin).await?.proxy;
+        let trail = Arc::new(base.trail().await?);
         let wanted = EndpointKind::Profile(profile.clone());
         plan.endpoints.retain(|endpoint| endpoint.kind == wanted);
         let no_profile = || StartError::Other(format!("there is no profile `{profile}`"));
         let endpoint = plan.endpoints.first_mut().ok_or_else(no_profile)?;
         // Who can run this command can read every key; the lists of tools hold all the same.
         endpoint.rules.users = Selection::all();
+        let audit: Arc<dyn Audit> = trail.clone();
+        let lock = Lock::open(&base.config, audit).map_err(|error| StartError::Other(error.to_string()))?;
+        plan.curator = lock.curator();
         plan.anonymous = Some(UserId::new(OPERATOR));
         let path = endpoint.paths.first().cloned().ok_or_else(no_profile)?;
         let servers = endpoint.servers.clone();
@@ -80,7 +86,6 @@ impl Local {
             .max()
             .unwrap_or_default();
         let (signer, _) = keys::signer(base, &origin).await?;
-        let trail = Arc::new(base.trail().await?);
         let control = tokio::runtime::Handle::current();
         let upstreams = Upstreams::start(UpstreamDeps {
             clock: Arc::clone(&base.clock),

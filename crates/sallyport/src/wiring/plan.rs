@@ -68,6 +68,7 @@ pub(super) fn plan(sources: &Sources<'_>) -> Result<Plan, StartError> {
         public_url: sources.origin.to_owned(),
         anonymous: anonymous.then(|| UserId::new(LOCAL_USER)),
         names: Arc::new(names(sources)),
+        curator: None,
     };
     Ok(Plan {
         proxy,

@@ -16,7 +16,7 @@ use crate::config::{Config, Problems, print};
 
 /// Editors and deployments write in several steps: the file is read this long after the first.
 const QUIET: Duration = Duration::from_millis(200);
-/// How often it is looked whether something is to be done about the signing keys.
+/// How often it is looked whether something is to be done about the signing keys, or was approved.
 const KEYS: Duration = Duration::from_secs(1);
 /// How often what has ended is removed.
 const SWEEP: Duration = Duration::from_secs(600);
@@ -47,7 +47,10 @@ pub(super) async fn watch(
         tokio::select! {
             () = stop.cancelled() => return,
             Ok(()) = changes.changed() => live.refresh().await,
-            _ = keys.tick() => live.tend_keys().await,
+            _ = keys.tick() => {
+                live.tend_keys().await;
+                live.refresh_approved().await;
+            }
             _ = sweep.tick() => live.sweep().await,
             Some(ask) = asked.recv() => {
                 let Some(source) = &source else { continue };

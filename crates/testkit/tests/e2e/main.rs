@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod api_keys;
+#[cfg(test)]
+mod approval;
 mod attack;
 mod bridge;
 #[cfg(test)]

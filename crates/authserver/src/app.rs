@@ -11,6 +11,7 @@ use sallyport_net::Egress;
 use sallyport_store::Store;
 
 use crate::answers::Answered;
+use crate::approvals::Approvals;
 use crate::documents::Documents;
 use crate::fetching::Fetching;
 use crate::hashing::Hashing;
@@ -43,6 +44,8 @@ pub struct Parts {
     pub revoke: Arc<dyn RevokeTokens>,
     /// Believes that clients hold the keys that their tokens are bound to.
     pub proofs: Arc<Proofs>,
+    /// The calls that wait for a person's yes.
+    pub approvals: Arc<Approvals>,
     /// The audit trail.
     pub audit: Arc<dyn Audit>,
     /// The time.

@@ -7,6 +7,8 @@
 mod account;
 mod answers;
 mod app;
+mod approvals;
+mod approve;
 mod assets;
 mod authorize;
 mod body;
@@ -47,6 +49,7 @@ mod token;
 mod wellknown;
 
 pub use app::{MetricHook, Parts};
+pub use approvals::Approvals;
 pub use logins::Logins;
 pub use people::People;
 pub use proofs::Proofs;

@@ -138,6 +138,26 @@ pub(crate) struct DeviceConfirm<'a> {
     pub(crate) transaction: &'a str,
 }
 
+/// The page that asks about a call.
+#[derive(Template)]
+#[template(path = "approve.html")]
+pub(crate) struct Approve<'a> {
+    pub(crate) client: &'a str,
+    pub(crate) tool: &'a str,
+    pub(crate) server: &'a str,
+    pub(crate) endpoint: &'a str,
+    pub(crate) arguments: &'a str,
+    pub(crate) user: &'a str,
+    pub(crate) transaction: &'a str,
+}
+
+/// What a person sees who has answered about a call.
+#[derive(Template)]
+#[template(path = "approve_done.html")]
+pub(crate) struct ApproveDone {
+    pub(crate) allowed: bool,
+}
+
 /// What a person sees who has answered about a device.
 #[derive(Template)]
 #[template(path = "device_done.html")]

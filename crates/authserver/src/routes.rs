@@ -11,8 +11,8 @@ use sallyport_net::layers::secure;
 use crate::app::{App, Parts};
 use crate::problem::Problem;
 use crate::{
-    account, assets, authorize, consent, cors, device, device_authorization, home, introspect, login, manage,
-    par, provider, register, revoke, setup, token, wellknown,
+    account, approve, assets, authorize, consent, cors, device, device_authorization, home, introspect,
+    login, manage, par, provider, register, revoke, setup, token, wellknown,
 };
 
 /// The router of every OAuth endpoint, well-known document and page. Request extensions have to carry
@@ -61,6 +61,7 @@ pub fn router(parts: Parts) -> Router {
         .route("/setup", get(setup::get).post(setup::post))
         .route("/device_authorization", post(device_authorization::post))
         .route("/device", get(device::get).post(device::post))
+        .route("/approve/{id}", get(approve::get).post(approve::post))
         .route("/account", get(account::get).post(account::post))
         .route("/logout", post(home::logout))
         .route("/", get(home::get))

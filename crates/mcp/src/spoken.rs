@@ -5,7 +5,7 @@ use crate::revision::{Era, Revision};
 /// The revisions that are on, and the parts of old ones that have a switch of their own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Spoken {
-    /// A bit for each revision that is off, by its place in [`Revision::SUPPORTED`].
+    /// A bit for each revision that is off.
     off: u8,
     http_sse: bool,
     batches: bool,
@@ -108,9 +108,14 @@ impl Default for Spoken {
     }
 }
 
-fn bit(revision: Revision) -> u8 {
-    let place = Revision::SUPPORTED.iter().position(|other| *other == revision);
-    place.map_or(0, |place| 1 << place)
+const fn bit(revision: Revision) -> u8 {
+    match revision {
+        Revision::V2024_11_05 => 1,
+        Revision::V2025_03_26 => 1 << 1,
+        Revision::V2025_06_18 => 1 << 2,
+        Revision::V2025_11_25 => 1 << 3,
+        Revision::V2026_07_28 => 1 << 4,
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! behind; what the server answers goes back in the client's revision. `call.rs` is the list of the steps: read it first.
 #![forbid(unsafe_code)]
 
+mod approve;
 mod ask;
 mod asked;
 mod call;

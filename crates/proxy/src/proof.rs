@@ -104,7 +104,7 @@ fn refused(error: ProofError) -> Refused {
 }
 
 /// Scheme, host and port of a resource: what comes before its path.
-fn origin(resource: &Resource) -> &str {
+pub(crate) fn origin(resource: &Resource) -> &str {
     let text = resource.as_str();
     let host = text.find("://").map_or(0, |at| at + 3);
     let end = text.get(host..).and_then(|rest| rest.find('/'));

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use sallyport_core::approval::AskPerson;
 use sallyport_core::audit::Audit;
 use sallyport_core::capability::{SealState, VerifyProof, VerifyToken};
 use sallyport_core::watch::WatchLogins;
@@ -58,6 +59,8 @@ pub struct ProxyDeps {
     pub upstreams: Arc<Upstreams>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Knows what people said of calls that need a yes.
+    pub approvals: Arc<dyn AskPerson>,
     /// Who follows log-ins.
     pub logins: Arc<dyn WatchLogins>,
     /// Where the snapshot is rebuilt and old things are looked for: never a data thread.
@@ -82,6 +85,7 @@ pub struct Proxy {
     pub(crate) used: Used,
     pub(crate) usage: Usage,
     pub(crate) strangers: Strangers,
+    pub(crate) approvals: Arc<dyn AskPerson>,
     pub(crate) logins: Arc<dyn WatchLogins>,
     /// The open streams of HTTP+SSE.
     pub(crate) streams: Streams,
@@ -136,6 +140,7 @@ impl Proxy {
             used: Used::default(),
             usage: Usage::new(),
             strangers: Strangers::default(),
+            approvals: deps.approvals,
             logins: deps.logins,
             streams: Streams::default(),
             pulse: Pulse::new(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sallyport_core::policy::Rules;
+use sallyport_core::policy::{Glob, Rules};
 use sallyport_core::{ProfileSlug, Resource, Secret, ServerName};
 pub use sallyport_mcp::{Era, Revision, Spoken};
 
@@ -194,6 +194,8 @@ pub struct EndpointSpec {
     pub naming: Naming,
     /// Who may use what.
     pub rules: Rules,
+    /// The tools, by the name that clients see, of which each call has to be approved by a person.
+    pub asks: Vec<Glob>,
     /// What of the protocol is spoken there.
     pub spoken: Spoken,
 }

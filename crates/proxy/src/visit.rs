@@ -180,7 +180,7 @@ pub(crate) fn declined(mut call: Call) -> Out {
 }
 
 /// What the model can read of a tool, and the client of everything else.
-fn told(call: &Call, id: &[u8], text: &str) -> Bytes {
+pub(crate) fn told(call: &Call, id: &[u8], text: &str) -> Bytes {
     if call.route.what != What::Tool {
         return Refusal::new(200, error::INTERNAL_ERROR, text.to_owned()).message(Some(id));
     }

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Request, StatusCode};
-use sallyport_authserver::{Logins, Parts, Proofs, ResourceInfo, Settings, router};
+use sallyport_authserver::{Approvals, Logins, Parts, Proofs, ResourceInfo, Settings, router};
 use sallyport_core::audit::{Action, Audit, AuditUnavailable, Entry, Event, Outcome, Pending};
 use sallyport_core::capability::{Passwords as _, TokenError, VerifyToken as _};
 use sallyport_core::{Clock, Random as _, Resource, Secret, Timestamp, UserId};
@@ -169,6 +169,7 @@ impl World {
             verify: verifier.clone(),
             revoke: verifier.clone(),
             proofs: Arc::new(Proofs::new(vault.clone(), &*random)),
+            approvals: Arc::new(Approvals::new(random.clone())),
             audit: audit.clone(),
             clock: clock.clone(),
             random,

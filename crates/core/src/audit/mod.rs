@@ -74,6 +74,8 @@ pub enum Action {
     KeyRotate,
     /// A server was added or removed by command.
     ServerChange,
+    /// A person answered about a call that needs a yes.
+    CallApprove,
     /// The definition of a tool was approved.
     ToolApprove,
     /// A tool was held back, because its definition is not approved; or was let through all the same.

@@ -19,6 +19,7 @@ use sallyport_mcp::spoken::Spoken;
 use sallyport_net::Response;
 
 use super::{lists, notifications, refuse, refuse_to, session_of, share};
+use crate::approve;
 use crate::asked;
 use crate::call::{Call, prepare, waiting};
 use crate::caller::{Caller, Client};
@@ -194,7 +195,12 @@ async fn call(
     let asked = asked::read(envelope, body, id.clone())?;
     let caller = caller.settled_for(&asked).await;
     let client = Client::Legacy(Arc::clone(session));
-    let call = prepare(caller, client, asked)?;
+    let mut call = prepare(caller, client, asked)?;
+    if approve::is_needed(&call)
+        && let Some(said) = approve::ask(&mut call, None)
+    {
+        return Ok(said);
+    }
     Ok(running(session, id, call, relay::start))
 }
 

@@ -21,6 +21,7 @@ use sallyport_mcp::tasks::EXTENSION;
 use sallyport_net::Response;
 
 use super::{listen, lists, notifications, refuse_to, share};
+use crate::approve;
 use crate::asked;
 use crate::call::{Call, prepare};
 use crate::caller::{Caller, Client, Modern};
@@ -173,8 +174,18 @@ async fn call(
         asked.params = with_capabilities(&asked.params, &capabilities);
         client = described(&caller, meta, &capabilities);
     }
-    let call = prepare(Arc::clone(&caller), client, asked)?;
+    let mut call = prepare(Arc::clone(&caller), client, asked)?;
     let retry = envelope.params.as_ref().filter(|params| params.is_retry());
+    // A state is made after a call was let pass, for that call alone.
+    let is_first = || retry.is_none_or(|retry| retry.get(Key::RequestState).is_none());
+    if approve::is_needed(&call) && is_first() {
+        let responses = retry.and_then(|retry| retry.get(Key::InputResponses));
+        if let Some(said) = approve::ask(&mut call, responses) {
+            return Ok(said);
+        }
+        // They were for the gateway, and no server.
+        call.params = Bytes::from(answer::without_input(&call.params).into_owned());
+    }
     let Some(retry) = retry else {
         return Ok(Said::Running(Box::pin(relay::start(call))));
     };

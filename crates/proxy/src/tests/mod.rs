@@ -105,6 +105,7 @@ fn profile(slug: &str, servers: &[&str]) -> EndpointSpec {
         servers: servers.iter().map(|text| name(text)).collect(),
         naming: Naming::OnCollision,
         rules: Rules::open(),
+        asks: Vec::new(),
         spoken: Spoken::ALL,
     }
 }
@@ -148,6 +149,7 @@ impl Gate {
             environment: Arc::new(BTreeMap::new()),
         });
         let deps = ProxyDeps {
+            approvals: Arc::new(sallyport_core::approval::SaidAlready),
             verifier: Arc::clone(&keys) as _,
             proofs: Arc::clone(&keys) as _,
             sealer: Arc::new(Wax),

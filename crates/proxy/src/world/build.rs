@@ -127,6 +127,7 @@ impl Builder {
         {
             return Arc::clone(before);
         }
+        let merged = merged(key, spec, &states);
         let identity = Identity {
             key: before.map_or_else(|| key.into(), |before| Arc::clone(&before.key)),
             resources: spec.resources.clone(),
@@ -141,9 +142,9 @@ impl Builder {
             shared: self.shared(spec),
             page_items: self.config.limits.page_items,
             spoken: spec.spoken,
+            asks: asks(spec, &merged),
             configured: self.configured,
         };
-        let merged = merged(key, spec, &states);
         Arc::new(Endpoint::new(identity, parts, states, merged, settles))
     }
 
@@ -166,6 +167,13 @@ impl Builder {
         let latest = connecting.filter_map(|state| named(&state.name)).map(until).max();
         latest.filter(|until| *until > now)
     }
+}
+
+/// The tools whose calls have to be approved.
+fn asks(spec: &EndpointSpec, merged: &Merged) -> HashSet<Box<str>> {
+    let asks = |name: &str| spec.asks.iter().any(|glob| glob.matches(name));
+    let tools = merged.tools.iter().filter(|tool| asks(&tool.visible));
+    tools.map(|tool| Box::from(&*tool.visible)).collect()
 }
 
 fn key_of(kind: &EndpointKind) -> String {

@@ -19,6 +19,7 @@ use sallyport_mcp::spoken::Spoken;
 use super::introduce::{self, Introduction};
 use super::keep::{self, Notes};
 use crate::notice::Changes;
+use crate::proof;
 use crate::upstream::ServerState;
 
 /// Whether somebody is shown what a server offers.
@@ -52,6 +53,8 @@ pub(super) struct Parts {
     pub(super) shared: HashSet<ServerName>,
     pub(super) page_items: usize,
     pub(super) spoken: Spoken,
+    /// The tools whose calls have to be approved.
+    pub(super) asks: HashSet<Box<str>>,
     /// The configuration that it was made from.
     pub(super) configured: u64,
 }
@@ -127,6 +130,16 @@ impl Endpoint {
     /// The profile, if it is one.
     pub(crate) fn profile(&self) -> Option<&ProfileSlug> {
         self.parts.profile.as_ref()
+    }
+
+    /// Whether calls of a tool have to be approved by a person.
+    pub(crate) fn asks(&self, tool: &str) -> bool {
+        !self.parts.asks.is_empty() && self.parts.asks.contains(tool)
+    }
+
+    /// The origin that clients use.
+    pub(crate) fn origin(&self) -> &str {
+        self.resources.first().map_or("", proof::origin)
     }
 
     /// What of the protocol is spoken here.

@@ -23,6 +23,14 @@ pub fn check(root: &Root, problems: &mut Collector) {
             );
         }
     }
+    for row in root.profiles.iter() {
+        if root.auth.mode.value == Mode::None && !row.value.value.tools.ask.is_empty() {
+            problems.add(
+                row.place,
+                "`tools.ask` needs people who log in to answer; use `auth.mode: oauth`, or `deny` in the place of `ask`",
+            );
+        }
+    }
     check_addresses(root, problems);
     super::people::check(&root.auth, problems);
     check_rotation(root, problems);

@@ -27,7 +27,7 @@ section! {
         /// clients in their own name as `client:NAME`, people of other issuers as `ISSUER:NAME`.
         users: Names = Names::default();
         /// Which tools, by the name that clients see.
-        tools: Names = Names::default();
+        tools: Tools = Tools::default();
         /// Which prompts, by the name that clients see.
         prompts: Names = Names::default();
         /// Which resources, by the URI that clients see.
@@ -46,6 +46,19 @@ choice! {
         Always = "always",
         /// None; a name that two servers claim is left out of both, and the log says so.
         Never = "never",
+    }
+}
+
+section! {
+    /// Patterns of names of tools, `*` standing for any run of characters. Deny wins; what nothing allows is denied.
+    Tools {
+        /// What is allowed. An empty list allows nothing.
+        allow: Vec<Pattern> = vec![Pattern::any()];
+        /// What is denied whatever `allow` says.
+        deny: Vec<Pattern> = Vec::new();
+        /// Of what is allowed, the tools of which each call has to be approved by the person in whose name it is made, on a page
+        /// of the gateway.
+        ask: Vec<Pattern> = Vec::new();
     }
 }
 
@@ -101,6 +114,33 @@ impl JsonSchema for Pattern {
     }
 }
 
+impl Tools {
+    /// Whether every tool is allowed, without a question.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.deny.is_empty() && self.ask.is_empty() && self.allow.contains(&Pattern::any())
+    }
+
+    /// As the policy's lists.
+    #[must_use]
+    pub fn selection(&self) -> Selection {
+        Selection {
+            allow: globs(&self.allow),
+            deny: globs(&self.deny),
+        }
+    }
+
+    /// The tools whose calls have to be approved.
+    #[must_use]
+    pub fn asks(&self) -> Vec<Glob> {
+        globs(&self.ask)
+    }
+}
+
+fn globs(patterns: &[Pattern]) -> Vec<Glob> {
+    patterns.iter().filter_map(|p| Glob::parse(&p.0).ok()).collect()
+}
+
 impl Names {
     /// Whether every name is allowed.
     #[must_use]
@@ -130,7 +170,6 @@ impl Names {
     /// As the policy's lists.
     #[must_use]
     pub fn selection(&self) -> Selection {
-        let globs = |patterns: &[Pattern]| patterns.iter().filter_map(|p| Glob::parse(&p.0).ok()).collect();
         Selection {
             allow: globs(&self.allow),
             deny: globs(&self.deny),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
-use sallyport_authserver::{Logins, Parts, Proofs, router, setup_link};
+use sallyport_authserver::{Approvals, Logins, Parts, Proofs, router, setup_link};
 use sallyport_core::Secret;
 use sallyport_core::audit::{Action, Audit, Event, Outcome};
 use sallyport_net::egress::Egress;
@@ -16,6 +16,7 @@ use sallyport_net::{ListenOptions, Listener, ServerHandle, framed};
 use sallyport_proxy::upstream::{Launcher, UpstreamDeps, Upstreams};
 use sallyport_proxy::{Metrics, Proxy, ProxyDeps};
 use sallyport_vault::password::Argon2id;
+use sallyport_vault::signing::Signer;
 use sallyport_vault::verifier::{DEFAULT_CACHE, Verifier};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ use super::framed::TcpGate;
 use super::gateway::{Gateway, Overrides};
 use super::issuers::{self, Issuers};
 use super::live::{Live, doors, due, plan_now, run_dir};
+use super::plan::Plan;
 use super::service::Front;
 use super::watch;
 use crate::base::{Base, StartError, public_origin};
@@ -248,14 +250,12 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
     } = wires;
     let audit: Arc<dyn Audit> = trail.clone();
     let (signer, ring) = keys::signer(&base, &origin).await?;
-    let verifier = Verifier::new(&origin, &signer.verifying_keys(), DEFAULT_CACHE)?;
-    let verifier = Arc::new(verifier.with_api_keys(base.vault.clone()));
+    let verifier = verifier(&base, &origin, &signer)?;
     let issuers = believe(&base, &verifier, &origin, &control)?;
     let policy = keys::policy(&base);
     base.store.note_token_life(policy.longest).await?;
     let mut plan = plan_now(&base, &base.config, &origin).await?;
-    let lock = lock(&base, &audit, &control)?;
-    plan.proxy.curator = lock.curator();
+    let lock = lock(&base, &audit, &control, &mut plan)?;
     let metrics = Arc::new(Metrics::new());
     let logins = Logins::start(
         base.store.clone(),
@@ -277,6 +277,7 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
             .unwrap_or_else(|| Launcher::Guard(child::guard_command())),
         environment: overrides.environment.all(),
     });
+    let approvals = Arc::new(Approvals::new(Arc::clone(&base.random)));
     let proofs = Arc::new(Proofs::new(base.vault.clone(), &*base.random));
     let proxy = Proxy::new(
         ProxyDeps {
@@ -288,6 +289,7 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
             random: Arc::clone(&base.random),
             upstreams: Arc::clone(&upstreams),
             metrics: Arc::clone(&metrics),
+            approvals: approvals.clone(),
             logins: logins.clone(),
             control,
         },
@@ -312,21 +314,30 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
         trail,
         lock,
         logins,
+        approvals,
         ready: AtomicBool::new(false),
         notes: ArcSwap::from_pointee(plan.notes),
         refused: ArcSwap::default(),
     })
 }
 
-/// What is approved, kept up to date.
+/// What knows our own tokens.
+fn verifier(base: &Base, origin: &str, signer: &Signer) -> Result<Arc<Verifier>, StartError> {
+    let verifier = Verifier::new(origin, &signer.verifying_keys(), DEFAULT_CACHE)?;
+    Ok(Arc::new(verifier.with_api_keys(base.vault.clone())))
+}
+
+/// What is approved, kept up to date and planned with.
 fn lock(
     base: &Base,
     audit: &Arc<dyn Audit>,
     control: &tokio::runtime::Handle,
+    plan: &mut Plan,
 ) -> Result<Arc<Lock>, StartError> {
     let lock = Lock::open(&base.config, Arc::clone(audit));
     let lock = lock.map_err(|error| StartError::Other(error.to_string()))?;
     control.spawn(Arc::clone(&lock).keep());
+    plan.proxy.curator = lock.curator();
     Ok(lock)
 }
 
@@ -379,6 +390,7 @@ fn authserver(live: &Arc<Live>) -> Result<(Parts, Option<axum::Router>), StartEr
         verify: live.verifier.clone(),
         revoke: live.verifier.clone(),
         proofs: Arc::clone(&live.proofs),
+        approvals: Arc::clone(&live.approvals),
         audit: live.trail.clone(),
         clock: Arc::clone(&live.base.clock),
         random: Arc::clone(&live.base.random),

@@ -47,6 +47,7 @@ pub(super) fn endpoints(
             servers: shown,
             naming: Naming::from(profile.naming),
             rules,
+            asks: profile.tools.asks(),
             spoken: Spoken::from(profile.protocol.as_ref().unwrap_or(general)),
         });
     }
@@ -62,6 +63,7 @@ pub(super) fn endpoints(
                 users,
                 ..Rules::open()
             },
+            asks: Vec::new(),
             spoken: Spoken::from(general),
         });
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use sallyport_authserver::{Logins, Proofs, Settings};
+use sallyport_authserver::{Approvals, Logins, Proofs, Settings};
 use sallyport_core::Timestamp;
 use sallyport_core::audit::{Action, Audit as _, Event, Outcome};
 use sallyport_net::layers::{Doors, DoorsOptions};
@@ -52,6 +52,7 @@ pub(super) struct Live {
     pub(super) trail: Arc<AuditTrail>,
     pub(super) lock: Arc<Lock>,
     pub(super) logins: Arc<Logins>,
+    pub(super) approvals: Arc<Approvals>,
     pub(super) doors: ArcSwap<Doors>,
     pub(super) started: Timestamp,
     pub(super) ready: AtomicBool,

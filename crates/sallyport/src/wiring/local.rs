@@ -98,6 +98,8 @@ impl Local {
             environment: environment.all(),
         });
         let deps = ProxyDeps {
+            // Who runs the command is the person who would be asked.
+            approvals: Arc::new(sallyport_core::approval::SaidAlready),
             verifier: Arc::new(Verifier::new(&origin, &signer.verifying_keys(), 0)?),
             proofs: Arc::new(Proofs::new(base.vault.clone(), &*base.random)),
             sealer: base.vault.clone(),

@@ -4,6 +4,8 @@
 mod api_keys;
 #[cfg(test)]
 mod approval;
+#[cfg(test)]
+mod asking;
 mod attack;
 mod bridge;
 #[cfg(test)]

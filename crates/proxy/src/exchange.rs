@@ -148,12 +148,21 @@ impl fmt::Debug for Long {
 pub enum Message {
     /// A complete JSON-RPC notification; progress bears the client's token.
     Notification(Bytes),
-    /// Progress notifications that came together, in their order: complete, and with the client's token.
-    Progress(Vec<Bytes>),
+    /// Progress notifications that came together, in their order.
+    Progress(Vec<ProgressNote>),
     /// A question to the client (a legacy server's sampling, elicitation or roots request).
     Question(Question),
     /// The complete JSON-RPC response with the client's id. Nothing follows.
     Terminal(Bytes),
+}
+
+/// A progress notification: complete, and with the client's token.
+#[derive(Debug)]
+pub struct ProgressNote {
+    /// The message.
+    pub message: Bytes,
+    /// How far it says that the call has come, if it says that in a number.
+    pub value: Option<f64>,
 }
 
 /// A request of a legacy server to the client.

@@ -1,7 +1,10 @@
 //! How far a call has come, as its client hears it.
 
+use bytes::Bytes;
 use sallyport_mcp::json;
 use sallyport_mcp::jsonrpc::plain_progress;
+
+use crate::exchange::ProgressNote;
 
 /// The progress of one call. A client is told of what is further only (2025-11-25, Progress: the value must increase),
 /// whatever rounds the call takes with its server.
@@ -12,12 +15,8 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Whether this notification says that the call has come further; what says nothing of the kind does not.
-    pub(crate) fn is_further(&mut self, notification: &[u8]) -> bool {
-        let raw = match plain_progress(notification) {
-            Some(plain) => plain.progress,
-            None => wherever(notification),
-        };
-        let Some(value) = raw.and_then(number).filter(|value| value.is_finite()) else {
+    pub(crate) fn is_further(&mut self, step: &ProgressNote) -> bool {
+        let Some(value) = step.value.filter(|value| value.is_finite()) else {
             return false;
         };
         let further = self.last.is_none_or(|last| value > last);
@@ -28,11 +27,24 @@ impl Progress {
     }
 }
 
+impl ProgressNote {
+    /// Reads the value of a notification.
+    pub(crate) fn read(message: Bytes) -> Self {
+        let raw = match plain_progress(&message) {
+            Some(plain) => plain.progress,
+            None => wherever(&message),
+        };
+        let value = raw.and_then(number);
+        Self { message, value }
+    }
+}
+
 fn wherever(notification: &[u8]) -> Option<&[u8]> {
     json::find(json::find(notification, "params")?, "progress")
 }
 
-fn number(raw: &[u8]) -> Option<f64> {
+/// The number, if the value is one.
+pub(crate) fn number(raw: &[u8]) -> Option<f64> {
     // Most are small whole numbers, of which each is a float.
     if let 1..=9 = raw.len()
         && raw.iter().all(u8::is_ascii_digit)
@@ -66,9 +78,13 @@ mod tests {
             ("101", true),
         ] {
             let message = format!(r#"{{"method":"notifications/progress","params":{{"progress":{value}}}}}"#);
-            assert_eq!(progress.is_further(message.as_bytes()), further, "{value}");
+            assert_eq!(
+                progress.is_further(&ProgressNote::read(message.clone().into())),
+                further,
+                "{value}"
+            );
         }
-        assert!(!progress.is_further(b"{}"));
+        assert!(!progress.is_further(&ProgressNote::read("{}".into())));
     }
 
     #[test]
@@ -84,7 +100,10 @@ mod tests {
             for version in ["", r#""jsonrpc":"2.0","#] {
                 let message = format!(r#"{{{version}"method":"notifications/progress","params":{params}}}"#);
                 let mut progress = Progress { last: Some(4.0) };
-                assert!(progress.is_further(message.as_bytes()), "{message}");
+                assert!(
+                    progress.is_further(&ProgressNote::read(message.clone().into())),
+                    "{message}"
+                );
                 assert_eq!(progress.last, Some(5.0), "{message}");
             }
         }

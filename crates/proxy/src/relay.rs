@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::ask::Asked;
 use crate::call::Call;
 use crate::caller::Client;
-use crate::exchange::{Long, Message, Question, Reply};
+use crate::exchange::{Long, Message, ProgressNote, Question, Reply};
 use crate::progress::Progress;
 use crate::refusal::Refusal;
 use crate::running::RunningCall;
@@ -280,13 +280,14 @@ impl Relay {
     fn notification(&mut self, message: Bytes) -> Option<Out> {
         let message = translate::notification(message, self.call.client.era(), &self.call)?;
         if translate::is_progress(&message) {
-            return self.progress(vec![message]);
+            return self.progress(vec![ProgressNote::read(message)]);
         }
         Some(Out::Notification(message))
     }
 
-    fn progress(&mut self, mut together: Vec<Bytes>) -> Option<Out> {
-        together.retain(|message| self.progress.is_further(message));
+    fn progress(&mut self, together: Vec<ProgressNote>) -> Option<Out> {
+        let further = together.into_iter().filter(|note| self.progress.is_further(note));
+        let mut together: Vec<Bytes> = further.map(|note| note.message).collect();
         if let Some(label) = &self.relabel {
             let token = label.progress_token.as_ref()?;
             for message in &mut together {

@@ -32,15 +32,8 @@ impl Journal {
 
     /// Begins a stream for a caller.
     pub(crate) fn open(&self, caller: &Caller, kind: StreamKind) -> Arc<Log> {
-        let (proxy, limits) = (&caller.proxy, caller.limits.replay);
-        let log = self.begin(
-            kind,
-            limits,
-            &proxy.usage.account(&caller.key),
-            &proxy.books.clock,
-        );
-        self.tidy(proxy.books.clock.now(), &limits);
-        log
+        let clock = &caller.proxy.books.clock;
+        self.begin(kind, caller.limits.replay, &caller.account, clock)
     }
 
     pub(super) fn begin(
@@ -77,20 +70,12 @@ impl Journal {
         let mut logs = lock(&self.logs);
         let is_old = |since: Timestamp| now.since(since) > limits.keep;
         logs.retain(|_, log| !log.idle().is_some_and(is_old));
-        if logs.len() <= limits.streams_per_session {
-            return;
-        }
-        let mut idle: Vec<_> = logs
-            .values()
-            .filter_map(|log| Some((log.idle()?, log.number())))
-            .collect();
-        let surplus = idle.len().saturating_sub(limits.streams_per_session);
-        if surplus > 0 {
-            idle.sort_unstable();
-            for (_, number) in idle.into_iter().take(surplus) {
-                logs.remove(&number);
-            }
-        }
+        crop(&mut logs, limits.streams_per_session);
+    }
+
+    /// Forgets the longest idle streams where there are too many.
+    pub(crate) fn crop(&self, limits: &ReplayLimits) {
+        crop(&mut lock(&self.logs), limits.streams_per_session);
     }
 
     /// Forgets the longest idle streams until this many bytes more may be kept for the principal.
@@ -113,5 +98,20 @@ impl Journal {
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         lock(&self.logs).len()
+    }
+}
+
+fn crop(logs: &mut BTreeMap<u64, Arc<Log>>, most: usize) {
+    // What runs is bounded elsewhere.
+    while logs.len() > most {
+        let idle = logs.values().filter_map(|log| Some((log.idle()?, log.number())));
+        let (count, longest) = idle.fold((0, None), |(count, longest), one| {
+            let longest = longest.map_or(one, |longest| one.min(longest));
+            (count + 1, Some(longest))
+        });
+        match longest {
+            Some((_, number)) if count > most => logs.remove(&number),
+            _ => return,
+        };
     }
 }

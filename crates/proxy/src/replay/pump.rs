@@ -13,7 +13,7 @@ use crate::session::Session;
 /// Writes down all that is said until the end.
 pub(crate) async fn pump(caller: Arc<Caller>, session: Arc<Session>, log: Arc<Log>, mut outgoing: Outgoing) {
     let limits = caller.limits.replay;
-    let account = caller.proxy.usage.account(&caller.key);
+    let account = &caller.account;
     while let Some(out) = outgoing.next().await {
         let messages = match out {
             // A question is better heard now on another stream than later on this one.
@@ -28,11 +28,11 @@ pub(crate) async fn pump(caller: Arc<Caller>, session: Arc<Session>, log: Arc<Lo
             let (count, bytes) = log.together(rest);
             let (now, later) = rest.split_at_checked(count).unwrap_or((rest, &[]));
             log.room(count, bytes).await;
-            session.journal.make_room(bytes, &account, &limits);
+            session.journal.make_room(bytes, account, &limits);
             log.push_all(now);
             rest = later;
         }
     }
     log.finish();
-    session.journal.tidy(caller.proxy.books.clock.now(), &limits);
+    session.journal.crop(&limits);
 }

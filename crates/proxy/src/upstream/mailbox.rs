@@ -147,7 +147,7 @@ impl Shared {
 fn size(message: &Message) -> usize {
     match message {
         Message::Notification(bytes) => bytes.len(),
-        Message::Progress(together) => together.iter().map(|message| message.len()).sum(),
+        Message::Progress(together) => together.iter().map(|step| step.message.len()).sum(),
         Message::Question(question) => question.params.as_ref().map_or(1, |params| params.len() + 1),
         Message::Terminal(_) => 0,
     }
@@ -158,6 +158,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::exchange::ProgressNote;
 
     #[tokio::test]
     async fn ss_06_a_slow_reader_is_cut_at_the_bound() {
@@ -180,7 +181,10 @@ mod tests {
     #[tokio::test]
     async fn progress_that_nobody_has_read_yet_is_read_together() {
         let (mailbox, mut letters) = mailbox(Porter::alone(), Questions::default());
-        let progress = |text: &'static str| Message::Progress(vec![text.into()]);
+        let progress = |text: &'static str| {
+            let (message, value) = (text.into(), None);
+            Message::Progress(vec![ProgressNote { message, value }])
+        };
         mailbox.deliver(progress("1"));
         mailbox.deliver(progress("2"));
         mailbox.deliver(Message::Notification("log".into()));

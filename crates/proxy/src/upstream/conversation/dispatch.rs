@@ -10,7 +10,7 @@ use sallyport_mcp::method::Method;
 use super::calls::{Running, number};
 use super::reading::Use;
 use super::talk::{Asker, Conversation};
-use crate::exchange::Message;
+use crate::exchange::{Message, ProgressNote};
 use crate::upstream::inbox::{Respond, is_of_task, level_of};
 use crate::upstream::mailbox::Delivery;
 use crate::upstream::outgoing::replaced;
@@ -91,7 +91,7 @@ impl Conversation {
             Some((id, replaced(envelope.bytes, span, &token)))
         });
         match found {
-            Some((id, bytes)) => self.deliver(id, Message::Progress(vec![bytes])),
+            Some((id, bytes)) => self.deliver(id, Message::Progress(vec![ProgressNote::read(bytes)])),
             None if self.era() == Era::Legacy && is_of_task(envelope) => {
                 self.inbox.notification(envelope, bytes);
                 Use::Other

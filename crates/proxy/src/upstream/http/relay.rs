@@ -19,7 +19,8 @@ use super::answer::Got;
 use super::events::Events;
 use super::long;
 use super::session::{Answers, Session};
-use crate::exchange::{Message, Reply};
+use crate::exchange::{Message, ProgressNote, Reply};
+use crate::progress;
 use crate::upstream::changes::Changed;
 use crate::upstream::ground::Ground;
 use crate::upstream::ids::{Claimed, Ids};
@@ -202,13 +203,21 @@ impl Call {
             .filter_map(|part| self.message(&part))
     }
 
-    /// Whether the bytes are plain progress, and of this call. `None` when that has to be found out by a scan.
-    fn is_own_progress(&self, bytes: &[u8]) -> Option<bool> {
-        let own = Some(plain_progress(bytes)?.token) == self.token.as_deref();
-        if !own {
+    /// The step of this call's progress that the bytes plainly are; `Ok(None)` for another call's.
+    ///
+    /// # Errors
+    /// What the bytes are has to be found out by a scan.
+    fn own_progress(&self, bytes: Bytes) -> Result<Option<ProgressNote>, Bytes> {
+        let Some(plain) = plain_progress(&bytes) else {
+            return Err(bytes);
+        };
+        if Some(plain.token) != self.token.as_deref() {
             self.ground.counters.foreign_messages.add();
+            return Ok(None);
         }
-        Some(own)
+        let value = plain.progress.and_then(progress::number);
+        let message = bytes;
+        Ok(Some(ProgressNote { message, value }))
     }
 
     fn message(&self, bytes: &Bytes) -> Option<Message> {
@@ -381,17 +390,17 @@ impl Relay {
         }
     }
     /// The progress in this event and in those that came with it. What it finds besides waits.
-    fn progress(&mut self, first: Bytes) -> Vec<Bytes> {
+    fn progress(&mut self, first: Bytes) -> Vec<ProgressNote> {
         let mut together = Vec::with_capacity(USUAL);
         let (mut bytes, mut data) = (0, first);
         loop {
-            match self.call.is_own_progress(&data) {
-                Some(true) => {
-                    bytes += data.len();
-                    together.push(data);
+            match self.call.own_progress(data) {
+                Ok(Some(step)) => {
+                    bytes += step.message.len();
+                    together.push(step);
                 }
-                Some(false) => {}
-                None => {
+                Ok(None) => {}
+                Err(data) => {
                     self.waiting.extend(self.call.messages(&data));
                     return together;
                 }

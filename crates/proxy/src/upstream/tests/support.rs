@@ -176,7 +176,7 @@ pub(super) async fn all(reply: Reply) -> Result<(Vec<String>, String), Fault> {
         match message? {
             Message::Terminal(bytes) => return Ok((before, text(bytes))),
             Message::Notification(bytes) => before.push(text(bytes)),
-            Message::Progress(together) => before.extend(together.into_iter().map(text)),
+            Message::Progress(together) => before.extend(together.into_iter().map(|step| text(step.message))),
             Message::Question(question) => before.push(format!("? {}", question.method)),
         }
     }

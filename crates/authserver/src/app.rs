@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
+use sallyport_core::account::KeepAccounts;
 use sallyport_core::audit::{Audit, AuditUnavailable, Event};
 use sallyport_core::capability::{DeriveKeyed, Passwords, RevokeTokens, SealState, SignToken, VerifyToken};
 use sallyport_core::{Clock, Random, Timestamp};
@@ -60,6 +61,8 @@ pub struct Parts {
     pub metrics: MetricHook,
     /// Takes down what happens to log-ins.
     pub logins: Arc<Logins>,
+    /// Connects people's accounts at servers, and opens none of them for us.
+    pub accounts: Arc<dyn KeepAccounts>,
 }
 
 /// The state of the router.

@@ -14,6 +14,7 @@ mod authorize;
 mod body;
 mod browser;
 mod clients;
+mod connect;
 mod consent;
 mod context;
 mod cookie;

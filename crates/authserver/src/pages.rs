@@ -114,6 +114,61 @@ pub(crate) struct AccountSession {
     pub(crate) transaction: String,
 }
 
+/// The accounts at servers.
+#[derive(Template)]
+#[template(path = "connect.html")]
+pub(crate) struct Connect<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) servers: &'a [ConnectServer],
+    /// The name that a new account gets unless the person types another.
+    pub(crate) name: &'a str,
+    /// Whether the list is longer than what is shown.
+    pub(crate) is_part: bool,
+}
+
+/// A server at which there can be accounts.
+pub(crate) struct ConnectServer {
+    pub(crate) name: String,
+    pub(crate) url: String,
+    pub(crate) shared: bool,
+    pub(crate) accounts: Vec<ConnectAccount>,
+    /// For the button that connects another one; nothing for those who may not.
+    pub(crate) connect: Option<String>,
+}
+
+/// An account at a server.
+pub(crate) struct ConnectAccount {
+    pub(crate) name: String,
+    pub(crate) issuer: String,
+    pub(crate) scopes: String,
+    pub(crate) problem: Option<String>,
+    pub(crate) in_use: bool,
+    /// The buttons' transactions; nothing for those who may not press them.
+    pub(crate) buttons: Option<ConnectButtons>,
+}
+
+/// What the buttons of an account carry.
+pub(crate) struct ConnectButtons {
+    pub(crate) again: String,
+    pub(crate) choose: String,
+    pub(crate) end: String,
+}
+
+/// The page that asks before the browser leaves for a server's authorization server.
+#[derive(Template)]
+#[template(path = "connect_confirm.html")]
+pub(crate) struct ConnectConfirm<'a> {
+    pub(crate) server: &'a str,
+    pub(crate) url: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) user: &'a str,
+    pub(crate) destination: &'a str,
+    pub(crate) issuer: &'a str,
+    pub(crate) scopes: &'a [String],
+    pub(crate) moved_from: Option<&'a str>,
+    pub(crate) transaction: &'a str,
+}
+
 /// The page on which a device's code is entered.
 #[derive(Template)]
 #[template(path = "device.html")]

@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use axum::http::header::{HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
+use sallyport_core::account::ConnectError;
 use sallyport_core::audit::AuditUnavailable;
 use sallyport_oauth::authorize::AnchorError;
 use sallyport_oauth::params::ParamsError;
@@ -45,6 +46,10 @@ pub(crate) enum Problem {
         /// The person, as the provider calls them.
         name: String,
     },
+    /// An account at a server cannot be connected.
+    Connect(ConnectError),
+    /// A link to a server's page that was made for somebody else.
+    OthersLink,
     /// The setup link is used up, or wrong.
     SetupOver,
     /// No such page.
@@ -69,9 +74,12 @@ impl Problem {
             Self::Anchor(_) | Self::TwoPlaces | Self::BadForm | Self::StaleForm | Self::Answered => {
                 StatusCode::BAD_REQUEST
             }
-            Self::ForeignForm | Self::ForeignLogin | Self::ProviderDenied(_) | Self::Unlisted { .. } => {
-                StatusCode::FORBIDDEN
-            }
+            Self::ForeignForm
+            | Self::ForeignLogin
+            | Self::ProviderDenied(_)
+            | Self::OthersLink
+            | Self::Unlisted { .. } => StatusCode::FORBIDDEN,
+            Self::Connect(error) => connect_status(error),
             Self::ProviderFailed(_) => StatusCode::BAD_GATEWAY,
             Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::SetupOver => StatusCode::GONE,
@@ -124,6 +132,13 @@ impl Problem {
             | Self::ProviderDenied(_)
             | Self::ProviderFailed(_)
             | Self::Unlisted { .. } => self.provider_words(),
+            Self::Connect(error) => connect_words(error),
+            Self::OthersLink => (
+                "This link was made for somebody else",
+                "It was given to an app of another person, and you are signed in as yourself.".into(),
+                "If it is yours, sign out here and sign in as the person whose app gave it to you. If somebody sent it to \
+                 you, close this page.",
+            ),
             Self::SetupOver => (
                 "This setup link is over",
                 "It works once, for a day, and only while there is no administrator.".into(),
@@ -178,6 +193,52 @@ impl Problem {
     }
 }
 
+fn connect_status(error: &ConnectError) -> StatusCode {
+    match error {
+        ConnectError::NoSuchServer => StatusCode::NOT_FOUND,
+        ConnectError::Name | ConnectError::TooMany | ConnectError::Changed => StatusCode::BAD_REQUEST,
+        ConnectError::Foreign | ConnectError::Denied => StatusCode::FORBIDDEN,
+        ConnectError::Failed(_) => StatusCode::BAD_GATEWAY,
+        ConnectError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn connect_words(error: &ConnectError) -> (&'static str, String, &'static str) {
+    match error {
+        ConnectError::NoSuchServer => (
+            "There are no accounts here",
+            "This gateway has no server of that name at which you could have an account.".into(),
+            "Check the address, or look at the list of servers.",
+        ),
+        ConnectError::Name | ConnectError::TooMany => (
+            "That account cannot be made",
+            format!("{error}."),
+            "Go back and choose another name, or disconnect an account first.",
+        ),
+        ConnectError::Changed => (
+            "The server has changed meanwhile",
+            "It now asks for something else than the page showed, so nothing was done.".into(),
+            "Go back to the list of servers and connect again.",
+        ),
+        ConnectError::Foreign => (
+            "This log-in was not begun here",
+            "It was begun in another browser or by somebody else, more than ten minutes ago, or is over already.".into(),
+            "Go to the list of servers and connect again.",
+        ),
+        ConnectError::Denied => (
+            "The account was not connected",
+            "The place where you logged in says that it was refused or broken off.".into(),
+            "If that was not what you wanted, connect again.",
+        ),
+        ConnectError::Failed(why) => (
+            "The account could not be connected",
+            format!("The reason: {why}."),
+            "Try again in a moment. If it stays, tell the operator what stands here.",
+        ),
+        ConnectError::Internal => Problem::Internal.words(),
+    }
+}
+
 fn anchor_words(error: AnchorError) -> (&'static str, String, &'static str) {
     match error {
         AnchorError::UnknownClient => (
@@ -211,6 +272,12 @@ fn anchor_words(error: AnchorError) -> (&'static str, String, &'static str) {
             format!("The app sent a sign-in request that cannot be read: {error}."),
             "Connect again from the app. If you copied the address, copy it whole.",
         ),
+    }
+}
+
+impl From<ConnectError> for Problem {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
     }
 }
 

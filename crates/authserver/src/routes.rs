@@ -11,8 +11,8 @@ use sallyport_net::layers::secure;
 use crate::app::{App, Parts};
 use crate::problem::Problem;
 use crate::{
-    account, approve, assets, authorize, consent, cors, device, device_authorization, home, introspect,
-    login, manage, par, provider, register, revoke, setup, token, wellknown,
+    account, approve, assets, authorize, connect, consent, cors, device, device_authorization, home,
+    introspect, login, manage, par, provider, register, revoke, setup, token, wellknown,
 };
 
 /// The router of every OAuth endpoint, well-known document and page. Request extensions have to carry
@@ -63,6 +63,10 @@ pub fn router(parts: Parts) -> Router {
         .route("/device", get(device::get).post(device::post))
         .route("/approve/{id}", get(approve::get).post(approve::post))
         .route("/account", get(account::get).post(account::post))
+        .route("/connect", get(connect::all).post(connect::post))
+        .route("/connect/{server}", get(connect::one))
+        .route("/oauth/callback", get(connect::callback))
+        .route("/oauth/client.json", get(connect::client_document))
         .route("/logout", post(home::logout))
         .route("/", get(home::get))
         .route("/assets/style.css", get(assets::style))

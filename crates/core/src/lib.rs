@@ -3,6 +3,7 @@
 //! Every other crate may depend on this one; this one depends on none of them.
 #![forbid(unsafe_code)]
 
+pub mod account;
 pub mod approval;
 pub mod audit;
 pub mod capability;

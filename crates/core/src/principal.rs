@@ -61,6 +61,14 @@ impl PrincipalKey {
         Self::new("0::gateway".into())
     }
 
+    /// The person; nobody for the gateway itself.
+    #[must_use]
+    pub fn user(&self) -> Option<UserId> {
+        let (length, rest) = self.text.split_once(':')?;
+        let user = rest.get(..length.parse().ok()?)?;
+        (!user.is_empty()).then(|| UserId::new(user))
+    }
+
     /// The key's text, for sealing into state.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -85,5 +93,32 @@ impl Hash for PrincipalKey {
 impl fmt::Display for PrincipalKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uc_07_a_key_names_its_person_and_no_other() {
+        for (user, client) in [
+            ("ada", "c"),
+            ("a:b", "7:x"),
+            ("1", ":"),
+            ("ü", "https://c.test/x"),
+        ] {
+            let principal = Principal {
+                user: UserId::new(user),
+                client: ClientId::new(client),
+                grant: GrantId::new("g"),
+                token: TokenId::new("t"),
+                scopes: ScopeSet::parse(""),
+                audience: Resource::parse("https://g.test/mcp").unwrap(),
+                expires: Timestamp::EPOCH,
+            };
+            assert_eq!(principal.key().user(), Some(UserId::new(user)));
+        }
+        assert_eq!(PrincipalKey::gateway().user(), None);
     }
 }

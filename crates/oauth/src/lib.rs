@@ -38,6 +38,7 @@ pub mod refresh;
 pub mod registration;
 pub mod resources;
 pub mod return_path;
+pub mod server_login;
 pub mod token_request;
 pub mod token_set;
 

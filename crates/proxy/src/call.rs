@@ -34,8 +34,8 @@ use crate::route::{Allowed, Route, What};
 use crate::running::RunningCall;
 use crate::standing::{Kept, Standing};
 use crate::tasks::{self, Wish};
-use crate::upstream::Link;
-use crate::{cors, door, front, proof, stream_get, translate};
+use crate::upstream::{Link, connect_first};
+use crate::{cors, door, front, proof, stream_get, translate, visit};
 
 /// Serves one HTTP request to an MCP endpoint.
 pub(crate) async fn serve(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: Inbound) -> Response {
@@ -254,10 +254,13 @@ impl Call {
         let allowed = allowed.map_err(|_| gone())?;
         let upstream = caller.proxy.upstreams.get(&self.route.server).ok_or_else(gone)?;
         let ears = self.client.ears(caller, &self.route);
-        let link = upstream
-            .link(&caller.worker, self.client.view(), ears)
-            .await
-            .map_err(|fault| self.failed(&fault))?;
+        let link = upstream.link(&caller.worker, self.client.view(), ears).await;
+        let link = match link {
+            Ok(link) => link,
+            Err(fault) => return self.not_sent(&fault, &id),
+        };
+        // Only where accounts are asked for the call may still come to nothing for want of one.
+        let asked_under = upstream.asks_for_accounts().then(|| id.clone());
         let era = link.era();
         self.lanes = link.lanes();
         if let Client::Legacy(session) = &self.client {
@@ -286,9 +289,30 @@ impl Call {
             self.link = Some(Arc::clone(&link));
         }
         let reply = link.call(&caller.worker, outbound).await;
-        reply
-            .map(|reply| (reply, era))
-            .map_err(|fault| self.failed(&fault))
+        match reply {
+            Ok(reply) => Ok((reply, era)),
+            Err(fault) => match asked_under {
+                Some(id) => self.not_sent(&fault, &id),
+                // The first call that the server wanted an account for: whether this person has one is not known yet.
+                None if connect_first(&fault).is_some() => {
+                    let own = Box::pin(upstream.wants_account(&caller.key)).await;
+                    self.not_sent(own.as_ref().unwrap_or(&fault), &self.id)
+                }
+                None => Err(self.failed(&fault)),
+            },
+        }
+    }
+
+    /// A call that failed: the person is told where to go where that is why, in the words of a server that wants a URL
+    /// visited first; otherwise it is an error.
+    ///
+    /// # Errors
+    /// A refusal.
+    fn not_sent(&self, fault: &Fault, id: &[u8]) -> Result<(Reply, Era), Refusal> {
+        match connect_first(fault) {
+            Some(first) => Ok((Reply::Whole(visit::connect(self, id, first)), Era::Legacy)),
+            None => Err(self.failed(fault)),
+        }
     }
 
     /// What sealed state is good for: this endpoint, this method, this name, these arguments, for this principal.

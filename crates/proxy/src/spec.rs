@@ -76,6 +76,18 @@ pub enum Protocol {
     Modern,
 }
 
+/// Whether a server is called with people's accounts there. Only servers over HTTP are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Login {
+    /// Never: with what is configured, if anything.
+    #[default]
+    Never,
+    /// Once it has asked for a token.
+    IfAsked,
+    /// Always.
+    Always,
+}
+
 /// One server behind the gateway.
 #[derive(Clone)]
 pub struct ServerSpec {
@@ -87,6 +99,8 @@ pub struct ServerSpec {
     pub protocol: Protocol,
     /// Whether one session or process may serve every principal.
     pub shared: bool,
+    /// Whether it is called with people's accounts.
+    pub login: Login,
     /// How many processes it has, if it is one, and for how long.
     pub processes: Processes,
     /// Timeouts and bounds.

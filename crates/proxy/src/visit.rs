@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sallyport_core::account::ConnectFirst;
 use sallyport_core::audit::Outcome;
 use sallyport_core::random::token;
 use sallyport_core::{PrincipalKey, ServerName, Timestamp};
@@ -164,6 +165,30 @@ pub(crate) fn in_words(relay: &mut Relay, wanted: &[(&str, &str)]) -> Out {
         .record
         .close(Outcome::Failed, Some("a URL is to be visited first"));
     Out::Last { status: 200, message }
+}
+
+/// The words of a server that wants its account connected first (2025-11-25, URL Elicitation Required). A legacy client that
+/// cannot be sent to a URL gets them to read; for a modern one they are translated like any server's.
+pub(crate) fn connect(call: &Call, id: &[u8], first: &ConnectFirst) -> Bytes {
+    tracing::info!(server = %call.route.server, request = %call.caller.request, "a call needs an account to be connected");
+    if call.client.era() == Era::Legacy && !can_visit(call) {
+        let text = format!("{} Open this, then try again:\n{}", first.message, first.url);
+        return told(call, id, &text);
+    }
+    let mut data = b"{\"elicitations\":[{\"mode\":\"url\",\"elicitationId\":".to_vec();
+    json::quote_into(&mut data, &first.id);
+    data.extend_from_slice(b",\"url\":");
+    json::quote_into(&mut data, &first.url);
+    data.extend_from_slice(b",\"message\":");
+    json::quote_into(&mut data, &first.message);
+    data.extend_from_slice(b"}]}");
+    let data = String::from_utf8(data).unwrap_or_default();
+    error::message(
+        Some(id),
+        error::LEGACY_URL_ELICITATION_REQUIRED,
+        &first.message,
+        Some(&data),
+    )
 }
 
 /// Whether a client's answer says that its person has gone.

@@ -6,6 +6,7 @@
 //! The [audit trail](audit) is a chain of keyed hashes in the same database, with a checkpoint in a file beside it.
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod api_keys;
 pub mod audit;
 mod browser;
@@ -38,6 +39,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use accounts::{AccountDeparture, Renewed, ServerClient, StoredAccount};
 pub use audit::AuditTrail;
 pub use clients::Reaping;
 pub use directory::DirectoryError;

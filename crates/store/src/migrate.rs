@@ -21,6 +21,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (24, include_str!("../migrations/0024_exchanged.sql")),
     (27, include_str!("../migrations/0027_groups.sql")),
     (30, include_str!("../migrations/0030_packed_records.sql")),
+    (31, include_str!("../migrations/0031_accounts.sql")),
     (35, include_str!("../migrations/0035_likeness.sql")),
     (36, include_str!("../migrations/0036_exchanged_from.sql")),
 ];

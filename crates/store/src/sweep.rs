@@ -14,7 +14,7 @@ const GRANTS: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// In the order of what refers to what. Each takes the time before which a row has ended, and a bound on how much one
 /// pass may do while others wait for the write lock.
-const STATEMENTS: [(&str, Duration); 10] = [
+const STATEMENTS: [(&str, Duration); 11] = [
     (
         "DELETE FROM browser_sessions WHERE digest IN \
          (SELECT digest FROM browser_sessions WHERE expires <= ? LIMIT 1000)",
@@ -22,6 +22,11 @@ const STATEMENTS: [(&str, Duration); 10] = [
     ),
     (
         "DELETE FROM departures WHERE state IN (SELECT state FROM departures WHERE expires <= ? LIMIT 1000)",
+        Duration::ZERO,
+    ),
+    (
+        "DELETE FROM account_departures WHERE state IN \
+         (SELECT state FROM account_departures WHERE expires <= ? LIMIT 1000)",
         Duration::ZERO,
     ),
     (

@@ -161,6 +161,7 @@ impl World {
         let mut settings = Settings::new(ISSUER, resources, Resource::parse(MCP).unwrap());
         change(&mut settings);
         let parts = Parts {
+            accounts: Arc::new(sallyport_core::account::NoAccounts),
             store: store.clone(),
             signer,
             sealer: vault.clone(),

@@ -80,6 +80,12 @@ pub enum Action {
     ToolApprove,
     /// A tool was held back, because its definition is not approved; or was let through all the same.
     ToolHold,
+    /// An account at a server was connected.
+    AccountConnect,
+    /// The tokens of an account at a server were renewed.
+    AccountRenew,
+    /// An account at a server was disconnected, or its tokens are no good any more.
+    AccountEnd,
     /// A child process of a stdio server was started.
     ProcessSpawn,
     /// The trail itself: it went on after it could not be written, or without its checkpoint.

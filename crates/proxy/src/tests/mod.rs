@@ -67,6 +67,7 @@ fn server(text: &str, transport: Transport) -> ServerSpec {
         transport,
         protocol: Protocol::Auto,
         shared: false,
+        login: crate::spec::Login::Never,
         processes: Processes::default(),
         limits: ServerLimits::default(),
         fingerprint: [text.len() as u8; 32],
@@ -139,6 +140,7 @@ impl Gate {
         let random = Arc::new(Counting::default());
         let control = tokio::runtime::Handle::current();
         let upstreams = Upstreams::start(UpstreamDeps {
+            accounts: Arc::new(sallyport_core::account::NoAccounts),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             random: Arc::clone(&random) as _,
             audit: Arc::clone(&trail) as Arc<dyn Audit>,

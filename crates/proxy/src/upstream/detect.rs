@@ -11,6 +11,7 @@ use sallyport_mcp::method::Method;
 use sallyport_mcp::{Era, Revision, error, json};
 use sallyport_net::http1::Trouble;
 
+use super::account::connect_first;
 use super::control::Control;
 use super::conversation::{self, Conversation};
 use super::demo;
@@ -51,6 +52,7 @@ pub(crate) async fn contact(
     slots: &impl OwnSlots,
     known: Speaks,
 ) -> Result<Contact, Fault> {
+    ground.door.remember().await;
     let protocol = match (ground.spec.protocol, known.legacy, known.modern) {
         (Protocol::Auto, true, false) => Protocol::Legacy,
         (Protocol::Auto, false, true) => Protocol::Modern,
@@ -67,6 +69,8 @@ pub(crate) async fn contact(
             Ok(Verdict::Legacy | Verdict::Foreign) => Err(nothing_in_common()),
             // An outage says nothing about eras; an odd answer may be a legacy server's.
             Err(fault) if protocol == Protocol::Modern || Trouble::of(&fault).is_some() => Err(fault),
+            // It has not looked at the question yet.
+            Err(fault) if connect_first(&fault).is_some() => Err(fault),
             Err(_) => legacy(slots).await,
         },
         (Transport::Stdio { .. } | Transport::WebSocket { .. } | Transport::Tcp { .. }, _) => {
@@ -120,7 +124,7 @@ fn speaks_legacy<'a>(versions: impl Iterator<Item = &'a str>) -> bool {
 }
 
 async fn discover(ground: &Arc<Ground>) -> Result<Verdict, Fault> {
-    let modern = Arc::new(Modern::new(ground)?);
+    let modern = Arc::new(Modern::new(ground, None)?);
     let outgoing = own(
         Method::Discover.as_str(),
         Presented::gateway().modern_params(b"{}", None),

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::UpstreamDeps;
+use super::account::{Account, Door, Ticket};
 use super::backoff::Breaker;
 use super::changes::Changes;
 use super::counters::Counters;
@@ -45,6 +46,8 @@ pub(crate) struct Ground {
     pub(crate) closing: CancellationToken,
     /// The same, for every call to look at: the token would make the threads wait for each other.
     closed: AtomicBool,
+    /// Whether it is called with people's accounts.
+    pub(crate) door: Arc<Door>,
     /// Where it is, if it speaks HTTP.
     endpoint: Option<Result<Arc<Endpoint>, String>>,
     /// Where it is, if it is connected to otherwise.
@@ -67,10 +70,11 @@ pub(crate) struct Ground {
 
 impl Ground {
     pub(crate) fn new(spec: ServerSpec, deps: UpstreamDeps, worker: Arc<Worker>) -> Arc<Self> {
+        let door = Door::new(&spec, Arc::clone(&deps.accounts));
         let endpoint = match &spec.transport {
             Transport::Http { url, headers, .. } => Some(
                 Endpoint::new(&deps.egress, url, headers, &spec.limits)
-                    .map(Arc::new)
+                    .map(|endpoint| Arc::new(endpoint.behind(&door)))
                     .map_err(|error| error.to_string()),
             ),
             Transport::WebSocket { .. }
@@ -98,6 +102,7 @@ impl Ground {
             changes: Changes::default(),
             closing: CancellationToken::new(),
             closed: AtomicBool::new(false),
+            door,
             endpoint,
             target,
             param_headers: ParamHeaders::default(),
@@ -111,8 +116,24 @@ impl Ground {
     ///
     /// # Errors
     /// A fault when the configured URL or a header cannot be used, or the server does not speak HTTP.
-    pub(crate) fn endpoint(&self) -> Result<&Arc<Endpoint>, Fault> {
+    fn endpoint(&self) -> Result<&Arc<Endpoint>, Fault> {
         configured(self.endpoint.as_ref())
+    }
+
+    /// Where the server is, with the account that it is to be called with, where it wants one.
+    ///
+    /// # Errors
+    /// As for [`Self::endpoint`].
+    pub(crate) fn endpoint_as(&self, account: Option<&Account>) -> Result<Arc<Endpoint>, Fault> {
+        let endpoint = self.endpoint()?;
+        if !self.door.asks() {
+            return Ok(Arc::clone(endpoint));
+        }
+        let ticket = Ticket {
+            door: Arc::clone(&self.door),
+            account: account.cloned().unwrap_or_else(Account::gateway),
+        };
+        Ok(Arc::new(endpoint.with(ticket)))
     }
 
     /// Where the server is connected to.

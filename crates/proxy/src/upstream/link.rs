@@ -7,6 +7,7 @@ use sallyport_core::fault::{Blame, Fault, Retry};
 use sallyport_mcp::Era;
 use sallyport_net::Worker;
 
+use super::account::Account;
 use super::activity::{Activity, Busy};
 use super::changes::Changed;
 use super::demo::DemoLink;
@@ -23,6 +24,7 @@ pub struct Link {
     ground: Arc<Ground>,
     kind: Kind,
     client: Era,
+    account: Option<Account>,
     activity: Arc<Activity>,
 }
 
@@ -36,11 +38,12 @@ pub(crate) enum Kind {
 }
 
 impl Link {
-    pub(crate) fn new(ground: &Arc<Ground>, client: Era, kind: Kind) -> Arc<Self> {
+    pub(crate) fn new(ground: &Arc<Ground>, client: Era, kind: Kind, account: Option<Account>) -> Arc<Self> {
         Arc::new(Self {
             ground: Arc::clone(ground),
             kind,
             client,
+            account,
             activity: Activity::new(),
         })
     }
@@ -53,6 +56,11 @@ impl Link {
             Kind::Modern(_) => Era::Modern,
             Kind::Demo(_) => self.client,
         }
+    }
+
+    /// Whether it is one with this account.
+    pub(crate) fn is_with(&self, account: Option<&Account>) -> bool {
+        self.account.as_ref() == account
     }
 
     /// How many calls run at once, where each has a session or process to itself.

@@ -10,6 +10,7 @@ use sallyport_core::fault::{Blame, Fault, Retry};
 use sallyport_mcp::Era;
 use tokio::time::{Instant, sleep};
 
+use super::account::Account;
 use super::link::Link;
 use crate::exchange::ClientView;
 use crate::spec::{Processes, ServerSpec, Transport};
@@ -84,11 +85,11 @@ impl Links {
         }
     }
 
-    /// The client's link, if it speaks `era`.
-    pub(super) fn get(&self, view: &ClientView, era: Era) -> Option<Arc<Link>> {
+    /// The client's link, if it speaks `era` and is with this account.
+    pub(super) fn get(&self, view: &ClientView, era: Era, account: Option<&Account>) -> Option<Arc<Link>> {
         let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
         let link = links.get(&view.principal)?.get(&Part::of(view))?;
-        (link.era() == era).then(|| Arc::clone(link))
+        (link.era() == era && link.is_with(account)).then(|| Arc::clone(link))
     }
 
     /// Keeps a new link; if another one was made meanwhile, that one stays. Where there are too many, the one that has
@@ -96,14 +97,21 @@ impl Links {
     ///
     /// # Errors
     /// A fault of ours, safe to repeat, when all are in use.
-    pub(super) fn insert(&self, view: &ClientView, link: &Arc<Link>) -> Result<Arc<Link>, Fault> {
+    pub(super) fn insert(
+        &self,
+        view: &ClientView,
+        link: &Arc<Link>,
+        account: Option<&Account>,
+    ) -> Result<Arc<Link>, Fault> {
         let mut evicted = Vec::new();
         let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
         let part = Part::of(view);
         let total: usize = links.values().map(Own::len).sum();
         let own = links.entry(view.principal.clone()).or_default();
         match own.get(&part) {
-            Some(present) if present.era() == link.era() => return Ok(Arc::clone(present)),
+            Some(present) if present.era() == link.era() && present.is_with(account) => {
+                return Ok(Arc::clone(present));
+            }
             Some(_) => evicted.extend(own.remove(&part)),
             None if own.len() >= self.bounds.per_principal => {
                 evicted.push(take_idlest(own).ok_or_else(full)?);

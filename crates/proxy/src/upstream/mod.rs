@@ -4,6 +4,7 @@
 //! session, a child process, or a handle for stateless calls. Nothing of the client's request but the permitted call
 //! itself crosses: heads and environments start empty.
 
+mod account;
 mod activity;
 mod backoff;
 mod changes;
@@ -49,6 +50,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use sallyport_core::account::UseAccounts;
 use sallyport_core::audit::Audit;
 use sallyport_core::{Clock, Random, ServerName};
 use sallyport_net::Worker;
@@ -59,6 +61,7 @@ use crate::spec::ServerSpec;
 use ground::Ground;
 use supervise::{Publish, supervise};
 
+pub(crate) use account::connect_first;
 pub use counters::{Count, Counters};
 pub(crate) use link::Hold;
 pub use link::Link;
@@ -93,6 +96,8 @@ pub struct UpstreamDeps {
     pub run_dir: PathBuf,
     /// How children are started.
     pub launcher: Launcher,
+    /// The credentials of people's accounts at servers.
+    pub accounts: Arc<dyn UseAccounts>,
     /// The gateway's own environment, read once at start; a child gets the few variables of it that any program needs.
     pub environment: Arc<BTreeMap<OsString, OsString>>,
 }
@@ -190,6 +195,13 @@ impl Upstreams {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Upstream>> {
         self.servers.load().values().cloned().collect()
+    }
+
+    /// Accounts at servers have come or gone: what is out of contact for want of one is tried again at once.
+    pub fn accounts_changed(&self) {
+        for upstream in self.servers.load().values() {
+            upstream.ground.door.wake();
+        }
     }
 
     /// What is known of all servers, now and whenever it changes.

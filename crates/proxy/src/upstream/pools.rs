@@ -7,6 +7,7 @@ use bytes::Bytes;
 use sallyport_core::PrincipalKey;
 use sallyport_mcp::Revision;
 
+use super::account::Account;
 use super::lanes::{Exclusive, Lanes};
 use super::slot::Slot;
 
@@ -16,6 +17,8 @@ pub(super) struct Common {
     pub(super) principal: PrincipalKey,
     /// What a legacy server was told once for all: the revision that was asked for and the capabilities.
     pub(super) introduced: Option<(Revision, Bytes)>,
+    /// The account that it is called with.
+    pub(super) account: Option<Account>,
 }
 
 /// The pools of one server.

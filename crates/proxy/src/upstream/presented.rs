@@ -7,6 +7,7 @@ use sallyport_mcp::method::Method;
 use sallyport_mcp::render::implementation;
 use sallyport_mcp::{Era, Revision};
 
+use super::account::Account;
 use crate::exchange::ClientView;
 
 /// How a client is presented to a server.
@@ -19,6 +20,8 @@ pub(crate) struct Presented {
     pub(crate) info: Bytes,
     /// What it can do.
     pub(crate) declared: Declared,
+    /// The account that it is called with, where it wants one; the gateway's choice where it is the gateway.
+    pub(crate) account: Option<Account>,
 }
 
 /// The capabilities that a server was told of.
@@ -63,6 +66,7 @@ impl Presented {
             revision,
             info: view.info.clone().unwrap_or_else(own_info),
             declared: Declared::of(&view.capabilities, server, view.revision.era()),
+            account: None,
         }
     }
 
@@ -72,7 +76,13 @@ impl Presented {
             revision: Revision::NEWEST_LEGACY,
             info: own_info(),
             declared: Declared::of(b"{}", Era::Legacy, Era::Modern),
+            account: None,
         }
+    }
+
+    /// The same, called with an account.
+    pub(crate) fn with(self, account: Option<Account>) -> Self {
+        Self { account, ..self }
     }
 
     /// The parameters of `initialize`.

@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use sallyport_core::ServerName;
 use sallyport_core::fault::Fault;
+use sallyport_core::{PrincipalKey, ServerName};
 use sallyport_mcp::Era;
 use sallyport_net::Worker;
 use tokio::sync::watch;
 
+use super::account::Account;
 use super::changes::Changed;
 use super::counters::Counters;
 use super::demo::DemoLink;
@@ -94,15 +95,31 @@ impl Upstream {
         view: &ClientView,
         downstream: Arc<dyn Downstream>,
     ) -> Result<Arc<Link>, Fault> {
+        // In a box, and only where the server wants accounts.
+        let account = if self.asks_for_accounts() {
+            Box::pin(self.ground.door.account_of(&view.principal)).await?
+        } else {
+            None
+        };
         let era = self.era_for(view.revision.era()).await?;
-        if let Some(link) = self.links.get(view, era) {
+        if let Some(link) = self.links.get(view, era, account.as_ref()) {
             return Ok(link);
         }
         if self.ground.is_closed() {
             return Err(Fault::unreached("open a session", "the server is being removed"));
         }
-        let link = self.make(era, view, downstream)?;
-        self.links.insert(view, &link)
+        let link = self.make((era, account.as_ref()), view, downstream)?;
+        self.links.insert(view, &link, account.as_ref())
+    }
+
+    /// Why the server cannot be called for want of an account of this principal, if so.
+    pub(crate) async fn wants_account(&self, principal: &PrincipalKey) -> Option<Fault> {
+        self.ground.door.account_of(principal).await.err()
+    }
+
+    /// Whether the server is called with people's accounts.
+    pub(crate) fn asks_for_accounts(&self) -> bool {
+        self.ground.door.asks()
     }
 
     /// Closes the links of a legacy session that has ended.
@@ -129,14 +146,19 @@ impl Upstream {
         found.ok_or_else(|| Fault::unreached("reach the server", "the server is out of contact"))
     }
 
-    fn make(&self, era: Era, view: &ClientView, downstream: Arc<dyn Downstream>) -> Result<Arc<Link>, Fault> {
+    fn make(
+        &self,
+        (era, account): (Era, Option<&Account>),
+        view: &ClientView,
+        downstream: Arc<dyn Downstream>,
+    ) -> Result<Arc<Link>, Fault> {
         let ground = &self.ground;
         let client = view.revision.era();
-        let presented = Presented::client(view, era);
+        let presented = Presented::client(view, era).with(account.cloned());
         let kind = match (&ground.spec.transport, era) {
             (Transport::Demo, _) => Kind::Demo(DemoLink::new(ground, client)),
             (Transport::Http { .. }, Era::Modern) => {
-                let way = Way::Http(Arc::new(Modern::new(ground)?));
+                let way = Way::Http(Arc::new(Modern::new(ground, account)?));
                 Kind::Modern(ModernLink::new(ground, client, presented, way, downstream))
             }
             (_, Era::Modern) => {
@@ -148,7 +170,7 @@ impl Upstream {
                 Kind::Legacy(LegacyLink::new(ground, client, lanes, downstream, is_client))
             }
         };
-        Ok(Link::new(ground, client, kind))
+        Ok(Link::new(ground, client, kind, account.cloned()))
     }
 
     /// Whose conversation with a modern server a client's calls go through. Such a server keeps nothing of its clients
@@ -165,6 +187,7 @@ impl Upstream {
         let common = Common {
             principal: view.principal.clone(),
             introduced: None,
+            account: None,
         };
         let lanes = self.pools.get(common, || Lanes::One(make()));
         Arc::clone(lanes.control())
@@ -185,6 +208,7 @@ impl Upstream {
             return (Lanes::One(slot), true);
         }
         let introduced = (presented.revision, presented.declared.raw());
+        let account = presented.account.clone();
         let make = || {
             if ground.converses() && asks {
                 Lanes::each(ground, presented)
@@ -198,6 +222,7 @@ impl Upstream {
         let common = Common {
             principal: view.principal.clone(),
             introduced: Some(introduced),
+            account,
         };
         (self.pools.get(common, make), false)
     }

@@ -221,7 +221,7 @@ impl Slot {
                 Err(HttpError::Refused(refused))
                     if ground.form.get() == HttpForm::Auto && matches!(refused.status, 400 | 404 | 405) =>
                 {
-                    let opened = sse::open(ground, inbox).await;
+                    let opened = sse::open(ground, self.presented.account.as_ref(), inbox).await;
                     let Ok(conversation) = opened else {
                         return Err(refused.into_fault());
                     };
@@ -233,7 +233,7 @@ impl Slot {
             }
         }
         let conversation = if is_http {
-            sse::open(ground, inbox).await?
+            sse::open(ground, self.presented.account.as_ref(), inbox).await?
         } else {
             open(ground, self.era, inbox, self.counts).await?
         };

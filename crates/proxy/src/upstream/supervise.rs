@@ -84,7 +84,11 @@ impl Supervisor {
                     self.upstream.ground.form.forget();
                 }
             }
-            sleep(self.backoff.failed(&*self.upstream.ground.deps.random)).await;
+            let ground = &self.upstream.ground;
+            tokio::select! {
+                () = sleep(self.backoff.failed(&*ground.deps.random)) => {}
+                () = ground.door.changed() => {}
+            }
         }
     }
 

@@ -86,6 +86,10 @@ pub enum Verb {
         #[arg(value_parser = ServerName::parse)]
         name: ServerName,
     },
+    /// Connect an account at a server: prints where to go with a browser, and waits until it is connected
+    Login(LoginArgs),
+    /// List the accounts at servers
+    Accounts,
     /// Look at, call and approve tools
     #[command(subcommand)]
     Tools(ToolsVerb),
@@ -109,6 +113,20 @@ pub enum Verb {
     Audit(AuditVerb),
     /// Find what would keep a client from working, and say the mend: exit 1 if there is something
     Doctor(DoctorArgs),
+}
+
+/// `login`.
+#[derive(Args, Debug)]
+pub struct LoginArgs {
+    /// The server's name
+    #[arg(value_parser = ServerName::parse)]
+    pub server: ServerName,
+    /// What the account is called
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub account: String,
+    /// Print where to go and do not wait
+    #[arg(long)]
+    pub no_wait: bool,
 }
 
 /// `serve`.
@@ -463,6 +481,9 @@ mod tests {
             "client create nightly --auth client_secret_post --grant client_credentials --profile reading",
             "audit tail -n 5 -f",
             "doctor",
+            "login docs",
+            "login docs --account work --no-wait -o json",
+            "accounts -o json",
             "doctor --client claude-ai -o json",
             "doctor --client gemini --profile reading --public-url https://h",
         ] {
@@ -473,6 +494,8 @@ mod tests {
             "serve --listen nowhere",
             "serve --profile reading",
             "add docs",
+            "login",
+            "login a/b",
             "add a/b https://h",
             "add docs https://h -- npx",
             "add docs https://h -e K=V",

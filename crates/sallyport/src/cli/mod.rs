@@ -3,6 +3,7 @@
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage, 78 the
 //! configuration is wrong (then every problem was printed and nothing was started).
 
+mod accounts;
 mod approve;
 mod args;
 mod audit;

@@ -7,7 +7,9 @@ use sallyport_core::clock::SystemClock;
 use sallyport_vault::SystemRandom;
 
 use super::args::{Format, Shared, Verb};
-use super::{Failure, audit, clients, configuration, doctor, keys, serve, servers, token, tools, users};
+use super::{
+    Failure, accounts, audit, clients, configuration, doctor, keys, serve, servers, token, tools, users,
+};
 use crate::base::{Base, load};
 use crate::config::{Adjustments, Config, Location};
 use crate::environment::Environment;
@@ -30,6 +32,8 @@ impl Run {
             Verb::Config(verb) => self.wait(configuration::run(&self, &verb)),
             Verb::Add(args) => self.wait(servers::add(&self, &args)),
             Verb::List => self.wait(servers::list(&self)),
+            Verb::Login(args) => self.wait(accounts::login(&self, &args)),
+            Verb::Accounts => self.wait(accounts::list(&self)),
             Verb::Get { name } => self.wait(servers::get(&self, &name)),
             Verb::Remove { name } => self.wait(servers::remove(&self, &name)),
             Verb::User(verb) => self.wait(users::run(&self, &verb)),

@@ -8,6 +8,7 @@ use sallyport_proxy::spec::{HttpForm, ProcessPer, Processes, Protocol, ServerLim
 
 use super::problem::Collector;
 use super::read::{Fields, choice, section, shown};
+use super::server_auth::{Accounts, LoginMode, ServerAuth};
 use super::table::Table;
 use super::tree::Place;
 use super::value::{ByteSize, FilePath, Located, Period, Sensitive, ServerUrl, Text};
@@ -33,6 +34,8 @@ section! {
         /// Headers that are sent with every request to the endpoint. Framed TCP has none: the bearer token of
         /// `Authorization` goes into its AUTH frame.
         headers: Table<String, Sensitive> = Table::default();
+        /// How the gateway logs in at the endpoint, with people's accounts there.
+        auth: ServerAuth = ServerAuth::default();
         /// Which MCP revisions the server speaks: found out by probing, those with `initialize`, or 2026-07-28 and later.
         protocol: Located<Era> = unplaced(Era::Auto);
         /// Whether one session or process may serve all callers. Only for servers that keep nothing about their caller.
@@ -230,7 +233,7 @@ impl Server {
                 "`shared: true` means one process for all; remove it, or this",
             );
         }
-        meaningless(fields, &["headers", "transport"], "a program", problems);
+        meaningless(fields, &["headers", "transport", "auth"], "a program", problems);
     }
 
     fn check_url(&self, fields: &Fields<'_>, problems: &mut Collector) {
@@ -258,6 +261,7 @@ impl Server {
         {
             problems.add(self.transport.place, message);
         }
+        self.check_auth(fields, problems);
         if self.transport.value == UrlTransport::Sse && self.protocol.value == Era::Modern {
             problems.add(
                 self.protocol.place,
@@ -266,6 +270,35 @@ impl Server {
         }
         let own = ["args", "env", "cwd", "process", "process_idle", "max_processes"];
         meaningless(fields, &own, "an endpoint", problems);
+    }
+
+    /// What does not go together with people's accounts.
+    fn check_auth(&self, fields: &Fields<'_>, problems: &mut Collector) {
+        let auth = &self.auth;
+        let is_http = self
+            .url
+            .as_ref()
+            .is_some_and(|url| matches!(url.value.url.scheme(), "http" | "https"));
+        if !is_http {
+            meaningless(fields, &["auth"], "an endpoint without HTTP", problems);
+            return;
+        }
+        if auth.mode.value != LoginMode::Oauth {
+            return;
+        }
+        let mut rows = self.headers.iter();
+        if let Some(row) = rows.find(|row| row.key.eq_ignore_ascii_case("authorization")) {
+            problems.add(
+                row.place,
+                "with `auth.mode: oauth` the gateway sets `Authorization` itself; remove this header, or the mode",
+            );
+        }
+        if self.is_shared() && auth.accounts.value == Accounts::Personal {
+            problems.add(
+                auth.mode.place,
+                "one session for all callers cannot have everybody's own account; remove `shared`, or write `accounts: shared`",
+            );
+        }
     }
 
     /// Whether one session or process serves all callers.

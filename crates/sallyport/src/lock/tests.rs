@@ -115,6 +115,7 @@ fn server(url: &str) -> ServerSpec {
         },
         protocol: Protocol::Auto,
         shared: false,
+        login: sallyport_proxy::spec::Login::Never,
         processes: Processes::default(),
         limits: ServerLimits::default(),
         fingerprint: [0; 32],

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
+use sallyport_accounts::{Accounts, Using};
 use sallyport_authserver::{Approvals, Logins, Parts, Proofs, router, setup_link};
 use sallyport_core::Secret;
 use sallyport_core::audit::{Action, Audit, Event, Outcome};
@@ -264,19 +265,9 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
         &control,
     );
     verifier.watch(logins.clone());
-    let upstreams = Upstreams::start(UpstreamDeps {
-        clock: Arc::clone(&base.clock),
-        random: Arc::clone(&base.random),
-        audit: Arc::clone(&audit),
-        egress: Egress::new((&base.config.root.egress).into()),
-        control: control.clone(),
-        run_dir: run_dir(&base.config.data_dir)?,
-        launcher: overrides
-            .launcher
-            .clone()
-            .unwrap_or_else(|| Launcher::Guard(child::guard_command())),
-        environment: overrides.environment.all(),
-    });
+    let accounts = accounts(&base, plan.accounts, &audit, &control);
+    let using = Arc::new(Using(Arc::clone(&accounts)));
+    let upstreams = upstreams(&base, overrides, (&audit, using), &control)?;
     let approvals = Arc::new(Approvals::new(Arc::clone(&base.random)));
     let proofs = Arc::new(Proofs::new(base.vault.clone(), &*base.random));
     let proxy = Proxy::new(
@@ -308,6 +299,7 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
         proofs,
         issuers,
         upstreams,
+        accounts,
         proxy,
         metrics,
         settings: Arc::new(ArcSwap::from_pointee(plan.settings)),
@@ -319,6 +311,27 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
         notes: ArcSwap::from_pointee(plan.notes),
         refused: ArcSwap::default(),
     })
+}
+
+/// The servers behind; none is started yet.
+fn upstreams(
+    base: &Base,
+    overrides: &Overrides,
+    (audit, accounts): (&Arc<dyn Audit>, Arc<Using>),
+    control: &tokio::runtime::Handle,
+) -> Result<Arc<Upstreams>, StartError> {
+    let launcher = overrides.launcher.clone();
+    Ok(Upstreams::start(UpstreamDeps {
+        accounts,
+        clock: Arc::clone(&base.clock),
+        random: Arc::clone(&base.random),
+        audit: Arc::clone(audit),
+        egress: Egress::new((&base.config.root.egress).into()),
+        control: control.clone(),
+        run_dir: run_dir(&base.config.data_dir)?,
+        launcher: launcher.unwrap_or_else(|| Launcher::Guard(child::guard_command())),
+        environment: overrides.environment.all(),
+    }))
 }
 
 /// What knows our own tokens.
@@ -339,6 +352,27 @@ fn lock(
     control.spawn(Arc::clone(&lock).keep());
     plan.proxy.curator = lock.curator();
     Ok(lock)
+}
+
+/// The accounts at servers. Nothing else opens their tokens.
+fn accounts(
+    base: &Base,
+    settings: sallyport_accounts::Settings,
+    audit: &Arc<dyn Audit>,
+    control: &tokio::runtime::Handle,
+) -> Arc<Accounts> {
+    let deps = sallyport_accounts::Deps {
+        store: base.store.clone(),
+        opener: base.vault.clone(),
+        sealer: base.vault.clone(),
+        derive: base.vault.clone(),
+        audit: Arc::clone(audit),
+        clock: Arc::clone(&base.clock),
+        random: Arc::clone(&base.random),
+        egress: Egress::new((&base.config.root.egress).into()),
+        control: control.clone(),
+    };
+    Accounts::new(deps, settings)
 }
 
 /// Our own tokens, and those of the issuers that the configuration names.
@@ -398,6 +432,7 @@ fn authserver(live: &Arc<Live>) -> Result<(Parts, Option<axum::Router>), StartEr
         egress: Egress::new((&live.config.load().root.egress).into()),
         metrics: Arc::new(move |reason| metrics.auth_failure(reason)),
         logins: Arc::clone(&live.logins),
+        accounts: live.accounts.clone(),
     };
     let is_open = live.config.load().root.auth.mode.value == Mode::None;
     let router = (!is_open).then(|| router(parts.clone()));

@@ -1,9 +1,11 @@
 //! The servers that there are, from file and commands.
 
-use sallyport_core::ServerName;
-use sallyport_core::capability::DeriveKeyed;
-use sallyport_proxy::spec::{Processes, Protocol, ServerLimits, ServerSpec, Transport};
+use std::collections::BTreeMap;
 
+use sallyport_core::ServerName;
+use sallyport_proxy::spec::{Login, Processes, Protocol, ServerLimits, ServerSpec, Transport};
+
+use super::accounts;
 use super::plan::Sources;
 use crate::config::servers::Server;
 
@@ -15,7 +17,7 @@ pub(super) fn servers(sources: &Sources<'_>, notes: &mut Vec<String>) -> Vec<Ser
     let configured = &sources.config.root.servers;
     let mut specs: Vec<ServerSpec> = configured
         .iter()
-        .filter_map(|row| spec(&row.key, &row.value.value, sources.derive))
+        .filter_map(|row| spec(&row.key, &row.value.value, sources))
         .collect();
     for (name, server) in sources.stored {
         if configured.get(name.as_str()).is_some() {
@@ -23,39 +25,48 @@ pub(super) fn servers(sources: &Sources<'_>, notes: &mut Vec<String>) -> Vec<Ser
                 "server `{name}` was also added by command; the definition in the file wins"
             ));
         } else {
-            specs.extend(spec(name, server, sources.derive));
+            specs.extend(spec(name, server, sources));
         }
     }
     if specs.is_empty()
         && let Ok(name) = ServerName::parse(DEMO)
     {
-        specs.push(finished(
-            name,
-            Transport::Demo,
-            &Server::default(),
-            sources.derive,
-        ));
+        specs.push(finished(name, Transport::Demo, &Server::default(), sources));
     }
     specs
 }
 
-fn spec(name: &ServerName, server: &Server, derive: &dyn DeriveKeyed) -> Option<ServerSpec> {
-    let transport = server.reached()?;
-    Some(finished(name.clone(), transport, server, derive))
+/// The servers that people can have accounts at, as they were configured.
+pub(super) fn logins(sources: &Sources<'_>) -> BTreeMap<ServerName, (Server, Login)> {
+    let stored = sources.stored.iter().map(|(name, server)| (name, server));
+    let file = sources.config.root.servers.iter();
+    let all = stored.chain(file.map(|row| (&row.key, &row.value.value)));
+    let logins = all.filter_map(|(name, server)| {
+        let login = accounts::login(sources, &server.reached()?, server);
+        Some((name.clone(), (server.clone(), login)))
+    });
+    logins.collect()
 }
 
-fn finished(name: ServerName, transport: Transport, server: &Server, derive: &dyn DeriveKeyed) -> ServerSpec {
+fn spec(name: &ServerName, server: &Server, sources: &Sources<'_>) -> Option<ServerSpec> {
+    let transport = server.reached()?;
+    Some(finished(name.clone(), transport, server, sources))
+}
+
+fn finished(name: ServerName, transport: Transport, server: &Server, sources: &Sources<'_>) -> ServerSpec {
+    let login = accounts::login(sources, &transport, server);
     let mut spec = ServerSpec {
         name,
         transport,
         protocol: Protocol::from(server.protocol.value),
         shared: server.is_shared(),
+        login,
         processes: Processes::from(server),
         limits: ServerLimits::from(&server.limits),
         fingerprint: [0; 32],
     };
     // Keyed, because what goes in holds credentials.
-    spec.fingerprint = derive.derive("server/fingerprint", &canonical(&spec));
+    spec.fingerprint = sources.derive.derive("server/fingerprint", &canonical(&spec));
     spec
 }
 
@@ -67,7 +78,13 @@ fn canonical(spec: &ServerSpec) -> Vec<u8> {
         out.extend_from_slice(bytes);
     };
     part(spec.name.as_str().as_bytes());
-    let plain = (spec.protocol, spec.shared, spec.processes, spec.limits);
+    let plain = (
+        spec.protocol,
+        spec.shared,
+        spec.login,
+        spec.processes,
+        spec.limits,
+    );
     part(format!("{plain:?}").as_bytes());
     match &spec.transport {
         Transport::Http { url, headers, form } => {

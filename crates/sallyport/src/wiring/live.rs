@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use sallyport_accounts::Accounts;
 use sallyport_authserver::{Approvals, Logins, Proofs, Settings};
 use sallyport_core::Timestamp;
 use sallyport_core::audit::{Action, Audit as _, Event, Outcome};
@@ -46,6 +47,7 @@ pub(super) struct Live {
     /// Our own tokens, and those of the issuers that are trusted.
     pub(super) issuers: Arc<Issuers>,
     pub(super) upstreams: Arc<Upstreams>,
+    pub(super) accounts: Arc<Accounts>,
     pub(super) proxy: Arc<Proxy>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: Arc<ArcSwap<Settings>>,
@@ -221,7 +223,10 @@ impl Live {
 
     fn take_over(&self, mut plan: Plan) {
         plan.proxy.curator = self.lock.curator();
+        // First, so that a server that is new finds its accounts.
+        self.accounts.apply(plan.accounts);
         self.proxy.apply(plan.proxy);
+        self.upstreams.accounts_changed();
         self.settings.store(Arc::new(plan.settings));
         let before = self.notes.swap(Arc::new(plan.notes.clone()));
         for note in plan.notes.iter().filter(|note| !before.contains(note)) {

@@ -88,6 +88,7 @@ impl Local {
         let (signer, _) = keys::signer(base, &origin).await?;
         let control = tokio::runtime::Handle::current();
         let upstreams = Upstreams::start(UpstreamDeps {
+            accounts: Arc::new(sallyport_core::account::NoAccounts),
             clock: Arc::clone(&base.clock),
             random: Arc::clone(&base.random),
             audit: trail.clone(),

@@ -1,5 +1,6 @@
 //! The parts, put together: only here does anybody know everybody.
 
+mod accounts;
 mod admin;
 mod assemble;
 mod banner;

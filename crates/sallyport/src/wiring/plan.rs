@@ -17,8 +17,8 @@ use crate::config::auth::Mode;
 use crate::config::servers::Server;
 
 use super::endpoints::endpoints;
-use super::fleet::servers;
-use super::people;
+use super::fleet::{self, servers};
+use super::{accounts, people};
 
 /// Who runs commands, and speaks over standard input and output. No user's id is as short as that.
 pub(super) const OPERATOR: &str = "operator";
@@ -47,6 +47,7 @@ pub(super) struct Sources<'a> {
 pub(super) struct Plan {
     pub(super) proxy: ProxyConfig,
     pub(super) settings: Settings,
+    pub(super) accounts: sallyport_accounts::Settings,
     /// What the operator should know of.
     pub(super) notes: Vec<String>,
 }
@@ -60,6 +61,7 @@ pub(super) fn plan(sources: &Sources<'_>) -> Result<Plan, StartError> {
     let servers = servers(sources, &mut notes);
     let endpoints = endpoints(sources, &servers, &mut notes)?;
     let settings = settings(sources, &endpoints)?;
+    let accounts = accounts::settings(sources, &fleet::logins(sources), &endpoints);
     let anonymous = sources.config.root.auth.mode.value == Mode::None;
     let proxy = ProxyConfig {
         servers,
@@ -73,6 +75,7 @@ pub(super) fn plan(sources: &Sources<'_>) -> Result<Plan, StartError> {
     Ok(Plan {
         proxy,
         settings,
+        accounts,
         notes,
     })
 }

@@ -4,4 +4,5 @@ mod accounts;
 mod opening;
 mod people;
 mod pushed;
+mod server_accounts;
 mod tokens;

@@ -2,6 +2,8 @@
 //! to lie.
 
 mod github;
+mod guarded;
+mod login_server;
 mod oidc;
 
 use std::collections::HashMap;
@@ -18,6 +20,8 @@ use url::Url;
 use url::form_urlencoded::parse;
 
 pub use github::{Account, Github};
+pub use guarded::Guarded;
+pub use login_server::{Habits, LoginServer};
 pub use oidc::{Issuer, Lies};
 
 use crate::everything::serve::{accept, http::Response, http::connection};
@@ -63,6 +67,7 @@ struct Asked {
     query: Fields,
     headers: HeaderMap,
     form: Fields,
+    body: Bytes,
 }
 
 impl Asked {
@@ -110,6 +115,7 @@ async fn start<P: Send + Sync + 'static>(
                     query: Fields::read(head.uri.query().unwrap_or_default().as_bytes()),
                     headers: head.headers,
                     form: Fields::read(&body),
+                    body,
                 };
                 answer(&provider, &asked)
             }

@@ -244,7 +244,7 @@ impl Provider<Issuer> {
 }
 
 /// The object with other members; null removes one.
-fn changed(mut object: Value, changes: &Map<String, Value>) -> Value {
+pub(super) fn changed(mut object: Value, changes: &Map<String, Value>) -> Value {
     if let Some(members) = object.as_object_mut() {
         members.extend(changes.clone());
         members.retain(|_, value| !value.is_null());

@@ -1,6 +1,7 @@
 //! Sallyport through its front door, as clients, operators and attackers meet it.
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod api_keys;
 #[cfg(test)]
 mod approval;

@@ -12,6 +12,7 @@ use sallyport_net::{Reach, Target, Worker};
 use thiserror::Error;
 
 use crate::spec::ServerLimits;
+use crate::upstream::account::{Door, Ticket};
 
 /// `MCP-Protocol-Version`.
 pub(super) static VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -54,6 +55,10 @@ pub(crate) struct Endpoint {
     get: RequestHead,
     timeouts: Timeouts,
     pub(super) message_bytes: usize,
+    /// Whether requests are refused for want of an account.
+    door: Option<Arc<Door>>,
+    /// The account with which requests are made.
+    ticket: Option<Ticket>,
 }
 
 impl Endpoint {
@@ -104,7 +109,28 @@ impl Endpoint {
                 idle: limits.idle,
             },
             message_bytes: limits.message_bytes,
+            door: None,
+            ticket: None,
         })
+    }
+
+    /// Behind this door.
+    pub(crate) fn behind(mut self, door: &Arc<Door>) -> Self {
+        self.door = Some(Arc::clone(door));
+        self
+    }
+
+    /// The same place and connections, with an account.
+    pub(crate) fn with(&self, ticket: Ticket) -> Self {
+        Self {
+            target: Arc::clone(&self.target),
+            post: self.post.clone(),
+            get: self.get.clone(),
+            timeouts: self.timeouts,
+            message_bytes: self.message_bytes,
+            door: None,
+            ticket: Some(ticket),
+        }
     }
 
     /// Another endpoint of the same server, sent the same headers.
@@ -118,6 +144,8 @@ impl Endpoint {
             get: self.get.clone(),
             timeouts: self.timeouts,
             message_bytes: self.message_bytes,
+            door: self.door.clone(),
+            ticket: self.ticket.clone(),
         })
     }
 
@@ -146,7 +174,28 @@ impl Endpoint {
         head: &RequestHead,
         body: &[&[u8]],
     ) -> Result<Answer, Fault> {
-        send(worker, &self.target, head, body, self.timeouts).await
+        self.send_in(worker, head, body, self.timeouts).await
+    }
+
+    async fn send_in(
+        &self,
+        worker: &Worker,
+        head: &RequestHead,
+        body: &[&[u8]],
+        timeouts: Timeouts,
+    ) -> Result<Answer, Fault> {
+        if let Some(ticket) = &self.ticket {
+            let sending = ticket.send(head, move |head| async move {
+                send(worker, &self.target, &head, body, timeouts).await
+            });
+            // In a box, as whatever not every call needs.
+            return Box::pin(sending).await;
+        }
+        let answer = send(worker, &self.target, head, body, timeouts).await?;
+        match &self.door {
+            Some(door) if answer.status == 401 => Box::pin(door.refused(answer)).await,
+            _ => Ok(answer),
+        }
     }
 
     /// As [`Self::send`], waiting at most `patience` for the head of the answer.
@@ -165,7 +214,7 @@ impl Endpoint {
             first_byte: patience,
             ..self.timeouts
         };
-        send(worker, &self.target, head, body, timeouts).await
+        self.send_in(worker, head, body, timeouts).await
     }
 }
 

@@ -15,6 +15,7 @@ use super::answer::{Got, HttpError, Refused, json_here, judge};
 use super::endpoint::{Endpoint, METHOD, VERSION, put};
 use super::relay::Call;
 use crate::exchange::Reply;
+use crate::upstream::account::Account;
 use crate::upstream::changes::Changed;
 use crate::upstream::ground::Ground;
 use crate::upstream::ids::Ids;
@@ -28,14 +29,14 @@ pub(crate) struct Modern {
 }
 
 impl Modern {
-    /// A use of the server at the configured URL.
+    /// A use of the server at the configured URL, with this account where the server wants one.
     ///
     /// # Errors
     /// A fault when the configuration cannot be used.
-    pub(crate) fn new(ground: &Arc<Ground>) -> Result<Self, Fault> {
+    pub(crate) fn new(ground: &Arc<Ground>, account: Option<&Account>) -> Result<Self, Fault> {
         Ok(Self {
             ground: Arc::clone(ground),
-            endpoint: Arc::clone(ground.endpoint()?),
+            endpoint: ground.endpoint_as(account)?,
             ids: Arc::default(),
         })
     }

@@ -82,7 +82,7 @@ impl Session {
         presented: &Presented,
         inbox: Arc<Inbox>,
     ) -> Result<(Arc<Self>, InitializeResult), HttpError> {
-        let endpoint = Arc::clone(ground.endpoint()?);
+        let endpoint = ground.endpoint_as(presented.account.as_ref())?;
         let outgoing = Outgoing {
             method: "initialize",
             target: "",

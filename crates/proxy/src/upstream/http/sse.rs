@@ -13,6 +13,7 @@ use url::Url;
 use super::answer::{HttpError, judge_stream, judge_taken};
 use super::endpoint::Endpoint;
 use super::events::Events;
+use crate::upstream::account::Account;
 use crate::upstream::conversation::{Carrier, Conversation, Messages, Outbox, Unusable, WriteError, number};
 use crate::upstream::ground::Ground;
 use crate::upstream::inbox::{Inbox, QUESTIONS};
@@ -24,8 +25,12 @@ const OPERATION: &str = "open the event stream";
 ///
 /// # Errors
 /// A fault that is safe to repeat: no message was sent.
-pub(crate) async fn open(ground: &Arc<Ground>, inbox: Arc<Inbox>) -> Result<Arc<Conversation>, Fault> {
-    let endpoint = ground.endpoint()?;
+pub(crate) async fn open(
+    ground: &Arc<Ground>,
+    account: Option<&Account>,
+    inbox: Arc<Inbox>,
+) -> Result<Arc<Conversation>, Fault> {
+    let endpoint = ground.endpoint_as(account)?;
     let opening = async {
         let head = endpoint.get();
         let patience = ground.spec.limits.handshake;

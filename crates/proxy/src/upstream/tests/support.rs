@@ -101,6 +101,7 @@ impl House {
             ("DATABASE_URL", "canary-of-the-store"),
         ];
         let deps = UpstreamDeps {
+            accounts: Arc::new(sallyport_core::account::NoAccounts),
             clock: Arc::new(sallyport_core::clock::SystemClock),
             random: Arc::new(Counting::default()),
             audit: Arc::clone(&trail) as Arc<dyn Audit>,
@@ -269,6 +270,7 @@ pub(super) fn http(port: u16) -> ServerSpec {
         },
         protocol: Protocol::Auto,
         shared: false,
+        login: crate::spec::Login::Never,
         processes: Processes::default(),
         limits: ServerLimits::default(),
         fingerprint: [1; 32],

@@ -96,12 +96,12 @@ async fn co_03_co_11_there_is_no_callback_to_jump_to() {
     let stage = Stage::new().await.unwrap();
     let look = stage.get(&stage.authorize(&[])).await.unwrap();
     assert!(look.header("set-cookie").is_none(), "{look:?}");
-    for path in [
-        "/oauth/callback?code=x&state=y",
-        "/callback/github?code=x&state=y",
-        "/connect?code=x",
+    for (path, status) in [
+        ("/oauth/callback?code=x&state=y", 403),
+        ("/callback/github?code=x&state=y", 404),
+        ("/connect?code=x", 303),
     ] {
-        assert_eq!(stage.get(path).await.unwrap().status(), 404, "{path}");
+        assert_eq!(stage.get(path).await.unwrap().status(), status, "{path}");
     }
 }
 

@@ -1,0 +1,115 @@
+//! Who we are at an authorization server.
+
+use sallyport_core::Secret;
+use sallyport_oauth::server_login::Named;
+use sallyport_oauth::server_login::client::{self, Client, Way};
+use sallyport_oauth::server_login::issuer::{Metadata, Method};
+use sallyport_store::ServerClient;
+
+use crate::wire::{Body, Failure};
+use crate::{Accounts, ServerLogin};
+
+impl Accounts {
+    /// Who we are there, registered if need be.
+    pub(crate) async fn become_client(
+        &self,
+        login: &ServerLogin,
+        metadata: &Metadata,
+        named: Named<'_>,
+    ) -> Result<Client, Failure> {
+        let settings = self.settings.load_full();
+        let redirect_uri = settings.redirect_uri();
+        let document = settings.document();
+        let endpoint = match client::way(metadata, login.client_id.is_some(), document.as_deref())? {
+            Way::Configured => {
+                let id = login.client_id.as_deref().unwrap_or_default();
+                return Ok(client::configured(metadata, id, login.client_secret.as_ref()));
+            }
+            Way::Document(url) => return Ok(public(url)),
+            Way::Register(endpoint) => endpoint,
+        };
+        if let Some(known) = self.registered(&metadata.issuer, &redirect_uri).await? {
+            return Ok(known);
+        }
+        let sent = client::registration(metadata, &redirect_uri);
+        let answer = self.ask(named, &endpoint, Body::Json(&sent)).await?;
+        let client = client::registered(metadata, answer.status, &answer.body)?;
+        let secret = client.secret.as_ref().map(|secret| {
+            let record = record(&metadata.issuer, &client.id);
+            self.deps.sealer.seal_secret(&record, secret.expose().as_bytes())
+        });
+        let kept = ServerClient {
+            id: client.id.clone(),
+            method: client.method.as_str().to_owned(),
+            sealed: secret,
+            expires: client.expires,
+        };
+        let place = (metadata.issuer.as_str(), redirect_uri.as_str());
+        self.deps.store.put_server_client(place, &kept).await?;
+        tracing::info!(issuer = metadata.issuer, "registered at an authorization server");
+        Ok(client)
+    }
+
+    /// The client of that id at that issuer and no other: what one authorization server gave is never shown to another.
+    pub(crate) async fn client_of(
+        &self,
+        login: &ServerLogin,
+        issuer: &str,
+        (id, method): (&str, &str),
+    ) -> Result<Client, Failure> {
+        let settings = self.settings.load_full();
+        if login.client_id.as_deref() == Some(id) && login.issuer.as_deref() == Some(issuer) {
+            let secret = login.client_secret.clone();
+            return Ok(Client {
+                id: id.to_owned(),
+                method: Method::parse(method).unwrap_or(Method::None),
+                secret,
+                expires: None,
+            });
+        }
+        if settings.document().as_deref() == Some(id) {
+            return Ok(public(id.to_owned()));
+        }
+        let known = self.registered(issuer, &settings.redirect_uri()).await?;
+        known.filter(|known| known.id == id).ok_or(Failure::NoClient)
+    }
+
+    async fn registered(&self, issuer: &str, redirect_uri: &str) -> Result<Option<Client>, Failure> {
+        let kept = self.deps.store.server_client(issuer, redirect_uri).await?;
+        let now = self.deps.clock.now();
+        let Some(kept) = kept.filter(|kept| kept.expires.is_none_or(|expires| expires > now)) else {
+            return Ok(None);
+        };
+        let secret = match &kept.sealed {
+            None => None,
+            Some(sealed) => {
+                let opened = self.deps.opener.open_secret(&record(issuer, &kept.id), sealed);
+                let opened = opened.map_err(|error| Failure::Kept(error.to_string()))?;
+                let text = String::from_utf8(opened.expose().clone());
+                Some(Secret::new(
+                    text.map_err(|error| Failure::Kept(error.utf8_error().to_string()))?,
+                ))
+            }
+        };
+        Ok(Some(Client {
+            id: kept.id,
+            secret,
+            method: Method::parse(&kept.method).unwrap_or(Method::None),
+            expires: kept.expires,
+        }))
+    }
+}
+
+fn public(id: String) -> Client {
+    Client {
+        id,
+        secret: None,
+        method: Method::None,
+        expires: None,
+    }
+}
+
+/// What a secret is bound to: nobody can make it another issuer's by moving it.
+fn record(issuer: &str, id: &str) -> String {
+    format!("server_clients/{issuer} {id}/sealed")
+}

@@ -1,0 +1,66 @@
+//! What the operator decides about accounts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sallyport_core::account::Person;
+use sallyport_core::policy::Selection;
+use sallyport_core::{Secret, ServerName};
+use url::Url;
+
+/// What a reload may change.
+#[derive(Clone, Default)]
+pub struct Settings {
+    /// `public_url` without a slash at the end: the browser comes back to it.
+    pub origin: String,
+    /// The servers at which there can be accounts.
+    pub servers: BTreeMap<ServerName, Arc<ServerLogin>>,
+}
+
+/// How one server is logged in at.
+#[derive(Clone)]
+pub struct ServerLogin {
+    /// Where it is.
+    pub url: Url,
+    /// Whether it is known to want a token; otherwise that is so once it has asked for one.
+    pub is_certain: bool,
+    /// Whether all share one account, which administrators look after; otherwise everybody has their own.
+    pub shared: bool,
+    /// Our id at its authorization server, where the operator has registered us.
+    pub client_id: Option<String>,
+    /// Our secret there.
+    pub client_secret: Option<Secret<String>>,
+    /// Its authorization server, which then is the only one: the id and the secret are for it alone.
+    pub issuer: Option<String>,
+    /// What is asked for; nothing leaves it to the server.
+    pub scopes: Vec<String>,
+    /// Who may use the server at all, by each of the endpoints that show it.
+    pub users: Vec<Selection>,
+}
+
+impl ServerLogin {
+    /// The URLs that the operator wrote.
+    pub(crate) fn named(&self) -> Vec<Url> {
+        let issuer = self.issuer.as_ref().and_then(|issuer| Url::parse(issuer).ok());
+        std::iter::once(self.url.clone()).chain(issuer).collect()
+    }
+
+    /// Whether somebody may use the server, and so know of it.
+    pub(crate) fn admits(&self, person: &Person) -> bool {
+        person.admin || self.users.iter().any(|users| users.admits(person.user.as_str()))
+    }
+}
+
+impl Settings {
+    /// Where browsers come back to.
+    pub(crate) fn redirect_uri(&self) -> String {
+        format!("{}/oauth/callback", self.origin)
+    }
+
+    /// The URL of the document that describes us; none where nobody could trust it (https alone).
+    pub(crate) fn document(&self) -> Option<String> {
+        self.origin
+            .starts_with("https://")
+            .then(|| format!("{}/oauth/client.json", self.origin))
+    }
+}

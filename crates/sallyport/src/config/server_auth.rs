@@ -1,0 +1,87 @@
+//! `servers.NAME.auth`: how the gateway logs in at a remote server.
+
+use super::problem::Collector;
+use super::read::{Fields, choice, section};
+use super::tree::Place;
+use super::value::{Located, Sensitive, Text};
+
+section! {
+    /// How the gateway logs in at a remote server that wants OAuth tokens.
+    ServerAuth {
+        /// Whether it logs in: where the server asks for a token and has no `headers`, always, or never.
+        mode: Located<LoginMode> = Located { place: Place::START, value: LoginMode::Auto };
+        /// Whose accounts it is called with: everybody's own, or one that administrators connect for all.
+        accounts: Located<Accounts> = Located { place: Place::START, value: Accounts::Personal };
+        /// The server's authorization server, as it writes itself; no other one is logged in at then. Absent: the first one
+        /// that the server names.
+        issuer: Option<Located<Text>> = None;
+        /// The client id, where Sallyport is registered at the authorization server. Absent: it describes or registers itself.
+        client_id: Option<Located<Text>> = None;
+        /// Its client secret; without, a public client.
+        client_secret: Option<Sensitive> = None;
+        /// The scopes that are asked for. Empty: what the server asks for.
+        scopes: Vec<String> = Vec::new();
+    }
+    checked by check;
+}
+
+choice! {
+    /// Whether the gateway logs in at a server.
+    LoginMode {
+        /// Where the server asks for a token and has no `headers`.
+        Auto = "auto",
+        /// Always.
+        Oauth = "oauth",
+        /// Never.
+        None = "none",
+    }
+}
+
+choice! {
+    /// Whose accounts a server is called with.
+    Accounts {
+        /// Everybody's own.
+        Personal = "personal",
+        /// One for all.
+        Shared = "shared",
+    }
+}
+
+/// The rules that look at several keys.
+fn check(auth: &ServerAuth, place: Place, fields: &Fields<'_>, problems: &mut Collector) {
+    if let Some(id) = &auth.client_id
+        && auth.issuer.is_none()
+    {
+        problems.add(
+            id.place,
+            "a client id belongs to one authorization server; name it as `issuer`, so that it is shown to no other",
+        );
+    }
+    if fields.has("client_secret") && auth.client_id.is_none() {
+        problems.add(place, "`client_secret` needs the `client_id` that it belongs to");
+    }
+    if let Some(issuer) = &auth.issuer {
+        let url = url::Url::parse(&issuer.value.value);
+        let good = url.is_ok_and(|url| {
+            matches!(url.scheme(), "https" | "http") && url.host().is_some() && url.query().is_none()
+        });
+        if !good {
+            problems.add(
+                issuer.place,
+                "an issuer is a URL with https; write it as the authorization server writes itself",
+            );
+        }
+    }
+    let is_scope = |scope: &String| {
+        !scope.is_empty()
+            && scope
+                .bytes()
+                .all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+    };
+    if !auth.scopes.iter().all(is_scope) {
+        problems.add(
+            place,
+            "a scope of `scopes` is empty or holds spaces or quotes; write one in each item",
+        );
+    }
+}

@@ -85,3 +85,48 @@ fn check(auth: &ServerAuth, place: Place, fields: &Fields<'_>, problems: &mut Co
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::tests::refused;
+
+    #[test]
+    fn cf_01_what_cannot_be_logged_in_with_is_said_with_the_mend() {
+        for (keys, at, message) in [
+            (
+                "auth: { client_id: mine }",
+                "mine",
+                "a client id belongs to one authorization server; name it as `issuer`, so that it is shown to no other",
+            ),
+            (
+                "auth: { client_secret: x }",
+                "{ client_secret",
+                "`client_secret` needs the `client_id` that it belongs to",
+            ),
+            (
+                r#"auth: { issuer: "https://as.example/?a" }"#,
+                r#""https://as"#,
+                "an issuer is a URL with https; write it as the authorization server writes itself",
+            ),
+            (
+                r#"auth: { scopes: ["a b"] }"#,
+                "{ scopes",
+                "a scope of `scopes` is empty or holds spaces or quotes; write one in each item",
+            ),
+            (
+                "shared: true, auth: { mode: oauth }",
+                "oauth",
+                "one session for all callers cannot have everybody's own account; remove `shared`, or write `accounts: shared`",
+            ),
+            (
+                "headers: { authorization: x }, auth: { mode: oauth }",
+                "authorization",
+                "with `auth.mode: oauth` the gateway sets `Authorization` itself; remove this header, or the mode",
+            ),
+        ] {
+            let text = format!(r#"servers: {{ a: {{ url: "https://s.example/mcp", {keys} }} }}"#);
+            let column = text.find(at).expect("what is wrong") + 1;
+            assert_eq!(refused(&text), format!("f.yaml:1:{column}: {message}"), "{text}");
+        }
+    }
+}

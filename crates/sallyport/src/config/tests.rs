@@ -21,7 +21,7 @@ fn read(text: &str) -> Result<Config, Problems> {
         .finish(&BTreeSet::new())
 }
 
-fn refused(text: &str) -> String {
+pub(super) fn refused(text: &str) -> String {
     read(text).expect_err(text).to_string()
 }
 

@@ -99,22 +99,58 @@ async fn current(app: &App, context: &Context) -> Result<Option<LoggedIn>, Probl
     person.map_err(internal("find the browser session"))
 }
 
-/// The arguments as a person reads them: a line for each, and nothing that hides or turns text around.
+/// The arguments as a person reads them: all that is sent and as it is sent, a line for each member. They are not read and
+/// written anew, which would leave out a member that stands there twice, and round long numbers: the person would say yes to
+/// something else than the server gets.
 fn shown(arguments: &[u8]) -> String {
-    let value: Result<serde_json::Value, _> = serde_json::from_slice(arguments);
-    let text = match value {
-        Ok(value) => serde_json::to_string_pretty(&value).unwrap_or_default(),
-        Err(_) => String::from_utf8_lossy(arguments).into_owned(),
-    };
-    let plain = |c: char| matches!(c, ' ' | '\n') || c.is_alphanumeric() || c.is_ascii_graphic();
-    let visible = text.chars().map(|c| {
-        if plain(c) {
-            c.to_string()
-        } else {
-            format!("\\u{{{:x}}}", u32::from(c))
+    let text = String::from_utf8_lossy(arguments);
+    let (mut out, mut depth) = (String::new(), 0_usize);
+    let (mut in_string, mut escaped) = (false, false);
+    for c in text.chars() {
+        if in_string {
+            visible(c, &mut out);
+            in_string = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+            continue;
         }
-    });
-    visible.collect()
+        match c {
+            '{' | '[' => {
+                depth += 1;
+                out.push(c);
+                new_line(&mut out, depth);
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                new_line(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                new_line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            ' ' | '\t' | '\n' | '\r' => {}
+            _ => {
+                in_string = c == '"';
+                visible(c, &mut out);
+            }
+        }
+    }
+    out
+}
+
+fn new_line(out: &mut String, depth: usize) {
+    out.push('\n');
+    out.push_str(&"  ".repeat(depth));
+}
+
+/// Nothing hides, or turns text around.
+fn visible(c: char, out: &mut String) {
+    if c == ' ' || c.is_alphanumeric() || c.is_ascii_graphic() {
+        out.push(c);
+    } else {
+        out.push_str(&format!("\\u{{{:x}}}", u32::from(c)));
+    }
 }
 
 #[cfg(test)]
@@ -124,7 +160,25 @@ mod tests {
     #[test]
     fn every_argument_is_shown_and_nothing_hides() {
         let text = shown("{\"path\":\"/é\u{202e}txt.\",\"all\":true}".as_bytes());
-        assert_eq!(text, "{\n  \"all\": true,\n  \"path\": \"/é\\u{202e}txt.\"\n}");
+        assert_eq!(text, "{\n  \"path\": \"/é\\u{202e}txt.\",\n  \"all\": true\n}");
         assert_eq!(shown(b""), "");
+    }
+
+    #[test]
+    fn what_is_shown_is_what_is_sent() {
+        for (sent, expected) in [
+            (r#"{"a":"x","a":"y"}"#, "{\n  \"a\": \"x\",\n  \"a\": \"y\"\n}"),
+            (
+                "{\"n\" : 12345678901234567890123.10}",
+                "{\n  \"n\": 12345678901234567890123.10\n}",
+            ),
+            (
+                r#"{"s":"a\"},{\\","t":[1,{"b":null}]}"#,
+                "{\n  \"s\": \"a\\\"},{\\\\\",\n  \"t\": [\n    1,\n    {\n      \"b\": null\n    }\n  ]\n}",
+            ),
+            (r#""\u202e""#, r#""\u202e""#),
+        ] {
+            assert_eq!(shown(sent.as_bytes()), expected, "{sent}");
+        }
     }
 }

@@ -48,6 +48,8 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
 /// A gateway in a process of its own.
 pub struct GatewayProcess {
     folder: tempfile::TempDir,
+    /// Another program than the one that is built for the tests.
+    program: Option<PathBuf>,
     child: Option<Child>,
     front: Front,
     admin: SocketAddr,
@@ -101,12 +103,20 @@ impl GatewayProcess {
     pub fn prepare(more: &str) -> anyhow::Result<Self> {
         let this = Self {
             folder: tempfile::tempdir()?,
+            program: None,
             child: None,
             front: Front::new(free_address()?),
             admin: free_address()?,
         };
         this.configure(more)?;
         Ok(this)
+    }
+
+    /// Uses this program, and builds none.
+    #[must_use]
+    pub fn with_program(mut self, program: PathBuf) -> Self {
+        self.program = Some(program);
+        self
     }
 
     /// Writes the configuration anew; a running gateway notices by itself.
@@ -158,7 +168,11 @@ impl GatewayProcess {
     /// # Errors
     /// When it does not compile.
     pub fn command(&self) -> anyhow::Result<Command> {
-        let mut command = Command::new(program("sallyport")?);
+        let program = match &self.program {
+            Some(program) => program.clone(),
+            None => program("sallyport")?,
+        };
+        let mut command = Command::new(program);
         command
             .arg("-c")
             .arg(self.config())

@@ -26,21 +26,22 @@ impl fmt::Display for Verdict {
 
 /// The scenarios of a whole revision, given the YAML of the failures that are expected.
 pub(super) fn revision(log: &str, expected: &str) -> Vec<(String, Verdict)> {
-    let expected: Vec<_> = expected
+    let verdict = |(scenario, ok): (&str, bool)| (scenario.to_owned(), expecting(scenario, ok, expected));
+    scenarios(log).into_iter().map(verdict).collect()
+}
+
+/// What became of a scenario, given the YAML of the failures that are expected.
+pub(super) fn expecting(scenario: &str, passed: bool, expected: &str) -> Verdict {
+    let mut listed = expected
         .lines()
         .filter_map(|line| line.trim().strip_prefix("- "))
-        .map(name)
-        .collect();
-    let verdict = |(scenario, ok): (&str, bool)| {
-        let verdict = match (ok, expected.contains(&scenario)) {
-            (true, false) => Verdict::Pass,
-            (false, true) => Verdict::Known,
-            (false, false) => Verdict::Fail,
-            (true, true) => Verdict::Stale,
-        };
-        (scenario.to_owned(), verdict)
-    };
-    scenarios(log).into_iter().map(verdict).collect()
+        .map(name);
+    match (passed, listed.any(|name| name == scenario)) {
+        (true, false) => Verdict::Pass,
+        (false, true) => Verdict::Known,
+        (false, false) => Verdict::Fail,
+        (true, true) => Verdict::Stale,
+    }
 }
 
 /// A run of one scenario, of which the suite prints no summary but `Passed: 9/9, 0 failed, 0 warnings`.

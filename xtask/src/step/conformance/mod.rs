@@ -1,6 +1,8 @@
-//! The official MCP suite, its scenarios for servers and for authorization servers: against the testkit's server itself, and through a gateway.
+//! The official MCP suite: its scenarios for servers against the testkit's server itself and through a gateway, those for
+//! authorization servers against the gateway, and those for clients with the gateway as the client.
 
 mod authorization;
+mod clients;
 mod judge;
 mod suite;
 
@@ -96,6 +98,8 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Count> {
     ])?;
     count += authorization::run(&suite, &gateway)?;
     say::line(format_args!("  the gateway's log is {}", gateway.log().display()));
+    drop(gateway);
+    count += clients::run(&suite, workspace)?;
     Ok(count)
 }
 

@@ -190,7 +190,7 @@ impl<'a> Suite<'a> {
     }
 
     /// The failures that are expected of a run; none where there is no file for it.
-    fn expected(&self, label: &str) -> anyhow::Result<String> {
+    pub(super) fn expected(&self, label: &str) -> anyhow::Result<String> {
         let file = self
             .workspace
             .testkit(&format!("conformance/expected-{label}.yml"));

@@ -1,6 +1,7 @@
 //! Who we are at an authorization server.
 
 use sallyport_core::Secret;
+use sallyport_core::random::token;
 use sallyport_oauth::server_login::Named;
 use sallyport_oauth::server_login::client::{self, Client, Way};
 use sallyport_oauth::server_login::issuer::{Metadata, Method};
@@ -19,12 +20,16 @@ impl Accounts {
     ) -> Result<Client, Failure> {
         let settings = self.settings.load_full();
         let redirect_uri = settings.redirect_uri();
-        let document = settings.document();
-        let endpoint = match client::way(metadata, login.client_id.is_some(), document.as_deref())? {
-            Way::Configured => {
-                let id = login.client_id.as_deref().unwrap_or_default();
-                return Ok(client::configured(metadata, id, login.client_secret.as_ref()));
-            }
+        let document = login
+            .document()
+            .map(str::to_owned)
+            .or_else(|| settings.document());
+        let endpoint = match client::way(
+            metadata,
+            login.issuer.is_some() && login.client_id.is_some(),
+            document.as_deref(),
+        )? {
+            Way::Configured => return self.configured(login, &metadata.issuer, &metadata.methods),
             Way::Document(url) => return Ok(public(url)),
             Way::Register(endpoint) => endpoint,
         };
@@ -59,19 +64,38 @@ impl Accounts {
     ) -> Result<Client, Failure> {
         let settings = self.settings.load_full();
         if login.client_id.as_deref() == Some(id) && login.issuer.as_deref() == Some(issuer) {
-            let secret = login.client_secret.clone();
-            return Ok(Client {
-                id: id.to_owned(),
-                method: Method::parse(method).unwrap_or(Method::None),
-                secret,
-                expires: None,
-            });
+            let method = Method::parse(method).unwrap_or(Method::None);
+            return self.configured(login, issuer, &[method]);
         }
-        if settings.document().as_deref() == Some(id) {
+        if login.document() == Some(id) || settings.document().as_deref() == Some(id) {
             return Ok(public(id.to_owned()));
         }
         let known = self.registered(issuer, &settings.redirect_uri()).await?;
         known.filter(|known| known.id == id).ok_or(Failure::NoClient)
+    }
+
+    /// The client that the operator registered, ready for one request.
+    pub(crate) fn configured(
+        &self,
+        login: &ServerLogin,
+        issuer: &str,
+        methods: &[Method],
+    ) -> Result<Client, Failure> {
+        let id = login.client_id.as_deref().unwrap_or_default();
+        let key = login.client_key.as_ref();
+        let signed = key.map(|key| {
+            let number = token::<16>(&*self.deps.random);
+            key.sign_statement(&client::statement(id, issuer, &number, self.deps.clock.now()))
+        });
+        Ok(Client {
+            id: id.to_owned(),
+            method: client::configured(methods, key.is_some(), login.client_secret.is_some()),
+            secret: login.client_secret.clone(),
+            statement: signed
+                .transpose()
+                .map_err(|error| Failure::Kept(error.to_string()))?,
+            expires: None,
+        })
     }
 
     async fn registered(&self, issuer: &str, redirect_uri: &str) -> Result<Option<Client>, Failure> {
@@ -94,6 +118,7 @@ impl Accounts {
         Ok(Some(Client {
             id: kept.id,
             secret,
+            statement: None,
             method: Method::parse(&kept.method).unwrap_or(Method::None),
             expires: kept.expires,
         }))
@@ -104,6 +129,7 @@ fn public(id: String) -> Client {
     Client {
         id,
         secret: None,
+        statement: None,
         method: Method::None,
         expires: None,
     }

@@ -62,7 +62,9 @@ impl Accounts {
         person: &Person,
         server: &ServerName,
     ) -> Result<(std::sync::Arc<ServerLogin>, Option<UserId>), ConnectError> {
-        let login = self.login(server).filter(|login| login.admits(person));
+        let login = self
+            .login(server)
+            .filter(|login| !login.own && login.admits(person));
         let login = login.ok_or(ConnectError::NoSuchServer)?;
         let owner = Self::owner(&login, person)?;
         Ok((login, owner))

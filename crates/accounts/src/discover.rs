@@ -2,7 +2,8 @@
 
 use sallyport_core::ServerName;
 use sallyport_net::egress::Fetched;
-use sallyport_oauth::server_login::issuer::{self, Metadata};
+use sallyport_oauth::server_login::issuer::{self, Metadata, TokenServer};
+use sallyport_oauth::server_login::request::least;
 use sallyport_oauth::server_login::resource::{self, ProtectedResource};
 use sallyport_oauth::server_login::{Challenge, LoginError, Named};
 use url::Url;
@@ -25,6 +26,16 @@ pub(crate) struct Found {
     pub(crate) metadata: Metadata,
 }
 
+/// What getting tokens in our own name needs to know.
+pub(crate) struct FoundOwn {
+    /// What tokens are to be for.
+    pub(crate) resource: String,
+    /// What is asked for.
+    pub(crate) scopes: Vec<String>,
+    /// Where they are got.
+    pub(crate) issuer: TokenServer,
+}
+
 impl Accounts {
     /// Asks the server and its authorization server.
     pub(crate) async fn discover(&self, server: &ServerName, login: &ServerLogin) -> Result<Found, Failure> {
@@ -33,16 +44,34 @@ impl Accounts {
         let challenge = self.challenge(server, login, named).await?;
         let own = self.described(login, challenge.as_ref(), named).await?;
         let chosen = issuer_of(login, own.as_ref())?;
-        let metadata = self.issuer(&chosen, named).await?;
-        let (resource, scopes) = match own {
-            Some(own) => (own.resource, own.scopes),
-            None => (resource::canonical(&login.url), Vec::new()),
-        };
+        let metadata = self.issuer(&chosen, named, Metadata::read).await?;
+        let (resource, scopes) = named_by(login, own);
         Ok(Found {
             challenge,
             resource,
             scopes,
             metadata,
+        })
+    }
+
+    /// Asks the server, and its authorization server for no more than where tokens are got.
+    pub(crate) async fn discover_own(
+        &self,
+        server: &ServerName,
+        login: &ServerLogin,
+    ) -> Result<FoundOwn, Failure> {
+        let named = login.named();
+        let named = Named(&named);
+        let challenge = self.challenge(server, login, named).await?;
+        let own = self.described(login, challenge.as_ref(), named).await?;
+        let chosen = issuer_of(login, own.as_ref())?;
+        let issuer = self.issuer(&chosen, named, TokenServer::read).await?;
+        let (resource, supported) = named_by(login, own);
+        let scopes = least(&login.scopes, challenge.as_ref(), &supported).to_vec();
+        Ok(FoundOwn {
+            resource,
+            scopes,
+            issuer,
         })
     }
 
@@ -80,12 +109,17 @@ impl Accounts {
         Ok(None)
     }
 
-    async fn issuer(&self, issuer: &str, named: Named<'_>) -> Result<Metadata, Failure> {
+    async fn issuer<T>(
+        &self,
+        issuer: &str,
+        named: Named<'_>,
+        read: impl Fn(&str, Named<'_>, u16, &[u8]) -> Result<T, LoginError>,
+    ) -> Result<T, Failure> {
         let mut last = LoginError::NoIssuer;
         for url in issuer::candidates(issuer, named)? {
             let Fetched { status, body, .. } = self.ask(named, &url, Body::Get).await?;
-            match Metadata::read(issuer, named, status, &body) {
-                Ok(metadata) => return Ok(metadata),
+            match read(issuer, named, status, &body) {
+                Ok(found) => return Ok(found),
                 Err(error @ LoginError::Status(..)) => last = error,
                 Err(error) => return Err(error.into()),
             }
@@ -102,6 +136,14 @@ fn issuer_of(login: &ServerLogin, own: Option<&ProtectedResource>) -> Result<Str
         (Some(configured), _) => Ok(configured.clone()),
         (None, Some(own)) => own.issuers.first().cloned().ok_or(LoginError::NoIssuer),
         (None, None) => Ok(origin(&login.url)),
+    }
+}
+
+/// What tokens are to be for, and the scopes that there are.
+fn named_by(login: &ServerLogin, own: Option<ProtectedResource>) -> (String, Vec<String>) {
+    match own {
+        Some(own) => (own.resource, own.scopes),
+        None => (resource::canonical(&login.url), Vec::new()),
     }
 }
 

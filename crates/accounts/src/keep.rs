@@ -16,7 +16,11 @@ impl Accounts {
     async fn listed(&self, person: &Person) -> Result<Vec<ServerAccounts>, ConnectError> {
         let settings = self.settings.load_full();
         let mut listed = Vec::new();
-        for (server, login) in settings.servers.iter().filter(|(_, login)| login.admits(person)) {
+        for (server, login) in settings
+            .servers
+            .iter()
+            .filter(|(_, login)| !login.own && login.admits(person))
+        {
             let owner = (!login.shared).then_some(&person.user);
             let accounts = self
                 .deps

@@ -10,6 +10,7 @@ mod client;
 mod connect;
 mod discover;
 mod keep;
+mod own;
 mod purse;
 mod record;
 mod settings;
@@ -29,6 +30,7 @@ use sallyport_net::Egress;
 use sallyport_oauth::server_login::Challenge;
 use sallyport_store::Store;
 
+use own::OwnTokens;
 use purse::Purse;
 pub use settings::{ServerLogin, Settings};
 pub use using::Using;
@@ -63,6 +65,7 @@ pub struct Accounts {
     /// What servers said that were asked without a token.
     challenges: Mutex<HashMap<ServerName, Challenge>>,
     purse: Purse,
+    own: OwnTokens,
 }
 
 impl Accounts {
@@ -74,6 +77,7 @@ impl Accounts {
             settings: ArcSwap::from_pointee(settings),
             challenges: Mutex::default(),
             purse: Purse::default(),
+            own: OwnTokens::default(),
         })
     }
 

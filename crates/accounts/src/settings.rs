@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sallyport_core::account::Person;
+use sallyport_core::capability::SignStatement;
 use sallyport_core::policy::Selection;
 use sallyport_core::{Secret, ServerName};
 use url::Url;
@@ -26,10 +27,16 @@ pub struct ServerLogin {
     pub is_certain: bool,
     /// Whether all share one account, which administrators look after; otherwise everybody has their own.
     pub shared: bool,
-    /// Our id at its authorization server, where the operator has registered us.
+    /// Whether the gateway has tokens of its own, which it gets as the client that the operator has registered: nobody
+    /// connects anything.
+    pub own: bool,
+    /// Our id at its authorization server, where the operator has registered us; without an issuer the URL of a document
+    /// that describes us, for every one that takes such documents.
     pub client_id: Option<String>,
     /// Our secret there.
     pub client_secret: Option<Secret<String>>,
+    /// Our key there, in place of a secret.
+    pub client_key: Option<Arc<dyn SignStatement>>,
     /// Its authorization server, which then is the only one: the id and the secret are for it alone.
     pub issuer: Option<String>,
     /// What is asked for; nothing leaves it to the server.
@@ -43,6 +50,23 @@ impl ServerLogin {
     pub(crate) fn named(&self) -> Vec<Url> {
         let issuer = self.issuer.as_ref().and_then(|issuer| Url::parse(issuer).ok());
         std::iter::once(self.url.clone()).chain(issuer).collect()
+    }
+
+    /// The URL of the document that the operator keeps elsewhere.
+    pub(crate) fn document(&self) -> Option<&str> {
+        self.client_id.as_deref().filter(|_| self.issuer.is_none())
+    }
+
+    /// Whether tokens that were got for the other are good for this: the same place, the same client, the same scopes.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let secret = match (&self.client_secret, &other.client_secret) {
+            (Some(one), Some(other)) => one.matches(other.expose().as_bytes()),
+            (None, None) => true,
+            _ => false,
+        };
+        let place = |login: &Self| (login.url.clone(), login.issuer.clone());
+        let who = self.client_id == other.client_id && self.scopes == other.scopes;
+        place(self) == place(other) && who && secret
     }
 
     /// Whether somebody may use the server, and so know of it.

@@ -18,7 +18,7 @@ use crate::wire::{Body, Failure};
 use crate::{Accounts, ServerLogin, lock};
 
 /// How long an old credential is used on that could not be replaced in time, before that is tried again.
-const AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
+pub(crate) const AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl Accounts {
     async fn give(
@@ -41,6 +41,9 @@ impl Accounts {
         let login = self
             .login(server)
             .ok_or_else(|| unavailable("the server is not configured for accounts"))?;
+        if login.own {
+            return self.own(server, &login, None).await;
+        }
         let account = self.find(server, &login, (holder, pinned)).await?;
         let id = AccountId::new(account.id.as_str());
         let bearer = self.once(server, holder, &login, (id.clone(), None)).await?;
@@ -289,6 +292,9 @@ impl Accounts {
         let login = self
             .login(server)
             .ok_or_else(|| unavailable("the server is not configured for accounts"))?;
+        if login.own {
+            return self.own(server, &login, Some(bearer.version)).await;
+        }
         // It is still this holder's.
         self.find(server, &login, (holder, Some(&bearer.account))).await?;
         let refused = Refused {
@@ -337,6 +343,9 @@ impl Accounts {
         let Some(login) = self.login(server) else {
             return unavailable("the server is not configured for accounts");
         };
+        if login.own {
+            return unavailable("the server says that the gateway may not do that");
+        }
         let account = match self.find(server, &login, (holder, Some(&bearer.account))).await {
             Ok(account) => account,
             Err(error) => return error,
@@ -403,7 +412,7 @@ fn host(issuer: &str) -> String {
         .unwrap_or_default()
 }
 
-fn unavailable(text: &str) -> NoBearer {
+pub(crate) fn unavailable(text: &str) -> NoBearer {
     NoBearer::Unavailable(text.to_owned())
 }
 

@@ -52,9 +52,9 @@ pub struct AccessClaims {
     pub expires: Timestamp,
 }
 
-/// A token could not be signed.
+/// Something could not be signed.
 #[derive(Debug, Error)]
-#[error("the access token could not be signed")]
+#[error("the key cannot sign")]
 pub struct SignError;
 
 /// Signs access tokens and publishes the keys that verify them.
@@ -67,6 +67,15 @@ pub trait SignToken: Send + Sync {
 
     /// The JWK Set document (RFC 7517 §5) of every key that verifies a live token.
     fn jwks(&self) -> String;
+}
+
+/// Signs statements by which the gateway shows who it is, with a key that is registered for it (RFC 7523 §2.2).
+pub trait SignStatement: Send + Sync {
+    /// The compact JWS (RFC 7515 §7.1) of these claims, a JSON object.
+    ///
+    /// # Errors
+    /// [`SignError`] when the key cannot be used.
+    fn sign_statement(&self, claims: &str) -> Result<Secret<String>, SignError>;
 }
 
 /// Why a bearer token was refused. The answer to the client is one and the same; the reason is for log and metric.

@@ -1,6 +1,8 @@
 //! Who the gateway is at an authorization server: a client that the operator registered, one that describes itself in a
 //! document, or one that registers itself, in this order (2026-07-28, Client Registration Approaches).
 
+use std::time::Duration;
+
 use sallyport_core::{Secret, Timestamp};
 use serde_json::{Value, json};
 use url::Url;
@@ -13,6 +15,9 @@ const WHAT: &str = "registration endpoint";
 /// The name that people read at the authorization server.
 const NAME: &str = "Sallyport";
 
+/// How long a statement counts: what two clocks and a slow request need.
+const STATEMENT: Duration = Duration::from_secs(60);
+
 /// The longest id or secret of a client, in bytes.
 const MAX_CREDENTIAL: usize = 4096;
 
@@ -23,6 +28,8 @@ pub struct Client {
     pub id: String,
     /// `client_secret`.
     pub secret: Option<Secret<String>>,
+    /// A statement that it has signed for the next request, which counts once (RFC 7523 §2.2).
+    pub statement: Option<Secret<String>>,
     /// How it shows who it is.
     pub method: Method,
     /// When the secret ends, if it does.
@@ -127,6 +134,12 @@ pub fn registered(metadata: &Metadata, status: u16, body: &[u8]) -> Result<Clien
         None if secret.is_some() => preferred(&metadata.methods),
         None => Method::None,
     };
+    if method == Method::PrivateKey {
+        return Err(LoginError::Form(
+            WHAT,
+            "it wants another way to sign in than was asked for",
+        ));
+    }
     if method != Method::None && secret.is_none() {
         return Err(LoginError::Form(WHAT, "it gave no `client_secret`"));
     }
@@ -134,26 +147,37 @@ pub fn registered(metadata: &Metadata, status: u16, body: &[u8]) -> Result<Clien
     Ok(Client {
         id: id.to_owned(),
         secret: secret.filter(|_| method != Method::None),
+        statement: None,
         method,
         expires: ends.filter(|ends| *ends > 0).map(Timestamp::from_secs),
     })
 }
 
-/// The client that the operator registered: with a secret in the way that the server takes.
+/// How the client that the operator registered shows who it is: with its key, or with its secret in the way that the server
+/// takes.
 #[must_use]
-pub fn configured(metadata: &Metadata, id: &str, secret: Option<&Secret<String>>) -> Client {
-    let method = match secret {
-        None => Method::None,
-        Some(_) if metadata.methods.contains(&Method::Basic) => Method::Basic,
-        Some(_) if metadata.methods.contains(&Method::Post) => Method::Post,
-        Some(_) => Method::Basic,
-    };
-    Client {
-        id: id.to_owned(),
-        secret: secret.cloned(),
-        method,
-        expires: None,
+pub fn configured(methods: &[Method], has_key: bool, has_secret: bool) -> Method {
+    match (has_key, has_secret) {
+        (true, _) => Method::PrivateKey,
+        (false, false) => Method::None,
+        (false, true) if methods.contains(&Method::Basic) => Method::Basic,
+        (false, true) if methods.contains(&Method::Post) => Method::Post,
+        (false, true) => Method::Basic,
     }
+}
+
+/// What a statement says that shows the issuer who the client is (RFC 7523 §3; the audience is the issuer alone).
+#[must_use]
+pub fn statement(id: &str, issuer: &str, number: &str, now: Timestamp) -> String {
+    json!({
+        "iss": id,
+        "sub": id,
+        "aud": issuer,
+        "jti": number,
+        "iat": now.as_secs(),
+        "exp": now.plus(STATEMENT).as_secs(),
+    })
+    .to_string()
 }
 
 #[cfg(test)]
@@ -217,6 +241,21 @@ mod tests {
     }
 
     #[test]
+    fn a_key_comes_before_a_secret_and_a_statement_is_for_one_issuer_and_a_minute() {
+        let post = [Method::Post, Method::None];
+        assert_eq!(configured(&post, true, true), Method::PrivateKey);
+        assert_eq!(configured(&post, false, true), Method::Post);
+        assert_eq!(configured(&[Method::PrivateKey], false, true), Method::Basic);
+        assert_eq!(configured(&post, false, false), Method::None);
+        let claims = statement("c", "https://as.test", "n", Timestamp::from_secs(1000));
+        let claims: Value = serde_json::from_str(&claims).expect("JSON");
+        let expected = json!({
+            "iss": "c", "sub": "c", "aud": "https://as.test", "jti": "n", "iat": 1000, "exp": 1060,
+        });
+        assert_eq!(claims, expected);
+    }
+
+    #[test]
     fn answers_of_the_registration_endpoint() {
         let metadata = metadata(false, true, &[Method::Basic]);
         let read = |status, body: Value| registered(&metadata, status, body.to_string().as_bytes());
@@ -241,6 +280,7 @@ mod tests {
             json!({"client_id": "x".repeat(MAX_CREDENTIAL + 1)}),
             json!({"client_id": "c", "token_endpoint_auth_method": "client_secret_basic"}),
             json!({"client_id": "c", "client_secret": "s", "token_endpoint_auth_method": "tls_client_auth"}),
+            json!({"client_id": "c", "client_secret": "s", "token_endpoint_auth_method": "private_key_jwt"}),
         ] {
             assert!(read(201, bad.clone()).is_err(), "{bad}");
         }

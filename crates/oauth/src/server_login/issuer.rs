@@ -14,6 +14,8 @@ pub enum Method {
     Basic,
     /// A secret in the form.
     Post,
+    /// A statement that is signed with a key (RFC 7523 §2.2).
+    PrivateKey,
     /// By its id alone; PKCE proves the rest.
     None,
 }
@@ -25,6 +27,7 @@ impl Method {
         match self {
             Self::Basic => "client_secret_basic",
             Self::Post => "client_secret_post",
+            Self::PrivateKey => "private_key_jwt",
             Self::None => "none",
         }
     }
@@ -32,7 +35,7 @@ impl Method {
     /// The method of that name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Basic, Self::Post, Self::None]
+        [Self::Basic, Self::Post, Self::PrivateKey, Self::None]
             .into_iter()
             .find(|method| method.as_str() == name)
     }
@@ -57,6 +60,17 @@ pub struct Metadata {
     pub takes_documents: bool,
     /// Whether its answers name it (RFC 9207 §3).
     pub names_itself: bool,
+}
+
+/// An authorization server as far as it is needed by whoever sends nobody there with a browser.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TokenServer {
+    /// `issuer`, as it is written.
+    pub issuer: String,
+    /// Where tokens are got.
+    pub token_endpoint: Url,
+    /// The ways to show who one is, of those that are known here.
+    pub methods: Vec<Method>,
 }
 
 /// Where the document of an issuer is looked for, in this order (2026-07-28, Authorization Server Metadata Discovery).
@@ -84,18 +98,51 @@ pub fn candidates(issuer: &str, named: Named<'_>) -> Result<Vec<Url>, LoginError
     Ok(found)
 }
 
+impl TokenServer {
+    /// Reads the document that was asked of `issuer`.
+    ///
+    /// # Errors
+    /// [`LoginError`]: above all a document that names another issuer (MD-04).
+    pub fn read(issuer: &str, named: Named<'_>, status: u16, body: &[u8]) -> Result<Self, LoginError> {
+        Self::of(issuer, named, &document_of(issuer, status, body)?)
+    }
+
+    fn of(issuer: &str, named: Named<'_>, document: &Value) -> Result<Self, LoginError> {
+        let methods = texts(document, "token_endpoint_auth_methods_supported");
+        Ok(Self {
+            issuer: issuer.to_owned(),
+            token_endpoint: endpoint(document, "token_endpoint", named)?,
+            // RFC 8414 §2: without a list it is `client_secret_basic`.
+            methods: methods.map_or(vec![Method::Basic], |list| {
+                list.filter_map(Method::parse).collect()
+            }),
+        })
+    }
+}
+
+/// The document, if it is the issuer's own: compared as it is written (RFC 8414 §3.3).
+fn document_of(issuer: &str, status: u16, body: &[u8]) -> Result<Value, LoginError> {
+    let document = object(WHAT, status, body)?;
+    let own = document.get("issuer").and_then(Value::as_str) == Some(issuer);
+    own.then_some(document).ok_or(LoginError::OtherIssuer)
+}
+
+fn endpoint(document: &Value, name: &str, named: Named<'_>) -> Result<Url, LoginError> {
+    let text = document.get(name).and_then(Value::as_str);
+    named.usable(
+        WHAT,
+        text.ok_or(LoginError::Form(WHAT, "an endpoint is missing"))?,
+    )
+}
+
 impl Metadata {
     /// Reads the document that was asked of `issuer`.
     ///
     /// # Errors
     /// [`LoginError`]: above all a document that names another issuer (MD-04), or no PKCE with S256 (PK-08).
     pub fn read(issuer: &str, named: Named<'_>, status: u16, body: &[u8]) -> Result<Self, LoginError> {
-        let document = object(WHAT, status, body)?;
+        let document = document_of(issuer, status, body)?;
         let text = |name: &str| document.get(name).and_then(Value::as_str);
-        // Compared as it is written (RFC 8414 §3.3).
-        if text("issuer") != Some(issuer) {
-            return Err(LoginError::OtherIssuer);
-        }
         let lists =
             |name: &str, wanted: &str| texts(&document, name).map(|mut list| list.any(|one| one == wanted));
         if lists("code_challenge_methods_supported", crate::pkce::METHOD) != Some(true) {
@@ -104,25 +151,22 @@ impl Metadata {
         if lists("response_types_supported", "code") == Some(false) {
             return Err(LoginError::Form(WHAT, "it gives out no codes"));
         }
-        let needed = |name: &str| {
-            let text = text(name).ok_or(LoginError::Form(WHAT, "an endpoint is missing"))?;
-            named.usable(WHAT, text)
-        };
         let registration = text("registration_endpoint").map(|text| named.usable(WHAT, text));
-        let methods = texts(&document, "token_endpoint_auth_methods_supported");
+        let TokenServer {
+            issuer,
+            token_endpoint,
+            methods,
+        } = TokenServer::of(issuer, named, &document)?;
         let flag = |name: &str| document.get(name) == Some(&Value::Bool(true));
         Ok(Self {
-            issuer: issuer.to_owned(),
-            authorization_endpoint: needed("authorization_endpoint")?,
-            token_endpoint: needed("token_endpoint")?,
+            issuer,
+            authorization_endpoint: endpoint(&document, "authorization_endpoint", named)?,
+            token_endpoint,
             registration_endpoint: registration.transpose()?,
             scopes: texts(&document, "scopes_supported")
                 .map(scopes)
                 .unwrap_or_default(),
-            // RFC 8414 §2: without a list it is `client_secret_basic`.
-            methods: methods.map_or(vec![Method::Basic], |list| {
-                list.filter_map(Method::parse).collect()
-            }),
+            methods,
             takes_documents: flag("client_id_metadata_document_supported"),
             names_itself: flag("authorization_response_iss_parameter_supported"),
         })
@@ -197,7 +241,7 @@ mod tests {
     #[test]
     fn a_good_document_is_read_whole() {
         let found = read(&document()).expect("good");
-        assert_eq!(found.methods, [Method::Post, Method::None]);
+        assert_eq!(found.methods, [Method::PrivateKey, Method::Post, Method::None]);
         assert!(found.takes_documents && found.names_itself);
         assert_eq!(found.scopes, ["a", "offline_access"]);
         let mut plain = document();
@@ -206,6 +250,21 @@ mod tests {
         let found = read(&plain).expect("good");
         assert_eq!(found.methods, [Method::Basic]);
         assert!(!found.takes_documents && !found.names_itself);
+    }
+
+    #[test]
+    fn who_sends_nobody_there_needs_less() {
+        let mut small = document();
+        let object = small.as_object_mut().expect("an object");
+        object.retain(|name, _| matches!(name.as_str(), "issuer" | "token_endpoint"));
+        let read = |document: &Value, issuer: &str| {
+            TokenServer::read(issuer, Named(&[]), 200, document.to_string().as_bytes())
+        };
+        let found = read(&small, ISSUER).expect("good");
+        assert_eq!(found.methods, [Method::Basic]);
+        assert_eq!(read(&small, "https://as.test"), Err(LoginError::OtherIssuer));
+        small["token_endpoint"] = "http://as.test/token".into();
+        assert!(read(&small, ISSUER).is_err());
     }
 
     #[test]

@@ -62,15 +62,23 @@ pub fn scopes(
     missing: &[String],
     issuer: &Metadata,
 ) -> Vec<String> {
-    let asked = challenge.map_or(&[][..], |challenge| &challenge.scopes);
-    let least = [configured, asked, supported]
-        .into_iter()
-        .find(|scopes| !scopes.is_empty());
-    let scopes = union(least.unwrap_or_default(), missing);
+    let scopes = union(least(configured, challenge, supported), missing);
     if configured.is_empty() && issuer.scopes.iter().any(|scope| scope == OFFLINE) {
         return union(&scopes, &[OFFLINE.to_owned()]);
     }
     scopes
+}
+
+/// The least that is asked for: what the operator says, else what the challenge asks, else what the server says that it has.
+#[must_use]
+pub fn least<'a>(
+    configured: &'a [String],
+    challenge: Option<&'a Challenge>,
+    supported: &'a [String],
+) -> &'a [String] {
+    let asked = challenge.map_or(&[][..], |challenge| &challenge.scopes);
+    let mut lists = [configured, asked, supported].into_iter();
+    lists.find(|scopes| !scopes.is_empty()).unwrap_or_default()
 }
 
 /// The request that makes a code into tokens (RFC 6749 §4.1.3).
@@ -100,8 +108,24 @@ pub fn refresh_form(client: &Client, refresh: &str, resource: &str) -> Form {
     signed(client, form)
 }
 
+/// The request for tokens in our own name (RFC 6749 §4.4).
+#[must_use]
+pub fn own_form(client: &Client, resource: &str, scopes: &[String]) -> Form {
+    let mut form = Serializer::new(String::new());
+    form.append_pair("grant_type", "client_credentials")
+        .append_pair("resource", resource);
+    if !scopes.is_empty() {
+        form.append_pair("scope", &scopes.join(" "));
+    }
+    signed(client, form)
+}
+
 fn signed(client: &Client, mut form: Serializer<'_, String>) -> Form {
     let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+    if let (Method::PrivateKey, Some(statement)) = (client.method, &client.statement) {
+        form.append_pair("client_assertion_type", crate::assertion::TYPE)
+            .append_pair("client_assertion", statement.expose());
+    }
     let authorization = match (&client.secret, client.method) {
         (Some(secret), Method::Basic) => {
             let pair = Secret::new(format!("{}:{}", encoded(&client.id), encoded(secret.expose())));
@@ -219,6 +243,7 @@ mod tests {
         let client = |method, secret: Option<&str>| Client {
             id: "c:1".to_owned(),
             secret: secret.map(Secret::from),
+            statement: (method == Method::PrivateKey).then(|| Secret::from("a.b.c")),
             method,
             expires: None,
         };
@@ -236,6 +261,13 @@ mod tests {
         let post = refresh_form(&client(Method::Post, Some("s")), "t", "res");
         assert!(
             post.body.expose().ends_with("client_id=c%3A1&client_secret=s") && post.authorization.is_none()
+        );
+        let signed = own_form(&client(Method::PrivateKey, None), "res", &list("a b"));
+        assert_eq!(
+            signed.body.expose(),
+            "grant_type=client_credentials&resource=res&scope=a+b\
+             &client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer\
+             &client_assertion=a.b.c&client_id=c%3A1"
         );
         let public = refresh_form(&client(Method::None, None), "t", "res");
         assert_eq!(

@@ -14,6 +14,7 @@ use super::args::LoginArgs;
 use super::output;
 use super::verb::Run;
 use crate::base::Base;
+use crate::config::server_auth::Accounts;
 
 /// How long a log-in is waited for: as long as it counts.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -31,9 +32,15 @@ pub(super) async fn login(run: &Run, args: &LoginArgs) -> Result<(), Failure> {
 
 async fn connected(run: &Run, base: &Base, args: &LoginArgs) -> Result<(), Failure> {
     let server = &args.server;
-    let is_configured = base.config.root.servers.get(server.as_str()).is_some();
+    let configured = base.config.root.servers.get(server.as_str());
     let stored = base.stored_servers().await?;
-    if !is_configured && !stored.iter().any(|(name, _)| name == server) {
+    let own = configured.is_some_and(|row| row.value.auth.accounts.value == Accounts::Gateway);
+    if own {
+        return Err(Failure::Usage(format!(
+            "nobody connects an account at `{server}`: the gateway logs in there by itself"
+        )));
+    }
+    if configured.is_none() && !stored.iter().any(|(name, _)| name == server) {
         return Err(Failure::Usage(format!(
             "there is no server `{server}`; `sallyport list` shows those that there are"
         )));

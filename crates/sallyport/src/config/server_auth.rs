@@ -1,5 +1,7 @@
 //! `servers.NAME.auth`: how the gateway logs in at a remote server.
 
+use sallyport_vault::signing::StatementKey;
+
 use super::problem::Collector;
 use super::read::{Fields, choice, section};
 use super::tree::Place;
@@ -10,15 +12,19 @@ section! {
     ServerAuth {
         /// Whether it logs in: where the server asks for a token and has no `headers`, always, or never.
         mode: Located<LoginMode> = Located { place: Place::START, value: LoginMode::Auto };
-        /// Whose accounts it is called with: everybody's own, or one that administrators connect for all.
+        /// Whose accounts it is called with: everybody's own, one that administrators connect for all, or the gateway's own,
+        /// which nobody connects.
         accounts: Located<Accounts> = Located { place: Place::START, value: Accounts::Personal };
         /// The server's authorization server, as it writes itself; no other one is logged in at then. Absent: the first one
         /// that the server names.
         issuer: Option<Located<Text>> = None;
-        /// The client id, where Sallyport is registered at the authorization server. Absent: it describes or registers itself.
+        /// The client id, where Sallyport is registered at the authorization server; or, without `issuer`, the https URL of
+        /// a document that describes it. Absent: it describes or registers itself.
         client_id: Option<Located<Text>> = None;
         /// Its client secret; without, a public client.
         client_secret: Option<Sensitive> = None;
+        /// Its private key in PEM, in place of a secret (`private_key_jwt`).
+        client_key: Option<Sensitive> = None;
         /// The scopes that are asked for. Empty: what the server asks for.
         scopes: Vec<String> = Vec::new();
     }
@@ -44,22 +50,14 @@ choice! {
         Personal = "personal",
         /// One for all.
         Shared = "shared",
+        /// The gateway's, by client credentials.
+        Gateway = "gateway",
     }
 }
 
 /// The rules that look at several keys.
 fn check(auth: &ServerAuth, place: Place, fields: &Fields<'_>, problems: &mut Collector) {
-    if let Some(id) = &auth.client_id
-        && auth.issuer.is_none()
-    {
-        problems.add(
-            id.place,
-            "a client id belongs to one authorization server; name it as `issuer`, so that it is shown to no other",
-        );
-    }
-    if fields.has("client_secret") && auth.client_id.is_none() {
-        problems.add(place, "`client_secret` needs the `client_id` that it belongs to");
-    }
+    check_client(auth, place, fields, problems);
     if let Some(issuer) = &auth.issuer {
         let url = url::Url::parse(&issuer.value.value);
         let good = url.is_ok_and(|url| {
@@ -86,6 +84,48 @@ fn check(auth: &ServerAuth, place: Place, fields: &Fields<'_>, problems: &mut Co
     }
 }
 
+/// The rules about who the gateway is.
+fn check_client(auth: &ServerAuth, place: Place, fields: &Fields<'_>, problems: &mut Collector) {
+    let has_proof = fields.has("client_secret") || fields.has("client_key");
+    let is_document = |id: &Located<Text>| id.value.value.starts_with("https://") && !has_proof;
+    if let Some(id) = auth.client_id.as_ref().filter(|id| !is_document(id))
+        && auth.issuer.is_none()
+    {
+        problems.add(
+            id.place,
+            "a client id belongs to one authorization server; name it as `issuer`, so that it is shown to no other",
+        );
+    }
+    for name in ["client_secret", "client_key"] {
+        if fields.has(name) && auth.client_id.is_none() {
+            problems.add(
+                place,
+                format!("`{name}` needs the `client_id` that it belongs to"),
+            );
+        }
+    }
+    if fields.has("client_secret") && fields.has("client_key") {
+        problems.add(
+            place,
+            "`client_key` takes the place of `client_secret`; write one of them",
+        );
+    }
+    if let (Some(_), Some(key)) = (&auth.client_id, &auth.client_key)
+        && StatementKey::from_pem(&key.value).is_err()
+    {
+        problems.add(
+            place,
+            "`client_key` is no private key; write one in PEM (`BEGIN PRIVATE KEY`): P-256, Ed25519, or RSA of 2048 bits",
+        );
+    }
+    if auth.accounts.value == Accounts::Gateway && (auth.issuer.is_none() || !has_proof) {
+        problems.add(
+            auth.accounts.place,
+            "the gateway gets tokens of its own as a client that is registered: write `issuer`, `client_id`, and `client_secret` or `client_key`",
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::config::tests::refused;
@@ -102,6 +142,26 @@ mod tests {
                 "auth: { client_secret: x }",
                 "{ client_secret",
                 "`client_secret` needs the `client_id` that it belongs to",
+            ),
+            (
+                "auth: { client_key: x }",
+                "{ client_key",
+                "`client_key` needs the `client_id` that it belongs to",
+            ),
+            (
+                r#"auth: { issuer: "https://as.example", client_id: a, client_key: x }"#,
+                "{ issuer",
+                "`client_key` is no private key; write one in PEM (`BEGIN PRIVATE KEY`): P-256, Ed25519, or RSA of 2048 bits",
+            ),
+            (
+                r#"auth: { client_id: "https://g.example/c.json", client_secret: x }"#,
+                r#""https://g"#,
+                "a client id belongs to one authorization server; name it as `issuer`, so that it is shown to no other",
+            ),
+            (
+                "auth: { accounts: gateway }",
+                "gateway",
+                "the gateway gets tokens of its own as a client that is registered: write `issuer`, `client_id`, and `client_secret` or `client_key`",
             ),
             (
                 r#"auth: { issuer: "https://as.example/?a" }"#,

@@ -5,19 +5,23 @@ use std::sync::Arc;
 
 use sallyport_accounts::{ServerLogin, Settings};
 use sallyport_core::ServerName;
+use sallyport_core::capability::SignStatement;
 use sallyport_proxy::spec::{EndpointSpec, Login, Transport};
+use sallyport_vault::signing::StatementKey;
 
 use super::plan::Sources;
 use crate::config::auth::Mode;
 use crate::config::server_auth::{Accounts, LoginMode};
 use crate::config::servers::Server;
+use crate::config::value::Sensitive;
 
-/// Whether a server is called with accounts. Without people there are none.
+/// Whether a server is called with accounts. Without people there are none but the gateway's own.
 pub(super) fn login(sources: &Sources<'_>, transport: &Transport, server: &Server) -> Login {
     let Transport::Http { headers, .. } = transport else {
         return Login::Never;
     };
-    if sources.config.root.auth.mode.value == Mode::None {
+    let own = server.auth.accounts.value == Accounts::Gateway;
+    if sources.config.root.auth.mode.value == Mode::None && !own {
         return Login::Never;
     }
     let personal = server.auth.accounts.value == Accounts::Personal;
@@ -59,10 +63,17 @@ fn server_login(
         url: server.url.as_ref()?.value.url.clone(),
         is_certain: login == Login::Always,
         shared: auth.accounts.value == Accounts::Shared,
+        own: auth.accounts.value == Accounts::Gateway,
         client_id: auth.client_id.as_ref().map(|id| id.value.value.clone()),
         client_secret: auth.client_secret.as_ref().map(|secret| secret.value.clone()),
+        client_key: auth.client_key.as_ref().and_then(key),
         issuer: auth.issuer.as_ref().map(|issuer| issuer.value.value.clone()),
         scopes: auth.scopes.clone(),
         users: showing.map(|endpoint| endpoint.rules.users.clone()).collect(),
     })
+}
+
+/// That it is a key was found when the configuration was read.
+fn key(pem: &Sensitive) -> Option<Arc<dyn SignStatement>> {
+    Some(Arc::new(StatementKey::from_pem(&pem.value).ok()?))
 }

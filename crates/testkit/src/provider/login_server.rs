@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json as object};
 
@@ -126,6 +128,14 @@ impl LoginServer {
         lock(&self.requests).iter().filter(is).count()
     }
 
+    /// Registers a client as an operator would: with a secret, or for statements of its own.
+    pub fn enrol(&self, id: &str, secret: Option<&str>) {
+        lock(&self.clients).insert(
+            id.to_owned(),
+            object!({ "client_secret": secret, "client_id": id }),
+        );
+    }
+
     fn next(&self) -> usize {
         self.count.fetch_add(1, Ordering::SeqCst)
     }
@@ -218,6 +228,10 @@ impl LoginServer {
         let secret = client
             .as_ref()
             .and_then(|client| client.get("client_secret")?.as_str());
+        let unproved = secret.is_none() && form.get("grant_type") == "client_credentials";
+        if unproved && !self.is_statement(form) {
+            return json(StatusCode::UNAUTHORIZED, &object!({ "error": "invalid_client" }));
+        }
         if client.is_none() || secret.unwrap_or_default() != form.get("client_secret") {
             return json(StatusCode::UNAUTHORIZED, &object!({ "error": "invalid_client" }));
         }
@@ -251,8 +265,30 @@ impl LoginServer {
                     None => refused("invalid_grant"),
                 }
             }
+            "client_credentials" => self.give(Grant {
+                person: form.get("client_id").to_owned(),
+                resource: form.get("resource").to_owned(),
+                scopes: form.get("scope").split_whitespace().map(str::to_owned).collect(),
+                family: self.next(),
+            }),
             _ => refused("unsupported_grant_type"),
         }
+    }
+
+    /// Whether the form bears a statement of its client that is meant for this server and did not come before. Its signature
+    /// is not looked at.
+    fn is_statement(&self, form: &Fields) -> bool {
+        let payload = form.get("client_assertion").split('.').nth(1).unwrap_or_default();
+        let payload = URL_SAFE_NO_PAD.decode(payload).unwrap_or_default();
+        let claims: Value = serde_json::from_slice(&payload).unwrap_or_default();
+        let is = |name: &str, value: &str| claims.get(name).and_then(Value::as_str) == Some(value);
+        let same = |request: &&HashMap<String, String>| {
+            request.get("client_assertion").map(String::as_str) == Some(form.get("client_assertion"))
+        };
+        // This one is among them already.
+        let is_first = lock(&self.requests).iter().filter(same).count() == 1;
+        let id = form.get("client_id");
+        is_first && is("iss", id) && is("sub", id) && is("aud", &self.url)
     }
 
     fn give(&self, grant: Grant) -> Response {

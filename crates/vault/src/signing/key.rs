@@ -156,7 +156,11 @@ pub(crate) enum Pair {
 }
 
 impl Pair {
-    fn new(alg: Alg, secret: &Secret<Vec<u8>>) -> Result<Self, KeyError> {
+    /// A private key of the algorithm in PKCS#8 form.
+    ///
+    /// # Errors
+    /// [`KeyError::SigningKey`] for anything else.
+    pub(super) fn new(alg: Alg, secret: &Secret<Vec<u8>>) -> Result<Self, KeyError> {
         let secret = secret.expose();
         let pair = match alg {
             Alg::Es256 => EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, secret).map(Self::Es256),

@@ -1,6 +1,7 @@
 //! Signing keys and the access tokens that they sign (RFC 9068, RFC 7518 §3).
 
 mod key;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod verifying;
@@ -18,6 +19,7 @@ use crate::KeyError;
 #[cfg(test)]
 pub(crate) use key::Pair;
 pub use key::{Alg, SigningKey};
+pub use statement::StatementKey;
 pub use verifying::VerifyingKey;
 
 /// The `typ` of an access token (RFC 9068 §2.1).

@@ -15,6 +15,15 @@ const SHOWN_ONLY: &str = "json-schema-ref-no-deref";
 /// Scenarios that measure how headers follow from arguments: a client of the era before sends none of its own.
 const OLD_CLIENT: [&str; 2] = ["http-custom-headers", "http-invalid-tool-headers"];
 
+/// The scenario in which the client describes itself, and the address at which the suite supposes its document.
+const DOCUMENT: (&str, &str) = (
+    "auth/basic-cimd",
+    "https://conformance-test.local/client-metadata.json",
+);
+
+/// What the scenarios begin with in which there is no person.
+const OWN: &str = "auth/client-credentials-";
+
 /// What the suite says of a scenario.
 pub(crate) struct Plan {
     url: Url,
@@ -42,17 +51,22 @@ impl Plan {
 
     /// The gateway's servers.
     pub(crate) async fn configuration(&self) -> anyhow::Result<String> {
-        let told = |name: &str| self.context.get(name).and_then(Value::as_str);
-        let auth = match (told("client_id"), told("client_secret")) {
-            (Some(id), Some(secret)) => {
-                let issuer = self.issuer().await?;
-                format!(
-                    ", auth: {{ issuer: \"{issuer}\", client_id: \"{id}\", client_secret: \"{secret}\" }}"
-                )
-            }
-            _ => String::new(),
-        };
-        Ok(format!("servers:\n  suite: {{ url: \"{}\"{auth} }}\n", self.url))
+        let mut auth = json!({});
+        if self.scenario == DOCUMENT.0 {
+            auth = json!({ "client_id": DOCUMENT.1 });
+        }
+        let told = |name: &str| self.context.get(name).filter(|value| value.is_string());
+        if let Some(id) = told("client_id") {
+            auth = json!({ "issuer": self.issuer().await?, "client_id": id });
+            set(&mut auth, "client_secret", told("client_secret"));
+            set(&mut auth, "client_key", told("private_key_pem"));
+        }
+        if self.scenario.starts_with(OWN) {
+            set(&mut auth, "accounts", Some(&json!("gateway")));
+        }
+        // JSON is YAML.
+        let servers = json!({ "suite": { "url": self.url, "auth": auth } });
+        Ok(format!("servers: {servers}\n"))
     }
 
     /// The authorization server that an operator would have registered the gateway at.
@@ -85,6 +99,12 @@ impl Plan {
         }
         let call = |tool: &Value| Some((name(tool)?, filled(&schema(tool))));
         tools.iter().filter_map(call).collect()
+    }
+}
+
+fn set(object: &mut Value, name: &str, value: Option<&Value>) {
+    if let (Some(object), Some(value)) = (object.as_object_mut(), value) {
+        object.insert(name.to_owned(), value.clone());
     }
 }
 

@@ -4,6 +4,7 @@ mod attack;
 mod calls;
 mod commands;
 mod connect;
+mod own;
 
 use anyhow::Context as _;
 use sallyport_core::UserId;

@@ -70,8 +70,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options<'_>) -> anyhow::Resul
         std::fs::write(&token, gateway.token(slug)?)?;
         let mut sides = vec![Side::new("bare", &format!("{origin}{path}"), vec![upstream.id()])];
         if let Some(nginx) = &nginx {
-            let url = format!("{}{path}", nginx.origin());
-            sides.push(Side::new("nginx", &url, children(nginx.id())?));
+            let (url, processes) = relayed(nginx, path)?;
+            sides.push(Side::new("nginx", &url, processes));
         }
         sides.push(Side::new("gateway", &gateway.url(slug), vec![gateway.id()]).with_token(&token));
         places.push((slug, sides));
@@ -104,11 +104,17 @@ pub(crate) fn run(workspace: &Workspace, options: &Options<'_>) -> anyhow::Resul
         workspace,
         profile: options.profile,
         origin,
+        nginx: nginx.as_ref().map(|nginx| relayed(nginx, "/mcp")).transpose()?,
         seconds,
         rounds,
         is_wanted: &is_wanted,
     })?;
     Ok(errors == 0.0)
+}
+
+/// An endpoint of the bare server through the plain proxy, and the processes that do the work.
+fn relayed(nginx: &Nginx, path: &str) -> anyhow::Result<(String, Vec<u32>)> {
+    Ok((format!("{}{path}", nginx.origin()), children(nginx.id())?))
 }
 
 /// Measures the sides in turn, so that a slow minute of the machine falls on all, and prints a line for each. The first

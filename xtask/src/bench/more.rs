@@ -36,6 +36,8 @@ pub(super) struct How<'a> {
     pub(super) profile: &'a str,
     /// The bare server's origin.
     pub(super) origin: &'a str,
+    /// The plain proxy before the bare server, and its processes: what a program's calls are compared with.
+    pub(super) nginx: Option<(String, Vec<u32>)>,
     pub(super) seconds: f64,
     pub(super) rounds: u32,
     pub(super) is_wanted: &'a dyn Fn(&str, &str) -> bool,
@@ -78,6 +80,9 @@ pub(super) fn run(how: &How<'_>) -> anyhow::Result<f64> {
         }
         say::line(format_args!("\n### {name}\n\n{}", Measured::HEAD));
         let mut sides = Vec::new();
+        if let Some((url, processes)) = how.nginx.as_ref().filter(|_| name != CALLS) {
+            sides.push(Side::new("nginx, over HTTP", url, processes.clone()));
+        }
         for slug in slugs {
             let url = gateway.url(slug);
             sides.push(Side::new(slug, &url, vec![gateway.id()]).with_token(&token(slug)?));

@@ -16,9 +16,9 @@ use thiserror::Error;
 
 pub use object::{Element, Member, Object, elements, find, find_span, leading, members};
 pub(crate) use scanner::Scanner;
+pub(crate) use text::unescape;
 pub(crate) use text::well_formed;
 pub use text::{decode, quote, quote_into};
-pub(crate) use text::{token_value, unescape};
 pub use verifier::Verifier;
 
 /// The deepest nesting that any scan accepts, whatever its caller asks for.

@@ -124,11 +124,7 @@ pub fn find<'a>(raw: &'a [u8], key: &str) -> Option<&'a [u8]> {
 pub fn leading<'n>(raw: &[u8], names: &[&'n str]) -> Option<&'n str> {
     const LOOKED_AT: usize = 512;
     let start = raw.get(..LOOKED_AT).unwrap_or(raw);
-    let valid = match std::str::from_utf8(start) {
-        Ok(_) => start.len(),
-        Err(error) => error.valid_up_to(),
-    };
-    let mut scanner = Scanner::new(start.get(..valid)?, MAX_DEPTH).ok()?;
+    let mut scanner = Scanner::new(start, MAX_DEPTH).ok()?;
     scanner.open(b'{').ok()?;
     loop {
         let key = scanner.key().ok()?;

@@ -1,6 +1,6 @@
 //! The scanner: a position in a text, moved over one token or value at a time. It never recurses.
 
-use super::special::{plain, special};
+use super::special::{ascii, plain, special_or_beyond};
 use super::{JsonError, MAX_DEPTH, Span};
 
 /// A string token.
@@ -15,7 +15,6 @@ pub(crate) struct StringToken {
 /// A position in a JSON text.
 #[derive(Clone, Debug)]
 pub(crate) struct Scanner<'a> {
-    text: &'a str,
     bytes: &'a [u8],
     at: usize,
     /// How many levels are open around the position.
@@ -24,14 +23,12 @@ pub(crate) struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// Begins at the start of a text, once all of it is known to be UTF-8.
+    /// Begins at the start of a text. That it is UTF-8 is found out string by string; all else is ASCII.
     pub(crate) fn new(bytes: &'a [u8], depth: usize) -> Result<Self, JsonError> {
-        let text = simdutf8::basic::from_utf8(bytes).map_err(|_| JsonError::Utf8)?;
         if u32::try_from(bytes.len()).is_err() {
             return Err(JsonError::TooLarge);
         }
         Ok(Self {
-            text,
             bytes,
             at: 0,
             depth: 0,
@@ -39,9 +36,9 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    /// The whole text.
-    pub(crate) fn text(&self) -> &'a str {
-        self.text
+    /// The whole text, whether it was moved over or not.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// The offset of the next byte.
@@ -49,10 +46,10 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
-    /// The text between a string token's quotes, escapes and all.
-    pub(crate) fn inner(&self, token: StringToken) -> &'a str {
+    /// What stands between a string token's quotes, escapes and all: UTF-8.
+    pub(crate) fn inner(&self, token: StringToken) -> &'a [u8] {
         let (start, end) = (token.span.start() + 1, token.span.end().saturating_sub(1));
-        self.text.get(start..end).unwrap_or_default()
+        self.bytes.get(start..end).unwrap_or_default()
     }
 
     /// The next byte that is no white space, left where it is.
@@ -136,7 +133,7 @@ impl<'a> Scanner<'a> {
             return Err(self.unexpected());
         };
         if let Some(word) = rest.first_chunk::<8>() {
-            let marks = special(u64::from_le_bytes(*word));
+            let marks = special_or_beyond(u64::from_le_bytes(*word));
             let length = (marks.trailing_zeros() / 8) as usize;
             if rest.get(length) == Some(&b'"') {
                 self.at = start + length + 2;
@@ -152,7 +149,7 @@ impl<'a> Scanner<'a> {
     fn long_string(&mut self, start: usize) -> Result<StringToken, JsonError> {
         let mut escaped = false;
         loop {
-            self.at += plain(self.bytes.get(self.at..).unwrap_or_default());
+            self.characters()?;
             match self.bytes.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
@@ -167,6 +164,21 @@ impl<'a> Scanner<'a> {
                 None => return Err(JsonError::Truncated),
             }
         }
+    }
+
+    /// Moves over the characters up to the next quote, backslash or control character.
+    fn characters(&mut self) -> Result<(), JsonError> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let ascii = ascii(rest);
+        self.at += ascii;
+        let rest = rest.get(ascii..).unwrap_or_default();
+        if rest.first().is_some_and(|byte| !byte.is_ascii()) {
+            let count = plain(rest);
+            let stretch = rest.get(..count).unwrap_or_default();
+            simdutf8::basic::from_utf8(stretch).map_err(|_| JsonError::Utf8)?;
+            self.at += count;
+        }
+        Ok(())
     }
 
     /// Moves over the next value. Levels are counted and remembered as bits, one for each open object or array.

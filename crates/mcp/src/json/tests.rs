@@ -104,6 +104,59 @@ fn strings_of_every_length_end_where_they_end() {
     }
 }
 
+/// Blocks, windows and words end at different places: a broken character is found at each, in values and in keys.
+#[test]
+fn jr_06_broken_characters_are_found_wherever_they_are() {
+    let broken: [&[u8]; 6] = [
+        b"\x80",
+        b"\xc3",
+        b"\xc0\xaf",
+        b"\xed\xa0\x80",
+        b"\xf0\x9f\x98",
+        b"\xff",
+    ];
+    for length in (0..80)
+        .chain(250..320)
+        .chain([511, 512, 513, 1023, 1024, 1025, 100_000])
+    {
+        for filling in ["x", "é"] {
+            let before = filling.repeat(length / filling.len());
+            for after in ["", "x", "é", "\\n", &"x".repeat(600)] {
+                let text = |middle: &[u8]| [before.as_bytes(), middle, after.as_bytes()].concat();
+                let good = text("\u{20ac}".as_bytes());
+                assert_eq!(
+                    check(&[b"\"", &*good, b"\""].concat(), 1),
+                    Ok(()),
+                    "{length} {after}"
+                );
+                for broken in broken {
+                    let text = text(broken);
+                    let value = [b"[\"", &*text, b"\"]"].concat();
+                    let key = [b"{\"", &*text, b"\":1}"].concat();
+                    assert_eq!(
+                        check(&value, 1),
+                        Err(JsonError::Utf8),
+                        "{length} {broken:?} {after}"
+                    );
+                    assert_eq!(
+                        check(&key, 1),
+                        Err(JsonError::Utf8),
+                        "{length} {broken:?} {after}"
+                    );
+                }
+            }
+        }
+    }
+    for outside in [
+        b"\xef\xbb\xbf1".as_slice(),
+        b"1\xc2\xa0",
+        b"[1,\xc3\xa9]",
+        b"{\xff\"a\":1}",
+    ] {
+        assert!(check(outside, 1).is_err());
+    }
+}
+
 #[test]
 fn depth_is_bounded_whatever_is_asked_for() {
     let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));

@@ -2,25 +2,16 @@
 
 use std::borrow::Cow;
 
-use super::Span;
-
 /// The value of a JSON string token with its quotes, borrowed where it has no escapes. `None` if `raw` is no string, or
 /// holds a lone surrogate, which has no value.
 #[must_use]
 pub fn decode(raw: &[u8]) -> Option<Cow<'_, str>> {
-    let inner = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    let inner = simdutf8::basic::from_utf8(inner).ok()?;
-    unescape(inner)
-}
-
-/// The value of the string token at `span` of a text that was scanned.
-pub(crate) fn token_value(text: &str, span: Span) -> Option<Cow<'_, str>> {
-    let token = text.get(span.range())?;
-    unescape(token.strip_prefix('"')?.strip_suffix('"')?)
+    unescape(raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?)
 }
 
 /// The value of what stands between a string token's quotes.
-pub(crate) fn unescape(inner: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn unescape(inner: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = simdutf8::basic::from_utf8(inner).ok()?;
     // Most have no escape, and the search for one byte is quicker than the search for a character.
     let Some((plain, escaped)) = memchr::memchr(b'\\', inner.as_bytes()).and_then(|_| inner.split_once('\\'))
     else {

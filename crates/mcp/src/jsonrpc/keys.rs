@@ -6,7 +6,7 @@ pub(super) trait Names: Copy + PartialEq + 'static {
     const ALL: &'static [Self];
 
     /// The member of exactly this name.
-    fn exactly(name: &str) -> Option<Self>;
+    fn exactly(name: &[u8]) -> Option<Self>;
 
     /// The name.
     fn name(self) -> &'static str;
@@ -36,8 +36,9 @@ macro_rules! names {
             const ALL: &'static [Self] = &[$(Self::$key),*];
 
             #[inline]
-            fn exactly(name: &str) -> Option<Self> {
-                match name { $($name => Some(Self::$key),)* _ => None }
+            fn exactly(name: &[u8]) -> Option<Self> {
+                $(if name == $name.as_bytes() { return Some(Self::$key); })*
+                None
             }
 
             fn name(self) -> &'static str {

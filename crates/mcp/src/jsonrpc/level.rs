@@ -63,7 +63,8 @@ impl<K: Names, const N: usize> Level<K, N> {
         let inner = scanner.inner(token);
         let key = if token.escaped {
             // A key without a value cannot be compared with any other.
-            unescape(inner).ok_or(scanner.unexpected())?
+            let value = unescape(inner).ok_or(scanner.unexpected())?;
+            Cow::Owned(value.into_owned().into_bytes())
         } else {
             Cow::Borrowed(inner)
         };
@@ -87,14 +88,14 @@ impl<K: Names, const N: usize> Level<K, N> {
 /// The other members: few as a rule, so that a list will do; a set once an attacker sends many.
 #[derive(Default)]
 struct Others<'a> {
-    few: Vec<Cow<'a, str>>,
-    many: Option<BTreeSet<Cow<'a, str>>>,
+    few: Vec<Cow<'a, [u8]>>,
+    many: Option<BTreeSet<Cow<'a, [u8]>>>,
 }
 
 impl<'a> Others<'a> {
     const FEW: usize = 16;
 
-    fn add(&mut self, key: Cow<'a, str>) -> Result<(), ScanError> {
+    fn add(&mut self, key: Cow<'a, [u8]>) -> Result<(), ScanError> {
         if self.few.contains(&key) {
             return Err(ScanError::Repeated);
         }
@@ -109,11 +110,12 @@ impl<'a> Others<'a> {
 
 /// The name of the level that some parser may take `key` for: in another case, with the letters that Unicode folds to
 /// ASCII (ſ, K), or with NULs that a C string would end at.
-fn near<K: Names>(key: &str) -> Option<&'static str> {
+fn near<K: Names>(key: &[u8]) -> Option<&'static str> {
     let names = || K::ALL.iter().map(|k| k.name());
-    if key.bytes().all(|b| b.is_ascii() && b != 0) {
-        return names().find(|name| key.eq_ignore_ascii_case(name));
+    if key.iter().all(|b| b.is_ascii() && *b != 0) {
+        return names().find(|name| key.eq_ignore_ascii_case(name.as_bytes()));
     }
+    let key = simdutf8::basic::from_utf8(key).unwrap_or_default();
     names().find(|name| folds_to(key, name))
 }
 

@@ -23,7 +23,7 @@ pub use keys::{Key, MetaKey};
 pub use params::{Meta, Params, Reference, Text, scan_params};
 pub use progress::{PlainProgress, plain_progress};
 
-use crate::json::{Scanner, Span, is_object, token_value};
+use crate::json::{Scanner, Span, decode, is_object};
 use crate::method::Method;
 use keys::EnvelopeKey;
 use level::Level;
@@ -167,10 +167,10 @@ pub fn scan<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, ScanEr
         _ => Ok(scanner.value()?),
     })?;
     scanner.end()?;
-    let kind = kind(scanner.text(), &level, params.is_some())?;
+    let kind = kind(bytes, &level, params.is_some())?;
     let id = level.get(EnvelopeKey::Id).filter(|s| s.of(bytes) != b"null");
     let method = match level.get(EnvelopeKey::Method) {
-        Some(span) => Some(token_value(scanner.text(), span).ok_or(ScanError::Method)?),
+        Some(span) => Some(decode(span.of(bytes)).ok_or(ScanError::Method)?),
         None => None,
     };
     Ok(Envelope {
@@ -186,11 +186,11 @@ pub fn scan<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, ScanEr
 
 /// Judges the members together.
 fn kind(
-    text: &str,
+    bytes: &[u8],
     level: &Level<EnvelopeKey, { EnvelopeKey::COUNT }>,
     has_params: bool,
 ) -> Result<Kind, ScanError> {
-    let raw = |key| level.get(key).map(|span: Span| span.of(text.as_bytes()));
+    let raw = |key| level.get(key).map(|span: Span| span.of(bytes));
     if raw(EnvelopeKey::Jsonrpc) != Some(b"\"2.0\"".as_slice()) {
         return Err(ScanError::Version);
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::keys::{Key, MetaKey, RefKey};
 use super::level::Level;
 use super::{Limits, ScanError};
-use crate::json::{Scanner, Span, is_object, token_value};
+use crate::json::{Scanner, Span, decode, is_object};
 
 /// A string and where its token is, quotes included.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,7 +19,7 @@ pub struct Text<'a> {
 /// The parameters of a message. Only the members that decide something are remembered; the rest stays bytes.
 #[derive(Clone, Debug)]
 pub struct Params<'a> {
-    text: &'a str,
+    bytes: &'a [u8],
     span: Span,
     level: Level<Key, { Key::COUNT }>,
     reference: Option<Level<RefKey, { RefKey::COUNT }>>,
@@ -37,7 +37,7 @@ impl<'a> Params<'a> {
     /// The raw object.
     #[must_use]
     pub fn raw(&self) -> &'a [u8] {
-        self.span.of(self.text.as_bytes())
+        self.span.of(self.bytes)
     }
 
     /// Where this member's value is.
@@ -49,14 +49,14 @@ impl<'a> Params<'a> {
     /// This member's raw value.
     #[must_use]
     pub fn get(&self, key: Key) -> Option<&'a [u8]> {
-        self.span_of(key).map(|s| s.of(self.text.as_bytes()))
+        self.span_of(key).map(|s| s.of(self.bytes))
     }
 
     /// This member, if it is a string that has a value.
     #[must_use]
     pub fn text(&self, key: Key) -> Option<Text<'a>> {
         let span = self.span_of(key)?;
-        let value = token_value(self.text, span)?;
+        let value = decode(span.of(self.bytes))?;
         Some(Text { span, value })
     }
 
@@ -97,7 +97,7 @@ impl<'a> Params<'a> {
         let level = self.reference?;
         let text = |key| {
             let span: Span = level.get(key)?;
-            let value = token_value(self.text, span)?;
+            let value = decode(span.of(self.bytes))?;
             Some(Text { span, value })
         };
         match &*text(RefKey::Type)?.value {
@@ -126,7 +126,7 @@ pub enum Reference<'a> {
 /// `params._meta`.
 #[derive(Clone, Debug)]
 pub struct Meta<'a> {
-    text: &'a str,
+    bytes: &'a [u8],
     span: Span,
     level: Level<MetaKey, { MetaKey::COUNT }>,
 }
@@ -141,7 +141,7 @@ impl<'a> Meta<'a> {
     /// The raw object.
     #[must_use]
     pub fn raw(&self) -> &'a [u8] {
-        self.span.of(self.text.as_bytes())
+        self.span.of(self.bytes)
     }
 
     /// Where this member's value is.
@@ -153,13 +153,13 @@ impl<'a> Meta<'a> {
     /// This member's raw value.
     #[must_use]
     pub fn get(&self, key: MetaKey) -> Option<&'a [u8]> {
-        self.span_of(key).map(|s| s.of(self.text.as_bytes()))
+        self.span_of(key).map(|s| s.of(self.bytes))
     }
 
     /// This member, if it is a string that has a value.
     #[must_use]
     pub fn text(&self, key: MetaKey) -> Option<Cow<'a, str>> {
-        self.span_of(key).and_then(|span| token_value(self.text, span))
+        self.get(key).and_then(decode)
     }
 }
 
@@ -186,9 +186,9 @@ pub(super) fn object<'a>(
         return Err(ScanError::Params);
     }
     let start = scanner.at();
-    let text = scanner.text();
+    let bytes = scanner.bytes();
     let params = slot.insert(Params {
-        text,
+        bytes,
         span: Span::default(),
         level: Level::empty(),
         reference: None,
@@ -207,7 +207,7 @@ pub(super) fn object<'a>(
             return Ok(Span::new(start, scanner.at()));
         }
         let meta = meta.insert(Meta {
-            text,
+            bytes,
             span: Span::default(),
             level: Level::empty(),
         });

@@ -101,10 +101,10 @@ fn params<'a>(scanner: &mut Scanner<'a>, raw: &'a [u8]) -> Option<PlainProgress<
         let key = scanner.key().ok()?;
         let bit = match scanner.inner(key) {
             _ if key.escaped => return None,
-            "progressToken" => 1,
-            "progress" => 2,
-            "total" => 4,
-            "message" => 8,
+            b"progressToken" => 1,
+            b"progress" => 2,
+            b"total" => 4,
+            b"message" => 8,
             _ => return None,
         };
         let value = scanner.value().ok()?;

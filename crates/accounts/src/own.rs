@@ -2,6 +2,7 @@
 //! connects them, everybody is called for with them, and they are in memory alone.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,12 +14,17 @@ use sallyport_oauth::server_login::Named;
 use sallyport_oauth::server_login::request::own_form;
 use sallyport_oauth::server_login::tokens::{self, Tokens};
 
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
 use crate::using::{AGAIN, unavailable};
 use crate::wire::{Body, Failure};
 use crate::{Accounts, ServerLogin, lock};
 
 /// A token that is refused so soon after it was got is not refused because it has ended.
 const FRESH: Duration = Duration::from_secs(60);
+
+/// The longest statement of another authority, in bytes: what fits into a form.
+const MAX_ASSERTION: u64 = 16 * 1024;
 
 /// What is shown as the name of the account in the trail.
 const NAME: &str = "gateway";
@@ -108,6 +114,24 @@ impl OwnTokens {
     }
 }
 
+/// The statement of another authority, as it is now.
+async fn assertion(file: &Path) -> Result<Secret<String>, Failure> {
+    let file = tokio::fs::File::open(file).await;
+    read(file.map_err(|error| Failure::Assertion(error.to_string()))?).await
+}
+
+async fn read(from: impl AsyncRead + Unpin) -> Result<Secret<String>, Failure> {
+    let mut text = String::new();
+    let read = from.take(MAX_ASSERTION + 1).read_to_string(&mut text).await;
+    let text = Secret::new(text);
+    let length = read.map_err(|error| Failure::Assertion(error.to_string()))?;
+    let trimmed = text.expose().trim();
+    if u64::try_from(length).is_ok_and(|length| length > MAX_ASSERTION) || trimmed.is_empty() {
+        return Err(Failure::Assertion("it is empty or too long".to_owned()));
+    }
+    Ok(Secret::from(trimmed))
+}
+
 fn id(server: &ServerName) -> AccountId {
     AccountId::new(format!("{NAME}/{server}"))
 }
@@ -174,7 +198,11 @@ impl Accounts {
     async fn get_own(&self, server: &ServerName, login: &ServerLogin) -> Result<Tokens, Failure> {
         let found = self.discover_own(server, login).await?;
         let client = self.configured(login, &found.issuer.issuer, &found.issuer.methods)?;
-        let form = own_form(&client, &found.resource, &found.scopes);
+        let assertion = match &login.assertion_file {
+            Some(file) => Some(assertion(file).await?),
+            None => None,
+        };
+        let form = own_form(&client, assertion.as_ref(), &found.resource, &found.scopes);
         let named = login.named();
         let answer = self
             .ask(Named(&named), &found.issuer.token_endpoint, Body::Form(&form))
@@ -186,6 +214,18 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn assertions_at_the_limit_and_past_it() {
+        let longest = usize::try_from(MAX_ASSERTION).expect("a size");
+        for good in ["a", " a.b.c\n", &"x".repeat(longest)] {
+            let read = read(good.as_bytes()).await;
+            assert!(read.is_ok_and(|text| text.expose() == good.trim()));
+        }
+        for bad in ["", " \n", &"x".repeat(longest + 1)] {
+            assert!(read(bad.as_bytes()).await.is_err());
+        }
+    }
 
     #[test]
     fn a_token_of_ours_is_used_until_it_is_due_and_a_refused_one_no_more() {
@@ -208,6 +248,7 @@ mod tests {
                 client_id: Some(client.to_owned()),
                 client_secret: Some(Secret::from("s")),
                 client_key: None,
+                assertion_file: None,
                 issuer: Some("https://as.test".to_owned()),
                 scopes: Vec::new(),
                 users: Vec::new(),

@@ -1,6 +1,7 @@
 //! What the operator decides about accounts.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sallyport_core::account::Person;
@@ -37,6 +38,9 @@ pub struct ServerLogin {
     pub client_secret: Option<Secret<String>>,
     /// Our key there, in place of a secret.
     pub client_key: Option<Arc<dyn SignStatement>>,
+    /// Where another authority puts its statement about us, which then grants the gateway its own tokens. It is read each
+    /// time, because it ends.
+    pub assertion_file: Option<PathBuf>,
     /// Its authorization server, which then is the only one: the id and the secret are for it alone.
     pub issuer: Option<String>,
     /// What is asked for; nothing leaves it to the server.
@@ -64,7 +68,13 @@ impl ServerLogin {
             (None, None) => true,
             _ => false,
         };
-        let place = |login: &Self| (login.url.clone(), login.issuer.clone());
+        let place = |login: &Self| {
+            (
+                login.url.clone(),
+                login.issuer.clone(),
+                login.assertion_file.clone(),
+            )
+        };
         let who = self.client_id == other.client_id && self.scopes == other.scopes;
         place(self) == place(other) && who && secret
     }

@@ -36,6 +36,9 @@ pub(crate) enum Failure {
     /// The store failed, or what it holds does not open.
     #[error("what is kept of the account cannot be used: {0}")]
     Kept(String),
+    /// What another authority says of us cannot be read.
+    #[error("the assertion cannot be read: {0}")]
+    Assertion(String),
     /// The client that got the tokens is not there any more.
     #[error("the client that the account was connected with is not known here any more")]
     NoClient,
@@ -50,7 +53,7 @@ impl Failure {
             }
             Self::Login(error) => error.to_string(),
             Self::Tokens(error) => error.to_string(),
-            Self::Header(_) | Self::Kept(_) => "it failed here".to_owned(),
+            Self::Header(_) | Self::Kept(_) | Self::Assertion(_) => "it failed here".to_owned(),
             Self::NoClient => self.to_string(),
         }
     }

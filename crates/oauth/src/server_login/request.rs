@@ -108,12 +108,23 @@ pub fn refresh_form(client: &Client, refresh: &str, resource: &str) -> Form {
     signed(client, form)
 }
 
-/// The request for tokens in our own name (RFC 6749 §4.4).
+/// The request for tokens in our own name (RFC 6749 §4.4); or for what another authority's statement about us grants
+/// (RFC 7523 §2.1).
 #[must_use]
-pub fn own_form(client: &Client, resource: &str, scopes: &[String]) -> Form {
+pub fn own_form(
+    client: &Client,
+    assertion: Option<&Secret<String>>,
+    resource: &str,
+    scopes: &[String],
+) -> Form {
     let mut form = Serializer::new(String::new());
-    form.append_pair("grant_type", "client_credentials")
-        .append_pair("resource", resource);
+    match assertion {
+        Some(assertion) => form
+            .append_pair("grant_type", crate::id_jag::GRANT_TYPE)
+            .append_pair("assertion", assertion.expose()),
+        None => form.append_pair("grant_type", "client_credentials"),
+    };
+    form.append_pair("resource", resource);
     if !scopes.is_empty() {
         form.append_pair("scope", &scopes.join(" "));
     }
@@ -262,12 +273,23 @@ mod tests {
         assert!(
             post.body.expose().ends_with("client_id=c%3A1&client_secret=s") && post.authorization.is_none()
         );
-        let signed = own_form(&client(Method::PrivateKey, None), "res", &list("a b"));
+        let signed = own_form(&client(Method::PrivateKey, None), None, "res", &list("a b"));
         assert_eq!(
             signed.body.expose(),
             "grant_type=client_credentials&resource=res&scope=a+b\
              &client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer\
              &client_assertion=a.b.c&client_id=c%3A1"
+        );
+        let stated = own_form(
+            &client(Method::None, None),
+            Some(&Secret::from("x.y.z")),
+            "res",
+            &[],
+        );
+        assert_eq!(
+            stated.body.expose(),
+            "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=x.y.z&resource=res\
+             &client_id=c%3A1"
         );
         let public = refresh_form(&client(Method::None, None), "t", "res");
         assert_eq!(

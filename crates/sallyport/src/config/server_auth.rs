@@ -5,7 +5,7 @@ use sallyport_vault::signing::StatementKey;
 use super::problem::Collector;
 use super::read::{Fields, choice, section};
 use super::tree::Place;
-use super::value::{Located, Sensitive, Text};
+use super::value::{FilePath, Located, Sensitive, Text};
 
 section! {
     /// How the gateway logs in at a remote server that wants OAuth tokens.
@@ -25,6 +25,9 @@ section! {
         client_secret: Option<Sensitive> = None;
         /// Its private key in PEM, in place of a secret (`private_key_jwt`).
         client_key: Option<Sensitive> = None;
+        /// A file with a statement of another authority about this gateway, such as the token of a workload, which grants the
+        /// gateway its own tokens (RFC 7523). It is read each time.
+        assertion_file: Option<Located<FilePath>> = None;
         /// The scopes that are asked for. Empty: what the server asks for.
         scopes: Vec<String> = Vec::new();
     }
@@ -118,10 +121,18 @@ fn check_client(auth: &ServerAuth, place: Place, fields: &Fields<'_>, problems: 
             "`client_key` is no private key; write one in PEM (`BEGIN PRIVATE KEY`): P-256, Ed25519, or RSA of 2048 bits",
         );
     }
-    if auth.accounts.value == Accounts::Gateway && (auth.issuer.is_none() || !has_proof) {
+    let is_gateway = auth.accounts.value == Accounts::Gateway;
+    if let Some(file) = auth.assertion_file.as_ref().filter(|_| !is_gateway) {
+        problems.add(
+            file.place,
+            "`assertion_file` grants the gateway tokens of its own; write `accounts: gateway` too",
+        );
+    }
+    let has_grant = has_proof || (auth.client_id.is_some() && auth.assertion_file.is_some());
+    if is_gateway && (auth.issuer.is_none() || !has_grant) {
         problems.add(
             auth.accounts.place,
-            "the gateway gets tokens of its own as a client that is registered: write `issuer`, `client_id`, and `client_secret` or `client_key`",
+            "the gateway gets tokens of its own as a client that is registered: write `issuer`, `client_id`, and `client_secret`, `client_key` or `assertion_file`",
         );
     }
 }
@@ -161,7 +172,12 @@ mod tests {
             (
                 "auth: { accounts: gateway }",
                 "gateway",
-                "the gateway gets tokens of its own as a client that is registered: write `issuer`, `client_id`, and `client_secret` or `client_key`",
+                "the gateway gets tokens of its own as a client that is registered: write `issuer`, `client_id`, and `client_secret`, `client_key` or `assertion_file`",
+            ),
+            (
+                r#"auth: { assertion_file: /token }"#,
+                "/token",
+                "`assertion_file` grants the gateway tokens of its own; write `accounts: gateway` too",
             ),
             (
                 r#"auth: { issuer: "https://as.example/?a" }"#,

@@ -67,6 +67,7 @@ fn server_login(
         client_id: auth.client_id.as_ref().map(|id| id.value.value.clone()),
         client_secret: auth.client_secret.as_ref().map(|secret| secret.value.clone()),
         client_key: auth.client_key.as_ref().and_then(key),
+        assertion_file: auth.assertion_file.as_ref().map(|file| file.value.0.clone()),
         issuer: auth.issuer.as_ref().map(|issuer| issuer.value.value.clone()),
         scopes: auth.scopes.clone(),
         users: showing.map(|endpoint| endpoint.rules.users.clone()).collect(),

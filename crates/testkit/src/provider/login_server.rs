@@ -265,7 +265,7 @@ impl LoginServer {
                     None => refused("invalid_grant"),
                 }
             }
-            "client_credentials" => self.give(Grant {
+            "client_credentials" | "urn:ietf:params:oauth:grant-type:jwt-bearer" => self.give(Grant {
                 person: form.get("client_id").to_owned(),
                 resource: form.get("resource").to_owned(),
                 scopes: form.get("scope").split_whitespace().map(str::to_owned).collect(),

@@ -36,7 +36,9 @@ async fn main() -> anyhow::Result<()> {
         .context("usage: sallyport-suite-client URL")?;
     let plan = Plan::read(&url, |name| std::env::var_os(name)?.into_string().ok())?;
     let program = std::env::current_exe()?.with_file_name("sallyport");
-    let mut gateway = GatewayProcess::prepare(&plan.configuration().await?)?.with_program(program);
+    let folder = tempfile::tempdir()?;
+    let configuration = plan.configuration(folder.path()).await?;
+    let mut gateway = GatewayProcess::prepare(&configuration)?.with_program(program);
     let result = tokio::time::timeout(TIME, walk(&plan, &mut gateway)).await;
     let result = result.unwrap_or_else(|_| Err(anyhow::anyhow!("it takes too long")));
     result.with_context(|| format!("the gateway said:\n{}", gateway.log()))

@@ -1,5 +1,7 @@
 //! What a scenario needs: what the operator configures for it, and what is called.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -22,7 +24,7 @@ const DOCUMENT: (&str, &str) = (
 );
 
 /// What the scenarios begin with in which there is no person.
-const OWN: &str = "auth/client-credentials-";
+const OWN: [&str; 2] = ["auth/client-credentials-", "auth/wif-"];
 
 /// What the suite says of a scenario.
 pub(crate) struct Plan {
@@ -49,8 +51,8 @@ impl Plan {
         self.revision == "2026-07-28" && !OLD_CLIENT.contains(&self.scenario.as_str())
     }
 
-    /// The gateway's servers.
-    pub(crate) async fn configuration(&self) -> anyhow::Result<String> {
+    /// The gateway's servers. What is to lie in a file is put into `folder`.
+    pub(crate) async fn configuration(&self, folder: &Path) -> anyhow::Result<String> {
         let mut auth = json!({});
         if self.scenario == DOCUMENT.0 {
             auth = json!({ "client_id": DOCUMENT.1 });
@@ -61,7 +63,12 @@ impl Plan {
             set(&mut auth, "client_secret", told("client_secret"));
             set(&mut auth, "client_key", told("private_key_pem"));
         }
-        if self.scenario.starts_with(OWN) {
+        if let Some(assertion) = told("valid_jwt").and_then(Value::as_str) {
+            let file = folder.join("assertion");
+            std::fs::write(&file, assertion)?;
+            set(&mut auth, "assertion_file", Some(&json!(file)));
+        }
+        if OWN.iter().any(|own| self.scenario.starts_with(own)) {
             set(&mut auth, "accounts", Some(&json!("gateway")));
         }
         // JSON is YAML.

@@ -121,6 +121,36 @@ async fn a_signed_statement_takes_the_place_of_a_secret_and_counts_once() {
 }
 
 #[tokio::test]
+async fn what_another_authority_says_of_us_is_read_each_time_that_it_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "first.of.all\n").unwrap();
+    let auth = format!("{OWN}, assertion_file: {}", file.display());
+    let stage = stage("", &auth, None).await.unwrap();
+    let ada = stage.someone("ada", true).await.unwrap();
+    stage.tools(&ada).await.unwrap();
+    std::fs::write(&file, "another.one.now").unwrap();
+    stage.gateway.advance(Duration::from_secs(91));
+    assert_eq!(stage.whoami(&ada).await.unwrap().text().unwrap(), "us");
+    std::fs::remove_file(&file).unwrap();
+    stage.gateway.advance(Duration::from_secs(91));
+    let old = stage.whoami(&ada).await.unwrap();
+    assert_eq!(
+        old.text().unwrap(),
+        "us",
+        "the one before is good for nine seconds yet"
+    );
+    stage.gateway.advance(Duration::from_secs(10));
+    assert!(stage.whoami(&ada).await.unwrap().error_code().is_ok());
+    let requests = stage.issuer.provider.requests.lock().unwrap().clone();
+    let sent: Vec<_> = requests
+        .iter()
+        .map(|request| request["assertion"].as_str())
+        .collect();
+    assert_eq!(sent, ["first.of.all", "another.one.now"]);
+}
+
+#[tokio::test]
 async fn an_issuer_that_refuses_is_not_asked_again_and_again() {
     let auth = format!("{OWN}, client_secret: wrong");
     let stage = stage("", &auth, Some("right")).await.unwrap();

@@ -5,7 +5,7 @@ use sallyport_core::random::token;
 use sallyport_oauth::server_login::Named;
 use sallyport_oauth::server_login::client::{self, Client, Way};
 use sallyport_oauth::server_login::issuer::{Metadata, Method};
-use sallyport_store::ServerClient;
+use sallyport_store::{ServerClient, place};
 
 use crate::wire::{Body, Failure};
 use crate::{Accounts, ServerLogin};
@@ -40,7 +40,7 @@ impl Accounts {
         let answer = self.ask(named, &endpoint, Body::Json(&sent)).await?;
         let client = client::registered(metadata, answer.status, &answer.body)?;
         let secret = client.secret.as_ref().map(|secret| {
-            let record = record(&metadata.issuer, &client.id);
+            let record = place::server_client(&metadata.issuer, &client.id);
             self.deps.sealer.seal_secret(&record, secret.expose().as_bytes())
         });
         let kept = ServerClient {
@@ -107,7 +107,10 @@ impl Accounts {
         let secret = match &kept.sealed {
             None => None,
             Some(sealed) => {
-                let opened = self.deps.opener.open_secret(&record(issuer, &kept.id), sealed);
+                let opened = self
+                    .deps
+                    .opener
+                    .open_secret(&place::server_client(issuer, &kept.id), sealed);
                 let opened = opened.map_err(|error| Failure::Kept(error.to_string()))?;
                 let text = String::from_utf8(opened.expose().clone());
                 Some(Secret::new(
@@ -133,9 +136,4 @@ fn public(id: String) -> Client {
         method: Method::None,
         expires: None,
     }
-}
-
-/// What a secret is bound to: nobody can make it another issuer's by moving it.
-fn record(issuer: &str, id: &str) -> String {
-    format!("server_clients/{issuer} {id}/sealed")
 }

@@ -2,6 +2,7 @@
 
 use sallyport_core::{Secret, Timestamp};
 use sallyport_oauth::server_login::tokens::Tokens;
+use sallyport_store::place;
 use serde::{Deserialize, Serialize};
 use url::Url;
 use zeroize::Zeroize;
@@ -67,11 +68,11 @@ impl Accounts {
         };
         // Texts and numbers are always written.
         let plain = Secret::new(serde_json::to_vec(&written).unwrap_or_default());
-        self.deps.sealer.seal_secret(&place(id), plain.expose())
+        self.deps.sealer.seal_secret(&place::account(id), plain.expose())
     }
 
     pub(crate) fn open(&self, id: &str, sealed: &[u8]) -> Result<Record, Failure> {
-        let plain = self.deps.opener.open_secret(&place(id), sealed);
+        let plain = self.deps.opener.open_secret(&place::account(id), sealed);
         let plain = plain.map_err(|error| Failure::Kept(error.to_string()))?;
         let written: Written = serde_json::from_slice(plain.expose())
             .map_err(|_| Failure::Kept("it cannot be read".to_owned()))?;
@@ -83,9 +84,4 @@ impl Accounts {
             ends: written.ends,
         })
     }
-}
-
-/// What is sealed belongs to its row.
-fn place(id: &str) -> String {
-    format!("accounts/{id}/sealed")
 }

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use sallyport_core::capability::{OpenSecret as _, SealSecret as _};
 use sallyport_core::{Clock, Random, ServerName};
 use sallyport_store::audit::AuditError;
-use sallyport_store::{AuditTrail, Store, StoreError, StoreOptions};
-use sallyport_vault::source::load_or_create;
-use sallyport_vault::{KeyError, Vault};
+use sallyport_store::{AuditTrail, Store, StoreError, StoreOptions, place};
+use sallyport_vault::source::MasterKeySource;
+use sallyport_vault::{KeyError, KeyId, Vault};
 use thiserror::Error;
 
 use crate::config::servers::Server;
 use crate::config::{Adjustments, Config, Location, Problems, parse_server};
 use crate::environment::Environment;
+use crate::master;
 
 /// Why nothing was started. Each text holds the mend.
 #[derive(Debug, Error)]
@@ -38,6 +39,18 @@ pub enum StartError {
         what: &'static str,
         /// What the operating system said.
         source: std::io::Error,
+    },
+    /// The store is sealed under a key that was not given.
+    #[error(
+        "the store is sealed under the master key {sealed}, and {given}: put back the key that it was made with; \
+         after a change of the key, give the former one as a retired one (`SALLYPORT_MASTER_KEY_RETIRED`, or a line \
+         `retired KEY` of the key file)"
+    )]
+    OtherKey {
+        /// The key that the store names.
+        sealed: KeyId,
+        /// What was found instead.
+        given: String,
     },
     /// A stored value does not open.
     #[error(
@@ -65,6 +78,8 @@ pub struct Base {
     pub store: Store,
     /// The vault.
     pub vault: Arc<Vault>,
+    /// Where its master keys come from.
+    pub keys: MasterKeySource,
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
     /// Chance.
@@ -118,12 +133,13 @@ impl Base {
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
         let store = Store::open(&config.data_dir, StoreOptions::default()).await?;
-        let master = load_or_create(&environment.master_key(&config.data_dir), &*random)?;
-        let vault = Arc::new(Vault::new(&master, Arc::clone(&random))?);
+        let keys = environment.master_key(&config.data_dir)?;
+        let vault = master::open(&store, &keys, clock.now(), &random).await?;
         Ok(Self {
             config,
             store,
-            vault,
+            vault: Arc::new(vault),
+            keys,
             clock,
             random,
         })
@@ -148,7 +164,7 @@ impl Base {
     /// # Errors
     /// [`StartError::Store`].
     pub async fn put_server(&self, name: &ServerName, json: &str) -> Result<(), StartError> {
-        let sealed = self.vault.seal_secret(&record(name), json.as_bytes());
+        let sealed = self.vault.seal_secret(&place::server(name), json.as_bytes());
         Ok(self.store.put_server(name, &sealed).await?)
     }
 
@@ -164,7 +180,7 @@ impl Base {
             let sealed = || StartError::Sealed(format!("the server `{name}`"));
             let plain = self
                 .vault
-                .open_secret(&record(&name), &stored.sealed)
+                .open_secret(&place::server(&name), &stored.sealed)
                 .map_err(|_| sealed())?;
             let json = std::str::from_utf8(plain.expose()).map_err(|_| sealed())?;
             let server = parse_server(name.as_str(), json)?;
@@ -181,9 +197,4 @@ pub fn public_origin(config: &Config, listening: std::net::SocketAddr) -> String
         Some(public) => public.value.url.as_str().trim_end_matches('/').to_owned(),
         None => format!("http://{listening}"),
     }
-}
-
-/// What a sealed server is bound to.
-fn record(name: &ServerName) -> String {
-    format!("servers/{name}/sealed")
 }

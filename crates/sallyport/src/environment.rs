@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sallyport_core::Secret;
+use sallyport_vault::KeyError;
 use sallyport_vault::source::MasterKeySource;
 
 /// The environment as it was at the start.
@@ -43,15 +44,26 @@ impl Environment {
         (!value.is_empty()).then_some(value)
     }
 
-    /// Where the master key comes from: `SALLYPORT_MASTER_KEY`, the file that `SALLYPORT_MASTER_KEY_FILE` names, or
-    /// `master.key` in the data directory.
-    #[must_use]
-    pub fn master_key(&self, data_dir: &Path) -> MasterKeySource {
-        if let Some(value) = self.get("SALLYPORT_MASTER_KEY") {
-            return MasterKeySource::Value(Secret::from(value));
+    /// Where the master keys come from: `SALLYPORT_MASTER_KEY` and `SALLYPORT_MASTER_KEY_RETIRED`, the file that
+    /// `SALLYPORT_MASTER_KEY_FILE` names, or `master.key` in the data directory.
+    ///
+    /// # Errors
+    /// [`KeyError::RetiredAlone`] for retired keys beside a file, which would not be looked at.
+    pub fn master_key(&self, data_dir: &Path) -> Result<MasterKeySource, KeyError> {
+        let retired = self.get("SALLYPORT_MASTER_KEY_RETIRED");
+        if let Some(active) = self.get("SALLYPORT_MASTER_KEY") {
+            return Ok(MasterKeySource::Value {
+                active: Secret::from(active),
+                retired: Secret::from(retired.unwrap_or_default()),
+            });
+        }
+        if retired.is_some() {
+            return Err(KeyError::RetiredAlone);
         }
         let file = self.get("SALLYPORT_MASTER_KEY_FILE").map(PathBuf::from);
-        MasterKeySource::File(file.unwrap_or_else(|| data_dir.join("master.key")))
+        Ok(MasterKeySource::File(
+            file.unwrap_or_else(|| data_dir.join("master.key")),
+        ))
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sallyport_core::capability::{OpenSecret as _, SealSecret as _};
 use sallyport_core::{Secret, Timestamp};
-use sallyport_store::StoredKey;
+use sallyport_store::{StoredKey, place};
 use sallyport_vault::KeyError;
 use sallyport_vault::signing::{Alg, Signer, SigningKey};
 
@@ -211,7 +211,9 @@ async fn make(base: &Base, policy: &Policy) -> Result<StoredKey, StartError> {
     Ok(StoredKey {
         kid: key.kid().to_owned(),
         alg: alg.as_str().to_owned(),
-        sealed: base.vault.seal_secret(&record(key.kid()), key.secret().expose()),
+        sealed: base
+            .vault
+            .seal_secret(&place::signing_key(key.kid()), key.secret().expose()),
         created: now,
         signs: None,
         retired: None,
@@ -244,13 +246,8 @@ async fn read(base: &Base) -> Result<Option<Keys>, StartError> {
 fn open(base: &Base, stored: &StoredKey) -> Result<SigningKey, StartError> {
     let plain: Secret<Vec<u8>> = base
         .vault
-        .open_secret(&record(&stored.kid), &stored.sealed)
+        .open_secret(&place::signing_key(&stored.kid), &stored.sealed)
         .map_err(|_| StartError::Sealed("the signing key".to_owned()))?;
     let alg = Alg::parse(&stored.alg).ok_or(KeyError::SigningKey)?;
     Ok(SigningKey::from_stored(alg, plain, stored.created)?)
-}
-
-/// What a sealed key is bound to.
-fn record(kid: &str) -> String {
-    format!("signing_keys/{kid}/sealed")
 }

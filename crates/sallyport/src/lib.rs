@@ -9,6 +9,7 @@ mod doctor;
 pub mod environment;
 pub mod keys;
 mod lock;
+pub mod master;
 pub mod telemetry;
 mod wiring;
 

@@ -31,6 +31,9 @@ pub enum StoreError {
         /// Which value.
         what: &'static str,
     },
+    /// The store is sealed under master keys that this process does not have.
+    #[error("the store has gone on to another master key: start again with the keys that it has now")]
+    OtherKeys,
     /// The disk did not take a write for good. What is on it is unknown, so nothing is written until a restart has read
     /// it again (CR-05).
     #[error("a write did not reach the disk: the store takes no more until a restart")]

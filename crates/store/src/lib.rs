@@ -24,14 +24,17 @@ mod keys;
 pub mod logins;
 mod migrate;
 mod once;
+pub mod place;
 mod pushed;
 mod refresh;
 mod registrations;
+mod sealed;
 mod servers;
 mod setup;
 mod store;
 mod sweep;
 mod users;
+mod vault;
 mod write;
 
 #[cfg(test)]
@@ -50,6 +53,8 @@ pub use keys::StoredKey;
 pub use migrate::Schema;
 pub use refresh::Rotation;
 pub use registrations::{Maker, RegistrationToken};
+pub use sealed::{KeyId, Resealed, Sealed, SealedRecord};
 pub use servers::StoredServer;
 pub use store::{Store, StoreOptions};
 pub use users::{CreateUserError, PasswordSet, RemovedUser};
+pub use vault::{Origin, StoredFormerKey};

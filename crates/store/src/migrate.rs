@@ -24,6 +24,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (31, include_str!("../migrations/0031_accounts.sql")),
     (35, include_str!("../migrations/0035_likeness.sql")),
     (36, include_str!("../migrations/0036_exchanged_from.sql")),
+    (37, include_str!("../migrations/0037_vault.sql")),
 ];
 
 /// Marks the file as ours (`PRAGMA application_id`): "SLLY".

@@ -14,7 +14,7 @@ const GRANTS: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// In the order of what refers to what. Each takes the time before which a row has ended, and a bound on how much one
 /// pass may do while others wait for the write lock.
-const STATEMENTS: [(&str, Duration); 11] = [
+const STATEMENTS: [(&str, Duration); 12] = [
     (
         "DELETE FROM browser_sessions WHERE digest IN \
          (SELECT digest FROM browser_sessions WHERE expires <= ? LIMIT 1000)",
@@ -60,6 +60,11 @@ const STATEMENTS: [(&str, Duration); 11] = [
     (
         "DELETE FROM devices WHERE device IN (SELECT device FROM devices WHERE expires <= ? LIMIT 1000)",
         REPLAYS,
+    ),
+    (
+        "DELETE FROM vault_keys WHERE id IN \
+         (SELECT id FROM vault_keys WHERE until <= ? AND seals = 0 LIMIT 1000)",
+        Duration::ZERO,
     ),
     (
         "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE expires <= ? LIMIT 100)",

@@ -8,6 +8,8 @@ use aws_lc_rs::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
 use sallyport_core::Random;
 use zeroize::Zeroize as _;
 
+use crate::keys::KeyId;
+
 const VERSION: u8 = 1;
 const KEY_ID_LEN: usize = 8;
 const HEAD_LEN: usize = 1 + KEY_ID_LEN;
@@ -17,9 +19,9 @@ const TAG_LEN: usize = 16;
 pub(crate) const OVERHEAD: usize = HEAD_LEN + NONCE_LEN + TAG_LEN;
 
 /// The key id that a sealed value names, if it has the form of one.
-pub(crate) fn key_id(sealed: &[u8]) -> Option<[u8; KEY_ID_LEN]> {
+pub(crate) fn key_id(sealed: &[u8]) -> Option<KeyId> {
     match sealed.split_first() {
-        Some((&VERSION, rest)) if sealed.len() >= OVERHEAD => rest.first_chunk().copied(),
+        Some((&VERSION, rest)) if sealed.len() >= OVERHEAD => rest.first_chunk().copied().map(KeyId),
         _ => None,
     }
 }
@@ -27,7 +29,7 @@ pub(crate) fn key_id(sealed: &[u8]) -> Option<[u8; KEY_ID_LEN]> {
 /// Seals; `None` only for a message of more than 64 GiB.
 pub(crate) fn seal(
     key: &LessSafeKey,
-    id: [u8; KEY_ID_LEN],
+    id: KeyId,
     random: &dyn Random,
     context: &[&str],
     plain: &[u8],
@@ -36,7 +38,7 @@ pub(crate) fn seal(
     random.fill(&mut nonce);
     let mut out = Vec::with_capacity(OVERHEAD + plain.len());
     out.push(VERSION);
-    out.extend_from_slice(&id);
+    out.extend_from_slice(&id.0);
     let aad = Aad::from(associated(&out, context));
     out.extend_from_slice(&nonce);
     let start = out.len();

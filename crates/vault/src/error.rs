@@ -19,6 +19,56 @@ pub enum KeyError {
         "the master key is a placeholder or a pattern, not random: `openssl rand -hex 32` makes a good one"
     )]
     Placeholder,
+    /// A key that no longer seals, or does not seal yet, is wrong.
+    #[error("key {number} of those that only open: {source}")]
+    Other {
+        /// Which of them, from 1.
+        number: usize,
+        /// What is wrong.
+        source: Box<KeyError>,
+    },
+    /// A line of a key file is none.
+    #[error(
+        "line {line} of {path}: the first line is the master key; each further one is `retired KEY`, and one may be `next KEY`"
+    )]
+    Line {
+        /// The key file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+    },
+    /// The file is longer than any key file.
+    #[error("{path} is longer than {max} bytes: it holds the master key and at most {keys} others")]
+    Long {
+        /// The key file.
+        path: PathBuf,
+        /// The most that is read, in bytes.
+        max: u64,
+        /// The most keys besides the first.
+        keys: usize,
+    },
+    /// One key stands there twice.
+    #[error("the same master key is given twice: each key is new, current or retired, and only one of these")]
+    Twice,
+    /// More keys than are looked at.
+    #[error(
+        "more than {max} retired master keys: run `sallyport vault rotate`, and take away those that it names as dropped"
+    )]
+    TooMany {
+        /// The most.
+        max: usize,
+    },
+    /// Retired keys from the environment, but not the one that seals.
+    #[error(
+        "SALLYPORT_MASTER_KEY_RETIRED goes with SALLYPORT_MASTER_KEY; in a key file each retired key is a line `retired KEY`"
+    )]
+    RetiredAlone,
+    /// The file changed while it was to be written.
+    #[error("{path} was changed by somebody else meanwhile: run the command again")]
+    Changed {
+        /// The key file.
+        path: PathBuf,
+    },
     /// Others can read the file.
     #[error("{path} can be read or changed by others (mode {mode:04o}): run `chmod 600 {path}`")]
     LooseMode {

@@ -1,12 +1,14 @@
 //! The master key and the keys that are drawn from it.
 
+use std::fmt;
+
 use aws_lc_rs::aead::{AES_256_GCM_SIV, LessSafeKey, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
-use sallyport_core::Secret;
 use sallyport_core::capability::Purpose;
+use sallyport_core::{Random, Secret};
 use zeroize::Zeroizing;
 
 use crate::KeyError;
@@ -14,7 +16,23 @@ use crate::KeyError;
 /// The salt of the extraction step (RFC 5869 §3.1): a change of it would be a change of every key.
 const SALT: &[u8] = b"sallyport/vault/1";
 
-/// The 32 bytes that every other key of an installation is drawn from.
+/// Names a master key in everything that is sealed under it; tells nothing about it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(pub [u8; 8]);
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The 32 bytes under which an installation seals.
 #[derive(Clone)]
 pub struct MasterKey(Secret<[u8; Self::LEN]>);
 
@@ -53,6 +71,46 @@ impl MasterKey {
         .ok_or(KeyError::Form)?;
         let bytes = <[u8; Self::LEN]>::try_from(bytes.as_slice()).map_err(|_| KeyError::Form)?;
         Self::from_bytes(bytes)
+    }
+
+    /// One that is drawn now.
+    ///
+    /// # Errors
+    /// [`KeyError::Placeholder`] from a source of chance that is none.
+    pub fn make(random: &dyn Random) -> Result<Self, KeyError> {
+        let mut bytes = Zeroizing::new([0u8; Self::LEN]);
+        random.fill(bytes.as_mut_slice());
+        Self::from_bytes(*bytes)
+    }
+
+    /// What names it.
+    ///
+    /// # Errors
+    /// [`KeyError::Library`] if the cryptographic library fails; no key causes it.
+    pub fn id(&self) -> Result<KeyId, KeyError> {
+        key_id(&self.root())
+    }
+
+    /// The keys with which it opens what clients carry, to be kept sealed when the key itself is given up.
+    ///
+    /// # Errors
+    /// [`KeyError::Library`] if the cryptographic library fails; no key causes it.
+    pub fn state_keys(&self) -> Result<Secret<Vec<u8>>, KeyError> {
+        let root = self.root();
+        let mut out = Vec::with_capacity(1 + PURPOSES.len() * Self::LEN);
+        out.push(FORM);
+        for purpose in PURPOSES {
+            out.extend_from_slice(expand(&root, &state_label(purpose))?.as_slice());
+        }
+        Ok(Secret::new(out))
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.0.matches(other.0.expose())
+    }
+
+    pub(crate) fn root(&self) -> Prk {
+        Salt::new(HKDF_SHA256, SALT).extract(self.0.expose())
     }
 
     /// The text that [`MasterKey::parse`] reads: 64 hex characters.
@@ -96,54 +154,76 @@ fn hex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
+/// In the order in which their keys are written, which stays.
+const PURPOSES: [Purpose; 5] = [
+    Purpose::Session,
+    Purpose::Cursor,
+    Purpose::RequestState,
+    Purpose::Task,
+    Purpose::LoginForm,
+];
+
+/// The form of written state keys.
+const FORM: u8 = 1;
+
 /// The keys that one master key gives, each for one use.
 pub(crate) struct Keys {
-    /// Names the master key in every record; tells nothing about it.
-    pub(crate) id: [u8; 8],
+    pub(crate) id: KeyId,
     pub(crate) secrets: LessSafeKey,
-    session: LessSafeKey,
-    cursor: LessSafeKey,
-    request_state: LessSafeKey,
-    task: LessSafeKey,
-    login_form: LessSafeKey,
-    pub(crate) derive: hmac::Key,
+    pub(crate) state: StateKeys,
 }
 
 impl Keys {
     pub(crate) fn draw(master: &MasterKey) -> Result<Self, KeyError> {
-        let root = Salt::new(HKDF_SHA256, SALT).extract(master.0.expose());
-        let id = expand(&root, "key id")?;
-        let state = |purpose: Purpose| aead(&root, &format!("state/{}", purpose.label()));
+        let root = master.root();
         Ok(Self {
-            id: id.first_chunk().copied().ok_or(KeyError::Library)?,
-            secrets: aead(&root, "secrets")?,
-            session: state(Purpose::Session)?,
-            cursor: state(Purpose::Cursor)?,
-            request_state: state(Purpose::RequestState)?,
-            task: state(Purpose::Task)?,
-            login_form: state(Purpose::LoginForm)?,
-            derive: hmac::Key::new(hmac::HMAC_SHA256, expand(&root, "derive")?.as_slice()),
+            id: key_id(&root)?,
+            secrets: aead(&expand(&root, "secrets")?)?,
+            state: StateKeys::read(master.state_keys()?.expose())?,
         })
     }
+}
 
-    pub(crate) fn state(&self, purpose: Purpose) -> &LessSafeKey {
+/// The keys for what clients carry.
+pub(crate) struct StateKeys([LessSafeKey; PURPOSES.len()]);
+
+impl StateKeys {
+    /// Reads what [`MasterKey::state_keys`] wrote.
+    pub(crate) fn read(written: &[u8]) -> Result<Self, KeyError> {
+        let Some((&FORM, keys)) = written.split_first() else {
+            return Err(KeyError::Library);
+        };
+        let keys: Vec<_> = keys.chunks(MasterKey::LEN).map(aead).collect::<Result<_, _>>()?;
+        keys.try_into().map(Self).map_err(|_| KeyError::Library)
+    }
+
+    pub(crate) fn of(&self, purpose: Purpose) -> &LessSafeKey {
+        let Self([session, cursor, request_state, task, login_form]) = self;
         match purpose {
-            Purpose::Session => &self.session,
-            Purpose::Cursor => &self.cursor,
-            Purpose::RequestState => &self.request_state,
-            Purpose::Task => &self.task,
-            Purpose::LoginForm => &self.login_form,
+            Purpose::Session => session,
+            Purpose::Cursor => cursor,
+            Purpose::RequestState => request_state,
+            Purpose::Task => task,
+            Purpose::LoginForm => login_form,
         }
     }
 }
 
-fn aead(root: &Prk, label: &str) -> Result<LessSafeKey, KeyError> {
-    let key = expand(root, label)?;
-    let key = UnboundKey::new(&AES_256_GCM_SIV, key.as_slice()).map_err(|_| KeyError::Library)?;
+fn state_label(purpose: Purpose) -> String {
+    format!("state/{}", purpose.label())
+}
+
+fn key_id(root: &Prk) -> Result<KeyId, KeyError> {
+    let id = expand(root, "key id")?;
+    id.first_chunk().copied().map(KeyId).ok_or(KeyError::Library)
+}
+
+fn aead(key: impl AsRef<[u8]>) -> Result<LessSafeKey, KeyError> {
+    let key = UnboundKey::new(&AES_256_GCM_SIV, key.as_ref()).map_err(|_| KeyError::Library)?;
     Ok(LessSafeKey::new(key))
 }
 
-fn expand(root: &Prk, label: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+pub(crate) fn expand(root: &Prk, label: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     let mut out = Zeroizing::new([0u8; 32]);
     root.expand(&[label.as_bytes()], hmac::HMAC_SHA256)
         .and_then(|okm| okm.fill(out.as_mut_slice()))
@@ -210,13 +290,24 @@ mod tests {
     }
 
     #[test]
+    fn state_keys_are_read_whole_or_not_at_all() {
+        let written = MasterKey::parse(GOOD).unwrap().state_keys().unwrap();
+        let written = written.expose();
+        assert_eq!(written.len(), 1 + 5 * 32);
+        assert!(StateKeys::read(written).is_ok());
+        let longer = [written.as_slice(), &[0; 32]].concat();
+        let other = [&[9], &written[1..]].concat();
+        for bad in [&[][..], &written[..160], &written[..129], &longer, &other] {
+            assert!(StateKeys::read(bad).is_err(), "{}", bad.len());
+        }
+    }
+
+    #[test]
     fn different_masters_give_different_ids_and_keys() {
         let a = Keys::draw(&MasterKey::parse(GOOD).unwrap()).unwrap();
         let b = Keys::draw(&MasterKey::parse(&GOOD.replacen('8', "9", 1)).unwrap()).unwrap();
         assert_ne!(a.id, b.id);
-        assert_ne!(
-            hmac::sign(&a.derive, b"x").as_ref(),
-            hmac::sign(&b.derive, b"x").as_ref()
-        );
+        assert_eq!(a.id, MasterKey::parse(GOOD).unwrap().id().unwrap());
+        assert_eq!(a.id.to_string().len(), 16);
     }
 }

@@ -10,82 +10,75 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sallyport_core::capability::{DeriveKeyed, OpenSecret, Purpose, SealSecret, SealState, Tampered};
 use sallyport_core::{Random, Secret};
 
-use crate::envelope;
-use crate::keys::Keys;
-use crate::{KeyError, MasterKey};
+use crate::ring::{MasterKeys, Ring};
+use crate::{HashRoot, KeyError, MasterKey};
 
-/// The key ring: seals with the active master key, opens with the active and with retired ones.
+/// Seals with the active master key of its ring, opens with all of them, and hashes under the root.
 ///
-/// Every sealed value names its key, so that a key can be retired while values under it remain.
+/// Every sealed value names its key, so that a key can be retired while values under it remain. The ring can be replaced
+/// while everybody works.
 pub struct Vault {
-    active: Keys,
-    retired: Vec<Keys>,
+    ring: RwLock<Arc<Ring>>,
+    root: hmac::Key,
     random: Arc<dyn Random>,
     /// One key for each label; labels are constants of the program, so this does not grow with use.
     derived: RwLock<HashMap<&'static str, hmac::Key>>,
 }
 
 impl Vault {
-    /// A vault with one key.
+    /// A vault with one key, from which the root of its hashes is drawn too.
     ///
     /// # Errors
     /// [`KeyError::Library`] if the cryptographic library fails; no key causes it.
     pub fn new(master: &MasterKey, random: Arc<dyn Random>) -> Result<Self, KeyError> {
-        Ok(Self {
-            active: Keys::draw(master)?,
-            retired: Vec::new(),
+        let ring = Ring::new(&MasterKeys::one(master.clone()))?;
+        Ok(Self::of(ring, &HashRoot::drawn(master)?, random))
+    }
+
+    /// A vault of a ring and a root.
+    #[must_use]
+    pub fn of(ring: Ring, root: &HashRoot, random: Arc<dyn Random>) -> Self {
+        Self {
+            ring: RwLock::new(Arc::new(ring)),
+            root: root.key(),
             random,
             derived: RwLock::default(),
-        })
+        }
     }
 
-    /// With one more key that opens but no longer seals or derives.
-    ///
-    /// # Errors
-    /// [`KeyError::Library`] if the cryptographic library fails; no key causes it.
-    pub fn with_retired(mut self, master: &MasterKey) -> Result<Self, KeyError> {
-        self.retired.push(Keys::draw(master)?);
-        Ok(self)
+    /// The keys in use.
+    #[must_use]
+    pub fn ring(&self) -> Arc<Ring> {
+        Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn keys_of(&self, sealed: &[u8]) -> Option<&Keys> {
-        let id = envelope::key_id(sealed)?;
-        std::iter::once(&self.active)
-            .chain(&self.retired)
-            .find(|keys| keys.id == id)
+    /// Uses other keys from now on.
+    pub fn replace(&self, ring: Ring) {
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
     }
 }
 
 impl SealSecret for Vault {
     fn seal_secret(&self, record: &str, plain: &[u8]) -> Vec<u8> {
-        let keys = &self.active;
-        let sealed = envelope::seal(&keys.secrets, keys.id, &*self.random, &["secret", record], plain);
-        // Nothing is what a message past the cipher's 64 GiB becomes; it opens for nobody.
-        sealed.unwrap_or_default()
+        self.ring().seal_secret(&*self.random, record, plain)
     }
 }
 
 impl OpenSecret for Vault {
     fn open_secret(&self, record: &str, sealed: &[u8]) -> Result<Secret<Vec<u8>>, Tampered> {
-        let keys = self.keys_of(sealed).ok_or(Tampered)?;
-        envelope::open(&keys.secrets, &["secret", record], sealed)
-            .map(Secret::new)
-            .ok_or(Tampered)
+        self.ring().open_secret(record, sealed)
     }
 }
 
 impl SealState for Vault {
     fn seal(&self, purpose: Purpose, bound_to: &str, plain: &[u8]) -> String {
-        let keys = &self.active;
-        let context = [purpose.label(), bound_to];
-        let sealed = envelope::seal(keys.state(purpose), keys.id, &*self.random, &context, plain);
-        URL_SAFE_NO_PAD.encode(sealed.unwrap_or_default())
+        let sealed = self.ring().seal_state(&*self.random, purpose, bound_to, plain);
+        URL_SAFE_NO_PAD.encode(sealed)
     }
 
     fn open(&self, purpose: Purpose, bound_to: &str, sealed: &str) -> Option<Vec<u8>> {
         let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
-        let keys = self.keys_of(&sealed)?;
-        envelope::open(keys.state(purpose), &[purpose.label(), bound_to], &sealed)
+        self.ring().open_state(purpose, bound_to, &sealed)
     }
 }
 
@@ -96,7 +89,7 @@ impl DeriveKeyed for Vault {
             return mac(key, input);
         }
         drop(known);
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &mac(&self.active.derive, label.as_bytes()));
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &mac(&self.root, label.as_bytes()));
         let out = mac(&key, input);
         self.derived
             .write()

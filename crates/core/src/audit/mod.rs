@@ -72,6 +72,8 @@ pub enum Action {
     PromptGet,
     /// Another key signs access tokens.
     KeyRotate,
+    /// Another master key seals.
+    VaultRotate,
     /// A server was added or removed by command.
     ServerChange,
     /// A person answered about a call that needs a yes.

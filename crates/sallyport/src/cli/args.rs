@@ -105,6 +105,9 @@ pub enum Verb {
     /// The keys that sign access tokens
     #[command(subcommand)]
     Key(KeyVerb),
+    /// The master key, under which secrets are sealed
+    #[command(subcommand)]
+    Vault(VaultVerb),
     /// The configuration
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -383,6 +386,15 @@ pub enum KeyVerb {
     /// List the keys: the one that signs, the next, and those whose tokens are still good
     List,
     /// Replace the key that signs by the next one; tokens that were signed before stay good
+    Rotate,
+}
+
+/// `vault`.
+#[derive(Subcommand, Debug)]
+pub enum VaultVerb {
+    /// List the master keys by their ids, and how many records are sealed under each
+    List,
+    /// Replace the master key: seal every record under the new one and drop the old one. Run again, it goes on where it was
     Rotate,
 }
 

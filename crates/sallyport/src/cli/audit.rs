@@ -4,10 +4,13 @@ use std::fs::OpenOptions;
 use std::io::{self, BufReader};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use sallyport_core::capability::DeriveKeyed;
+use sallyport_core::clock::SystemClock;
+use sallyport_core::{Clock as _, Random};
 use sallyport_store::audit::{AuditError, AuditLog, ExportError, Record, Verified, verify_export};
-use sallyport_vault::source::{MasterKeySource, load_or_create};
+use sallyport_store::{Store, StoreOptions};
 use sallyport_vault::{SystemRandom, Vault};
 use serde_json::{Value, json};
 
@@ -15,6 +18,7 @@ use super::Failure;
 use super::args::AuditVerb;
 use super::output;
 use super::verb::Run;
+use crate::master;
 
 pub(super) async fn run(run: &Run, verb: &AuditVerb) -> Result<(), Failure> {
     match verb {
@@ -132,15 +136,16 @@ async fn verify_file(run: &Run, file: &Path) -> Result<(), Failure> {
     }
 }
 
-/// The keys of this machine, if there are any: an exported file is also checked elsewhere, without them.
+/// The keys of this machine, if there is a store with them: an exported file is also checked elsewhere, without them.
 async fn existing_vault(run: &Run) -> Option<Vault> {
     let data_dir = run.location().read(&run.adjustments()).data_dir().to_owned();
-    let source = run.environment.master_key(&data_dir);
-    if matches!(&source, MasterKeySource::File(path) if !path.exists()) {
-        return None;
-    }
-    let master = load_or_create(&source, &SystemRandom).ok()?;
-    Vault::new(&master, std::sync::Arc::new(SystemRandom)).ok()
+    let source = run.environment.master_key(&data_dir).ok()?;
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    Store::schema(&data_dir).await.ok()?;
+    let store = Store::open(&data_dir, StoreOptions::default()).await.ok()?;
+    let vault = master::open_existing(&store, &source, SystemClock.now(), &random).await;
+    store.close().await;
+    vault.ok()
 }
 
 fn whole(run: &Run, verified: &Verified, keyed: bool) -> Result<(), Failure> {

@@ -20,6 +20,7 @@ mod token;
 mod tokens;
 mod tools;
 mod users;
+mod vault;
 mod verb;
 
 use std::process::ExitCode;

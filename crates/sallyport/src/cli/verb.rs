@@ -9,6 +9,7 @@ use sallyport_vault::SystemRandom;
 use super::args::{Format, Shared, Verb};
 use super::{
     Failure, accounts, audit, clients, configuration, doctor, keys, serve, servers, token, tools, users,
+    vault,
 };
 use crate::base::{Base, load};
 use crate::config::{Adjustments, Config, Location};
@@ -40,6 +41,7 @@ impl Run {
             Verb::Client(verb) => self.wait(clients::run(&self, &verb)),
             Verb::Token(verb) => self.wait(token::run(&self, &verb)),
             Verb::Key(verb) => self.wait(keys::run(&self, &verb)),
+            Verb::Vault(verb) => self.wait(vault::run(&self, &verb)),
             Verb::Audit(verb) => self.wait(audit::run(&self, &verb)),
             Verb::Doctor(args) => self.wait(doctor::run(&self, &args)),
         }

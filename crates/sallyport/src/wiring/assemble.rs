@@ -34,7 +34,7 @@ use crate::base::{Base, StartError, public_origin};
 use crate::config::Config;
 use crate::config::auth::Mode;
 use crate::lock::Lock;
-use crate::{child, keys};
+use crate::{child, keys, master};
 
 /// Binds first, because a port in use is the commonest mistake; then opens, then connects.
 pub(super) async fn assemble(
@@ -86,6 +86,7 @@ pub(super) async fn assemble(
         asked,
         stop.all.clone(),
     ));
+    control.spawn(master::watch::watch(live.base.clone(), stop.all.clone()));
     live.ready.store(true, Ordering::Release);
     Ok(Gateway {
         live,

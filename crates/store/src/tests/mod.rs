@@ -6,3 +6,4 @@ mod people;
 mod pushed;
 mod server_accounts;
 mod tokens;
+mod vault;

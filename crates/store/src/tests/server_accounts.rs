@@ -5,7 +5,7 @@ use sallyport_core::{ServerName, UserId};
 use crate::testing::{at, open, store, user};
 use crate::{AccountDeparture, Renewed, ServerClient, StoredAccount};
 
-fn account(id: &str, owner: Option<&str>, name: &str) -> StoredAccount {
+pub(super) fn account(id: &str, owner: Option<&str>, name: &str) -> StoredAccount {
     StoredAccount {
         id: id.to_owned(),
         server: ServerName::parse("docs").unwrap(),

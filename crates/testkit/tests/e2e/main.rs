@@ -54,6 +54,8 @@ mod tasks;
 mod tcp;
 mod transports;
 mod turnout;
+#[cfg(test)]
+mod vault;
 mod verify;
 #[cfg(test)]
 mod websocket;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use proptest::prelude::*;
 
 use super::*;
-use crate::SystemRandom;
+use crate::{FormerKey, SystemRandom, envelope};
 
 const MASTER: &str = "8f1d0c6a5b7e42993ed1707a11c4b8f02b9d6c5e4f8a37d1e06b52c98d7f4a13";
 const OTHER: &str = "9f1d0c6a5b7e42993ed1707a11c4b8f02b9d6c5e4f8a37d1e06b52c98d7f4a13";
@@ -144,20 +144,71 @@ fn va_03_a_cloned_machine_gives_no_plain_text_away() {
     assert_eq!(vault.open_secret("r", &b).unwrap().expose(), &[1; 64]);
 }
 
+fn rings(active: &str, retired: &str) -> Vault {
+    let keys = MasterKeys::parse(active, retired).unwrap();
+    Vault::of(
+        Ring::new(&keys).unwrap(),
+        &HashRoot::drawn(&master(MASTER)).unwrap(),
+        Arc::new(SystemRandom),
+    )
+}
+
 #[test]
 fn a_retired_key_opens_and_no_longer_seals() {
     let old = vault();
     let secret = old.seal_secret("r", b"s");
     let state = old.seal(Purpose::Session, "p", b"s");
-    let new = Vault::new(&master(OTHER), Arc::new(SystemRandom)).unwrap();
-    assert!(new.open_secret("r", &secret).is_err());
-    let new = new.with_retired(&master(MASTER)).unwrap();
+    assert!(rings(OTHER, "").open_secret("r", &secret).is_err());
+    let new = rings(OTHER, MASTER);
     assert_eq!(new.open_secret("r", &secret).unwrap().expose(), b"s");
     assert_eq!(
         new.open(Purpose::Session, "p", &state).as_deref(),
         Some(b"s".as_slice())
     );
     assert!(old.open_secret("r", &new.seal_secret("r", b"s")).is_err());
+    assert_eq!(
+        new.derive("code", b"x"),
+        old.derive("code", b"x"),
+        "the root stays"
+    );
+    assert_eq!(
+        new.ring().ids(),
+        [OTHER, MASTER].map(|key| master(key).id().unwrap())
+    );
+    assert_eq!(Ring::named(&secret), Some(master(MASTER).id().unwrap()));
+}
+
+#[test]
+fn what_is_left_of_a_key_opens_what_clients_carry_and_no_secret() {
+    let old = vault();
+    let secret = old.seal_secret("r", b"s");
+    let former = FormerKey {
+        id: master(MASTER).id().unwrap(),
+        state: master(MASTER).state_keys().unwrap(),
+    };
+    let new = rings(OTHER, "");
+    let state = |purpose| old.seal(purpose, "p", b"s");
+    let states = [
+        Purpose::Session,
+        Purpose::Cursor,
+        Purpose::RequestState,
+        Purpose::Task,
+        Purpose::LoginForm,
+    ]
+    .map(|purpose| (purpose, state(purpose)));
+    assert!(
+        states
+            .iter()
+            .all(|(purpose, state)| new.open(*purpose, "p", state).is_none())
+    );
+    let ring = Ring::new(&MasterKeys::one(master(OTHER))).unwrap();
+    new.replace(ring.with_former(&[former]).unwrap());
+    for (purpose, state) in &states {
+        assert_eq!(new.open(*purpose, "p", state).as_deref(), Some(b"s".as_slice()));
+        assert_eq!(new.open(*purpose, "q", state), None);
+    }
+    assert!(new.open_secret("r", &secret).is_err());
+    assert_eq!(new.ring().ids(), [master(OTHER).id().unwrap()]);
 }
 
 #[test]

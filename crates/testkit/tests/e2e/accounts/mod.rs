@@ -5,6 +5,7 @@ mod calls;
 mod commands;
 mod connect;
 mod own;
+mod rotation;
 
 use anyhow::Context as _;
 use sallyport_core::UserId;

@@ -317,10 +317,24 @@ fn drop_late(all: &mut HashMap<PrincipalKey, Vec<Waiting>>, now: Timestamp) {
 
 #[cfg(test)]
 mod tests {
+    use sallyport_core::{ClientId, GrantId, Principal, Resource, ScopeSet, TokenId, UserId};
+
     use super::*;
 
     fn server() -> ServerName {
         ServerName::parse("s").expect("a name")
+    }
+
+    fn principal(user: &str) -> Principal {
+        Principal {
+            user: UserId::new(user),
+            client: ClientId::new("c"),
+            grant: GrantId::new("g"),
+            token: TokenId::new("t"),
+            scopes: ScopeSet::parse(""),
+            audience: Resource::parse("https://g.test/mcp").expect("a URL"),
+            expires: Timestamp::EPOCH,
+        }
     }
 
     fn held(expected: &Expected) -> usize {
@@ -347,6 +361,22 @@ mod tests {
         expected.over(&owner, &server(), &ids).await;
         expected.sweep(later);
         assert_eq!(held(&expected), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn uc_10_nobody_elses_server_link_ends_a_visit() {
+        let (expected, owner) = (Expected::default(), PrincipalKey::gateway());
+        let (now, later) = (Timestamp::from_secs(0), Timestamp::from_secs(9));
+        let other = principal("bob").key();
+        for who in [&owner, &other] {
+            expected.add((who.clone(), server(), "e1"), later, now);
+        }
+        let (ids, here, moment) = (["e1".to_owned()], server(), Duration::from_millis(1));
+        let mut waiting = Box::pin(expected.over(&owner, &here, &ids));
+        expected.tell(&other, &server(), "e1");
+        assert!(tokio::time::timeout(moment, &mut waiting).await.is_err());
+        expected.tell(&owner, &server(), "e1");
+        waiting.await;
     }
 
     #[test]

@@ -11,6 +11,11 @@ use super::*;
 /// A legacy server: `guarded` refuses until the door is open and says through `refused` that it has; `open` opens the
 /// door and tells.
 async fn guarding(refused: &Arc<Notify>) -> Fake {
+    guarding_at("https://door.example/", refused).await
+}
+
+async fn guarding_at(url: &str, refused: &Arc<Notify>) -> Fake {
+    let url = url.to_owned();
     let (open, refused) = (AtomicBool::new(false), Arc::clone(refused));
     Fake::start(move |came: &Came| {
         legacy(came, &["guarded", "open"]).unwrap_or_else(|| {
@@ -21,16 +26,20 @@ async fn guarding(refused: &Arc<Notify>) -> Fake {
                 let told = json!({"jsonrpc": "2.0", "method": "notifications/elicitation/complete",
                     "params": {"elicitationId": "e1"}});
                 let _ = events.send(told);
-                let _ = events.send(json!({"jsonrpc": "2.0", "id": came.message["id"], "result": text("opened")}));
+                let _ = events
+                    .send(json!({"jsonrpc": "2.0", "id": came.message["id"], "result": text("opened")}));
                 return Goes::Events(stream);
             }
             if open.load(Ordering::Relaxed) {
                 return result(came, text("in"));
             }
             refused.notify_one();
-            let visit = json!({"mode": "url", "elicitationId": "e1", "url": "https://door.example/", "message": "Knock"});
+            let visit = json!({"mode": "url", "elicitationId": "e1", "url": url, "message": "Knock"});
             let error = json!({"code": -32042, "message": "locked", "data": {"elicitations": [visit]}});
-            Goes::Json(200, json!({"jsonrpc": "2.0", "id": came.message["id"], "error": error}))
+            Goes::Json(
+                200,
+                json!({"jsonrpc": "2.0", "id": came.message["id"], "error": error}),
+            )
         })
     })
     .await
@@ -44,11 +53,15 @@ async fn gate_to(fake: &Fake, protocol: Protocol) -> Gate {
 }
 
 fn call(tool: &str, extra: Value, capabilities: Value) -> Ask {
+    call_by("alice", tool, extra, capabilities)
+}
+
+fn call_by(who: &str, tool: &str, extra: Value, capabilities: Value) -> Ask {
     let mut params = json!({"name": tool, "arguments": {"a": 1}});
     for (key, value) in extra.as_object().expect("members") {
         params[key] = value.clone();
     }
-    Ask::modern_with("alice", "tools/call", params, capabilities)
+    Ask::modern_with(who, "tools/call", params, capabilities)
 }
 
 fn urls() -> Value {
@@ -189,4 +202,69 @@ async fn a_legacy_client_without_urls_reads_where_to_go() {
     assert!(told["result"].get("resultType").is_none(), "p_81");
     let text = told["result"]["content"][0]["text"].as_str().expect("text");
     assert!(text.contains("https://door.example/"), "{text}");
+}
+
+#[tokio::test]
+async fn uc_10_who_was_sent_to_a_url_goes_on_alone_and_nobody_looks_there() {
+    let site = Fake::start(|_| Goes::Json(200, json!({}))).await;
+    // As the server writes it, and what a person may be asked to go to is the server's affair.
+    let url = format!("http://{}/login?for=x%2Fy&n=1#part", site.at);
+    let refused = Arc::new(Notify::new());
+    let fake = guarding_at(&url, &refused).await;
+    let gate = gate_to(&fake, Protocol::Legacy).await;
+    let asked = gate.send(call("guarded", json!({}), urls())).await.json().await;
+    let question = &asked["result"]["inputRequests"]["u1"]["params"];
+    assert_eq!(
+        *question,
+        json!({ "mode": "url", "url": url, "message": "Knock" }),
+        "no more than the server said: nothing of the caller"
+    );
+    let extra = json!({"requestState": state_of(&asked), "inputResponses": {"u1": {"action": "accept"}}});
+    let before = fake.came("tools/call").len();
+    let others = gate.send(call_by("bob", "guarded", extra.clone(), urls())).await;
+    assert_eq!(others.code().await, -32602, "another person with her state");
+    assert_eq!(
+        fake.came("tools/call").len(),
+        before,
+        "the server heard nothing of it"
+    );
+    gate.send(call("open", json!({}), urls())).await.json().await;
+    let done = gate.send(call("guarded", extra, urls())).await.json().await;
+    assert_eq!(done["result"]["content"][0]["text"], "in", "it was not used up");
+    assert_eq!(site.all(), 0, "the page is for people");
+}
+
+#[tokio::test]
+async fn uc_10_nobody_else_answers_for_who_was_sent_to_a_url_or_hears_of_its_end() {
+    let fake = modern_guarding(1).await;
+    let gate = gate_to(&fake, Protocol::Modern).await;
+    let alice = gate.session_of("2025-11-25", "alice", urls()).await;
+    let bob = gate.session_of("2025-11-25", "bob", urls()).await;
+    let hers = gate.session_of("2025-11-25", "alice", urls()).await;
+    let mut heard = gate.send(Ask::get("bob", &bob)).await;
+    let ask = Ask::legacy("alice", Some(&alice), "tools/call", json!({"name": "guarded"}));
+    let mut answer = gate.send(ask).await;
+    let question = answer.event().await.expect("a question");
+    assert_eq!(question["params"]["url"], "https://door.example/");
+    let body = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept"}}).to_string();
+    // Bob in his session and in hers, and she in another one.
+    for (who, session) in [("bob", &bob), ("bob", &alice), ("alice", &hers)] {
+        let post = Ask::post(who, body.clone()).with("mcp-session-id", session);
+        gate.send(post).await;
+        assert_eq!(fake.came("tools/call").len(), 1, "{who} is not who was asked");
+    }
+    gate.send(Ask::post("alice", body).with("mcp-session-id", &alice))
+        .await;
+    let over = answer.event().await.expect("the end of the visit");
+    assert_eq!(over["method"], "notifications/elicitation/complete", "{over}");
+    let last = answer.last().await;
+    assert_eq!(last["result"]["content"][0]["text"], "in", "{last}");
+    // The first thing that he hears is the end of his own session.
+    gate.send(
+        Ask::bare("DELETE")
+            .with("authorization", "Bearer bob")
+            .with("mcp-session-id", &bob),
+    )
+    .await;
+    assert_eq!(heard.event().await, None);
 }

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use sallyport_core::Level;
 use sallyport_core::audit::{Action, Outcome};
 use sallyport_core::fault::Fault;
-use sallyport_core::policy::Denied;
+use sallyport_core::policy::{Broken, Denied};
 use sallyport_mcp::revision::Era;
 use sallyport_net::{Inbound, Response, Worker};
 
@@ -159,17 +159,8 @@ pub(crate) fn prepare(caller: Arc<Caller>, client: Client, asked: Asked) -> Resu
     if !caller.endpoint.extends_to(&route.server, route.what.method()) {
         return Err(Refusal::method(era));
     }
-    let permit = match route.decide(&caller.endpoint.rules, &caller.principal) {
-        Ok(permit) => permit,
-        Err(denied) => {
-            let reason = match denied {
-                Denied::Scope(level) => return Err(short(&caller, &route, level)),
-                Denied::User => "user",
-                Denied::Rule => "rule",
-            };
-            return Err(refuse(&caller, asked.what, &asked.visible, reason, era));
-        }
-    };
+    let permit = route.decide(&caller, &asked.arguments);
+    let permit = permit.map_err(|denied| turned_away(&caller, &route, &asked.visible, era, denied))?;
     let limit = caller.limits.calls_per_principal;
     let slot = caller.account.take(Kind::Calls, limit);
     let slot = slot.ok_or_else(|| Refusal::too_many("calls"))?;
@@ -245,13 +236,14 @@ impl Call {
     pub(crate) async fn send(&mut self, params: Bytes, id: Bytes) -> Result<(Reply, Era), Refusal> {
         let allowed = match self.permit.take() {
             Some(allowed) => Ok(allowed),
-            None => self
-                .route
-                .decide(&self.caller.endpoint.rules, &self.caller.principal),
+            None => self.route.decide(&self.caller, &self.arguments),
         };
         let caller = &*self.caller;
         let gone = || unknown(self.route.what, &self.route.visible, self.client.era());
-        let allowed = allowed.map_err(|_| gone())?;
+        let allowed = allowed.map_err(|denied| match denied {
+            Denied::Call(broken) => broken_by(caller, self.route.what, self.client.era(), &broken),
+            _ => gone(),
+        })?;
         let upstream = caller.proxy.upstreams.get(&self.route.server).ok_or_else(gone)?;
         let ears = self.client.ears(caller, &self.route);
         let link = upstream.link(&caller.worker, self.client.view(), ears).await;
@@ -340,7 +332,34 @@ impl Call {
     }
 }
 
-fn refuse(caller: &Caller, what: What, visible: &str, reason: &'static str, era: Era) -> Refusal {
+/// What a request gets that the policy refuses, which is recorded. `named` is the name that the client used.
+fn turned_away(caller: &Caller, route: &Route, named: &str, era: Era, denied: Denied) -> Refusal {
+    let refuse = |reason: &str| refuse(caller, route.what, named, reason, era);
+    match denied {
+        Denied::Scope(level) => short(caller, route, level),
+        Denied::User => refuse("user"),
+        Denied::Rule => refuse("rule"),
+        Denied::Standing(broken) => refuse(&broken.to_string()),
+        Denied::Call(broken) => {
+            let action = action_of(route.what).unwrap_or(Action::Denied);
+            caller.denied(action, &route.visible, &broken.to_string());
+            broken_by(caller, route.what, era, &broken)
+        }
+    }
+}
+
+/// A call that a rule does not allow as it is: the model of a tool reads why (2026-07-28, Tools, Error Handling).
+fn broken_by(caller: &Caller, what: What, era: Era, broken: &Broken) -> Refusal {
+    const PLAIN: &str = "A rule of the gateway does not allow this call.";
+    let text = broken.message.as_deref().unwrap_or(PLAIN);
+    let refusal = Refusal::params(text.to_owned());
+    match what {
+        What::Tool => refusal.read_as(visit::read_by_model(era, caller.endpoint.server_info(), text)),
+        _ => refusal,
+    }
+}
+
+fn refuse(caller: &Caller, what: What, visible: &str, reason: &str, era: Era) -> Refusal {
     caller.denied(action_of(what).unwrap_or(Action::Denied), visible, reason);
     unknown(what, visible, era)
 }

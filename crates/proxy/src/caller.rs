@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use sallyport_core::RequestId;
 use sallyport_core::audit::{Action, Entry, Outcome};
+use sallyport_core::policy::Facts;
 use sallyport_mcp::capabilities::ClientCapabilities;
 use sallyport_mcp::revision::Era;
 
@@ -77,8 +78,16 @@ impl Caller {
         self.settled().await
     }
 
+    /// What is known of a call with these raw arguments.
+    pub(crate) fn facts<'a>(&'a self, arguments: &'a [u8]) -> Facts<'a> {
+        Facts {
+            arguments,
+            clock: &*self.proxy.books.clock,
+        }
+    }
+
     /// Records that something was refused.
-    pub(crate) fn denied(&self, action: Action, target: &str, reason: &'static str) {
+    pub(crate) fn denied(&self, action: Action, target: &str, reason: &str) {
         let recorded = self.proxy.books.audit.enter(&Entry {
             target: Some(target),
             reason: Some(reason),

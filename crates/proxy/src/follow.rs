@@ -106,9 +106,9 @@ fn uri(envelope: &Envelope<'_>) -> Result<Box<str>, Refusal> {
 fn found(caller: &Caller, uri: &str) -> Result<Route, Refusal> {
     let unknown = || unknown(What::Resource, uri, Era::Legacy);
     let route = Route::find(&caller.endpoint, What::Resource, uri).ok_or_else(unknown)?;
-    match route.decide(&caller.endpoint.rules, &caller.principal) {
+    match route.decide(caller, &[]) {
         Ok(_) => Ok(route),
         Err(Denied::Scope(level)) => Err(Refusal::scope(&caller.principal.scopes, &route.server, level)),
-        Err(Denied::User | Denied::Rule) => Err(unknown()),
+        Err(_) => Err(unknown()),
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Refusal {
     pub(crate) data: Option<String>,
     /// The scopes with which it would not be refused, where only they are missing.
     pub(crate) scope: Option<Box<str>>,
+    /// The raw result that is told in the place of the error, where a model is to read it.
+    pub(crate) result: Option<Box<[u8]>>,
 }
 
 impl Refusal {
@@ -37,6 +39,7 @@ impl Refusal {
             text: text.into(),
             data: None,
             scope: None,
+            result: None,
         }
     }
 
@@ -105,8 +108,17 @@ impl Refusal {
         self
     }
 
+    /// Told as this raw result of a tool.
+    pub(crate) fn read_as(mut self, result: impl AsRef<[u8]>) -> Self {
+        self.result = Some(result.as_ref().into());
+        self
+    }
+
     /// The message.
     pub(crate) fn message(&self, id: Option<&[u8]>) -> Bytes {
+        if let (Some(id), Some(result)) = (id, &self.result) {
+            return error::result(id, result);
+        }
         error::message(id, self.code, &self.text, self.data.as_deref())
     }
 }

@@ -3,15 +3,15 @@
 use bytes::Bytes;
 use sallyport_core::ServerName;
 use sallyport_core::policy::{
-    self, Access, Action, AwaitTask, CallTool, CancelTask, Complete, Denied, GetPrompt, GetSkill, GetTask,
+    self, Access, Asked, AwaitTask, CallTool, CancelTask, Complete, Denied, GetPrompt, GetSkill, GetTask,
     Permit, ReadDirectory, ReadResource, UpdateTask,
 };
-use sallyport_core::{Principal, policy::Rules};
 use sallyport_mcp::catalogue::ListKind;
 use sallyport_mcp::json;
 use sallyport_mcp::method::Method;
 use sallyport_mcp::splice::ObjectEdit;
 
+use crate::caller::Caller;
 use crate::exchange::{CallParts, OutboundCall};
 use crate::world::Endpoint;
 
@@ -125,52 +125,54 @@ impl Route {
         })
     }
 
-    /// Judges the request by the endpoint's rules. No rule means no.
+    /// Judges the request with these raw arguments by the endpoint's rules. No rule means no.
     ///
     /// # Errors
     /// [`Denied`] says which rule was missing, for the trail; the client is told nothing of it.
-    pub(crate) fn decide(&self, rules: &Rules, principal: &Principal) -> Result<Allowed, Denied> {
+    pub(crate) fn decide(&self, caller: &Caller, arguments: &[u8]) -> Result<Allowed, Denied> {
+        let (rules, principal) = (&caller.endpoint.rules, &*caller.principal);
+        let facts = caller.facts(arguments);
         let name = &*self.visible;
         let is_resource = !matches!(self.what, What::Tool | What::Prompt | What::PromptArgument);
         // A resource that is denied under its own URI is denied under a name with a prefix too.
         if is_resource && rules.resources.deny.iter().any(|glob| glob.matches(&self.remote)) {
             return Err(Denied::Rule);
         }
+        let asked = |access| Asked {
+            access,
+            own: &self.remote,
+            facts,
+        };
+        let (server, target) = (self.server.clone(), self.remote.clone());
         match self.what {
-            What::Tool => self
-                .check(rules, principal, Access::Tool(name), |server, target| CallTool {
-                    server,
-                    target,
-                })
-                .map(Allowed::Tool),
-            What::Prompt => self
-                .check(rules, principal, Access::Prompt(name), |server, target| {
-                    GetPrompt { server, target }
-                })
-                .map(Allowed::Prompt),
-            What::Resource => self
-                .check(rules, principal, Access::Resource(name), |server, target| {
-                    ReadResource { server, target }
-                })
-                .map(Allowed::Resource),
-            What::Skill => self
-                .check(rules, principal, Access::Resource(name), |server, target| {
-                    GetSkill { server, target }
-                })
-                .map(Allowed::Skill),
-            What::Directory => self
-                .check(rules, principal, Access::Resource(name), |server, target| {
-                    ReadDirectory { server, target }
-                })
-                .map(Allowed::Directory),
-            What::PromptArgument | What::TemplateVariable => {
-                let access = if self.what == What::PromptArgument {
-                    Access::Prompt(name)
-                } else {
-                    Access::Resource(name)
-                };
-                let complete = |server, target| Complete { server, target };
-                self.check(rules, principal, access, complete)
+            What::Tool => {
+                let action = CallTool { server, target };
+                policy::check(rules, principal, &asked(Access::Tool(name)), action).map(Allowed::Tool)
+            }
+            What::Prompt => {
+                let action = GetPrompt { server, target };
+                policy::check(rules, principal, &asked(Access::Prompt(name)), action).map(Allowed::Prompt)
+            }
+            What::Resource => {
+                let action = ReadResource { server, target };
+                policy::check(rules, principal, &asked(Access::Resource(name)), action).map(Allowed::Resource)
+            }
+            What::Skill => {
+                let action = GetSkill { server, target };
+                policy::check(rules, principal, &asked(Access::Resource(name)), action).map(Allowed::Skill)
+            }
+            What::Directory => {
+                let action = ReadDirectory { server, target };
+                policy::check(rules, principal, &asked(Access::Resource(name)), action)
+                    .map(Allowed::Directory)
+            }
+            What::PromptArgument => {
+                let action = Complete { server, target };
+                policy::check(rules, principal, &asked(Access::Prompt(name)), action).map(Allowed::Completion)
+            }
+            What::TemplateVariable => {
+                let action = Complete { server, target };
+                policy::check(rules, principal, &asked(Access::Template(name)), action)
                     .map(Allowed::Completion)
             }
         }
@@ -194,25 +196,24 @@ impl Route {
     ///
     /// # Errors
     /// [`Denied`], as for a call of the tool.
-    pub(crate) fn decide_task(
-        &self,
-        op: TaskOp,
-        task: &str,
-        rules: &Rules,
-        principal: &Principal,
-    ) -> Result<Allowed, Denied> {
-        let access = Access::Tool(&self.visible);
+    pub(crate) fn decide_task(&self, op: TaskOp, task: &str, caller: &Caller) -> Result<Allowed, Denied> {
+        let (rules, principal) = (&caller.endpoint.rules, &*caller.principal);
+        let asked = Asked {
+            access: Access::Tool(&self.visible),
+            own: &self.remote,
+            facts: caller.facts(&[]),
+        };
         let (server, target) = (self.server.clone(), Box::<str>::from(task));
         match op {
             TaskOp::Get => {
-                policy::check(rules, principal, access, GetTask { server, target }).map(Allowed::TaskGet)
+                policy::check(rules, principal, &asked, GetTask { server, target }).map(Allowed::TaskGet)
             }
-            TaskOp::Update => policy::check(rules, principal, access, UpdateTask { server, target })
+            TaskOp::Update => policy::check(rules, principal, &asked, UpdateTask { server, target })
                 .map(Allowed::TaskUpdate),
-            TaskOp::Cancel => policy::check(rules, principal, access, CancelTask { server, target })
+            TaskOp::Cancel => policy::check(rules, principal, &asked, CancelTask { server, target })
                 .map(Allowed::TaskCancel),
             TaskOp::Result => {
-                policy::check(rules, principal, access, AwaitTask { server, target }).map(Allowed::TaskResult)
+                policy::check(rules, principal, &asked, AwaitTask { server, target }).map(Allowed::TaskResult)
             }
         }
     }
@@ -244,17 +245,6 @@ impl Route {
             }
         };
         edit.finish().into()
-    }
-
-    fn check<A: Action>(
-        &self,
-        rules: &Rules,
-        principal: &Principal,
-        access: Access<'_>,
-        action: impl FnOnce(ServerName, Box<str>) -> A,
-    ) -> Result<Permit<A>, Denied> {
-        let action = action(self.server.clone(), self.remote.clone());
-        policy::check(rules, principal, access, action)
     }
 }
 

@@ -209,19 +209,21 @@ pub(crate) fn told(call: &Call, id: &[u8], text: &str) -> Bytes {
     if call.route.what != What::Tool {
         return Refusal::new(200, error::INTERNAL_ERROR, text.to_owned()).message(Some(id));
     }
+    let info = call.caller.endpoint.server_info();
+    error::result(id, &read_by_model(call.client.era(), info, text))
+}
+
+/// The raw result of a tool that failed, for clients of this era, with a text that the model reads.
+pub(crate) fn read_by_model(era: Era, server_info: &[u8], text: &str) -> Bytes {
     let mut result = b"{\"content\":[{\"type\":\"text\",\"text\":".to_vec();
     json::quote_into(&mut result, text);
     result.extend_from_slice(b"}],\"isError\":true}");
-    let message = error::result(id, &result);
-    match call.client.era() {
-        Era::Legacy => message,
-        Era::Modern => {
-            let info = call.caller.endpoint.server_info();
-            answer::to_modern(&message, Method::ToolsCall, Era::Legacy, info)
-                .into_owned()
-                .into()
-        }
+    if era == Era::Legacy {
+        return result.into();
     }
+    let message = error::result(b"0", &result);
+    let modern = answer::to_modern(&message, Method::ToolsCall, Era::Legacy, server_info);
+    json::find(&modern, "result").map_or_else(|| result.into(), Bytes::copy_from_slice)
 }
 
 /// Waits until the server tells that the visits are over, for a while. What comes back are the parameters and the id of

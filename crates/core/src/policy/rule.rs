@@ -1,6 +1,10 @@
-//! Allow and deny lists of names.
+//! Allow and deny lists of names, and the rules of a profile.
+
+use std::sync::Arc;
 
 use thiserror::Error;
+
+use super::condition::Conditions;
 
 /// A pattern over whole names: `*` stands for any run of characters, everything else for itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,7 +82,7 @@ impl Selection {
 }
 
 /// The rules of one profile.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// Which people may use the profile, by user id.
     pub users: Selection,
@@ -88,6 +92,8 @@ pub struct Rules {
     pub prompts: Selection,
     /// Which resources, by the URI that clients see.
     pub resources: Selection,
+    /// What is to hold besides; `None` where there is nothing.
+    pub conditions: Option<Arc<dyn Conditions>>,
 }
 
 impl Rules {
@@ -100,6 +106,7 @@ impl Rules {
             tools: all(),
             prompts: all(),
             resources: all(),
+            conditions: None,
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Lists, answered from what was rendered when the world was built.
 
+use sallyport_core::Level;
 use sallyport_core::capability::Purpose;
-use sallyport_core::{Level, ServerName};
+use sallyport_core::policy::{self, Access, Rules};
 use sallyport_mcp::catalogue::ListKind;
 use sallyport_mcp::error;
 use sallyport_mcp::jsonrpc::{Key, Params};
+use sallyport_mcp::merge::Entry;
+use sallyport_mcp::method::Method;
 use sallyport_mcp::revision::Era;
 use sallyport_mcp::session::CursorSeal;
 
@@ -34,9 +37,11 @@ pub(super) fn list(
         }
     }
     let scopes = &caller.principal.scopes;
-    // Without a scope for all of them, only what the servers of the others offer is shown.
-    let shown = |server: &ServerName| scopes.allow(server.as_str(), Level::Read);
-    let shown = scopes.everywhere().is_none().then_some(&shown as Shown<'_>);
+    // Without a scope for all of them, only what the servers of the others offer is shown; and what no rule hides.
+    let shown =
+        |entry: &Entry| scopes.allow(entry.server.as_str(), Level::Read) && is_shown(caller, kind, entry);
+    let differs = scopes.everywhere().is_none() || hides(&endpoint.rules);
+    let shown = differs.then_some(&shown as Shown<'_>);
     let asked = params.and_then(|params| params.get(Key::Cursor));
     let offset = match asked {
         None | Some(b"null") => {
@@ -53,6 +58,26 @@ pub(super) fn list(
     let page = endpoint.page((kind, era), shown, offset, |next| seal(caller, kind, next));
     let page = page.ok_or_else(invalid)?;
     Ok(Said::message(error::result(id, &page)))
+}
+
+/// Whether the rules of an endpoint do not show everything to everybody.
+fn hides(rules: &Rules) -> bool {
+    rules.conditions.as_ref().is_some_and(|rules| rules.hide())
+}
+
+/// Whether the rules show an entry of a list to the caller.
+pub(super) fn is_shown(caller: &Caller, kind: ListKind, entry: &Entry) -> bool {
+    let visible = &*entry.visible;
+    let (access, method) = match kind {
+        ListKind::Tools => (Access::Tool(visible), Method::ToolsCall),
+        ListKind::Prompts => (Access::Prompt(visible), Method::PromptsGet),
+        ListKind::Resources => (Access::Resource(visible), Method::ResourcesRead),
+        ListKind::Templates => (Access::Template(visible), Method::ResourcesRead),
+        ListKind::Skills => (Access::Resource(visible), Method::SkillsGet),
+    };
+    let kind = (access, method.as_str());
+    let rules = &caller.endpoint.rules;
+    policy::shows(rules, &caller.principal, kind, &entry.server, &entry.remote)
 }
 
 fn invalid() -> Refusal {

@@ -11,6 +11,7 @@ use sallyport_mcp::catalogue::ListKind;
 use sallyport_mcp::error;
 use sallyport_mcp::json;
 use sallyport_mcp::jsonrpc::{Envelope, Key, Kind, MetaKey, Params};
+use sallyport_mcp::merge::Entry;
 use sallyport_mcp::meta::ModernMeta;
 use sallyport_mcp::method::Method;
 use sallyport_mcp::mirror::{self, MirrorError};
@@ -109,7 +110,9 @@ fn mirrored(caller: &Caller, parts: &Parts, envelope: &Envelope<'_>) -> Result<(
     let Some(name) = params.and_then(Params::name) else {
         return Ok(());
     };
-    let headers = caller.endpoint.mirrored(&name.value);
+    // Of what rules hide from the caller, no header tells.
+    let shown = |entry: &Entry| lists::is_shown(caller, ListKind::Tools, entry);
+    let headers = caller.endpoint.mirrored(&name.value, &shown);
     let arguments = params.and_then(Params::arguments);
     mirror::check_params(|name| door::field(&parts.headers, name), arguments, headers)
 }

@@ -44,8 +44,7 @@ impl Subject {
     pub(crate) fn find(caller: &Arc<Caller>, client: &Client, id: &str) -> Result<Self, Refusal> {
         let task = seal::open(caller, id).ok_or_else(unknown)?;
         let route = Route::of_tool(&caller.endpoint, &task.server, &task.tool).ok_or_else(unknown)?;
-        let (rules, principal) = (&caller.endpoint.rules, &caller.principal);
-        let allowed = route.decide_task(TaskOp::Get, &task.task, rules, principal);
+        let allowed = route.decide_task(TaskOp::Get, &task.task, caller);
         // Only whether: each request to its server takes a permit of its own.
         let _allowed = allowed.map_err(|_| unknown())?;
         Ok(Self {
@@ -168,12 +167,7 @@ impl Subject {
     /// # Errors
     /// A fault, also when the permit is gone.
     pub(super) async fn send(&self, op: TaskOp, params: Bytes, id: Bytes) -> Result<Reply, Fault> {
-        let allowed = self.route.decide_task(
-            op,
-            &self.task.task,
-            &self.caller.endpoint.rules,
-            &self.caller.principal,
-        );
+        let allowed = self.route.decide_task(op, &self.task.task, &self.caller);
         let refused = |_| {
             Fault::new(
                 Blame::Client,
@@ -232,15 +226,18 @@ impl Subject {
     /// # Errors
     /// The scopes that it takes; the refusal is recorded.
     pub(super) fn allow(&self, op: TaskOp) -> Result<(), Refusal> {
-        let (rules, principal) = (&self.caller.endpoint.rules, &self.caller.principal);
-        match self.route.decide_task(op, &self.task.task, rules, principal) {
+        match self.route.decide_task(op, &self.task.task, &self.caller) {
             Ok(_) => Ok(()),
             Err(Denied::Scope(level)) => {
                 let action = action_of(op).unwrap_or(Action::Denied);
                 self.caller.denied(action, &self.route.visible, "scope");
-                Err(Refusal::scope(&principal.scopes, &self.task.server, level))
+                Err(Refusal::scope(
+                    &self.caller.principal.scopes,
+                    &self.task.server,
+                    level,
+                ))
             }
-            Err(Denied::User | Denied::Rule) => Err(unknown()),
+            Err(_) => Err(unknown()),
         }
     }
 

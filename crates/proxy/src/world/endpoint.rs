@@ -9,7 +9,7 @@ use sallyport_core::policy::Rules;
 use sallyport_core::{ProfileSlug, Resource, ServerName, Timestamp};
 use sallyport_mcp::capabilities::ServerCapabilities;
 use sallyport_mcp::catalogue::{CacheHint, CacheScope, ListKind};
-use sallyport_mcp::merge::Merged;
+use sallyport_mcp::merge::{Entry, Merged};
 use sallyport_mcp::method::Method;
 use sallyport_mcp::mirror::ParamHeader;
 use sallyport_mcp::render::{self, ListPage};
@@ -22,8 +22,8 @@ use crate::notice::Changes;
 use crate::proof;
 use crate::upstream::ServerState;
 
-/// Whether somebody is shown what a server offers.
-pub(crate) type Shown<'a> = &'a dyn Fn(&ServerName) -> bool;
+/// Whether somebody is shown an entry of a list.
+pub(crate) type Shown<'a> = &'a dyn Fn(&Entry) -> bool;
 
 /// One endpoint as it is.
 pub(crate) struct Endpoint {
@@ -195,10 +195,12 @@ impl Endpoint {
         self.introduction.discover.clone()
     }
 
-    /// The arguments of a tool that headers mirror.
-    pub(crate) fn mirrored(&self, tool: &str) -> &[ParamHeader] {
-        let entry = self.merged.owner(ListKind::Tools, tool);
-        entry.map_or(&[], |entry| &entry.headers)
+    /// The arguments of a tool that headers mirror, if it is shown.
+    pub(crate) fn mirrored(&self, tool: &str, shown: Shown<'_>) -> &[ParamHeader] {
+        match self.merged.owner(ListKind::Tools, tool) {
+            Some(entry) if !entry.headers.is_empty() && shown(entry) => &entry.headers,
+            _ => &[],
+        }
     }
 
     /// A whole list as the raw result of its request and the brace that closes the response, if it fits on one page.
@@ -207,7 +209,7 @@ impl Endpoint {
         whole.get(usize::from(era == Era::Modern)).cloned()
     }
 
-    /// A page of a list from an offset on, of what the shown servers offer; `cursor` makes the text with which the next page
+    /// A page of a list from an offset on, of what is shown; `cursor` makes the text with which the next page
     /// is asked for. `None` if there is nothing at the offset.
     pub(crate) fn page(
         &self,
@@ -226,7 +228,7 @@ impl Endpoint {
                 // What is left out for somebody is for nobody else.
                 hint.scope = CacheScope::Private;
                 let entries = self.merged.list(kind).iter();
-                Cow::Owned(entries.filter(|entry| shown(&entry.server)).cloned().collect())
+                Cow::Owned(entries.filter(|entry| shown(entry)).cloned().collect())
             }
         };
         let rest = entries

@@ -43,7 +43,8 @@ pub(super) fn hint(kind: ListKind, states: &[Arc<ServerState>], rules: &Rules) -
         ListKind::Resources | ListKind::Templates | ListKind::Skills => &rules.resources,
     };
     // A token may be for some of several servers.
-    let open = *names == Selection::all() && rules.users == Selection::all() && states.len() < 2;
+    let hides = rules.conditions.as_ref().is_some_and(|rules| rules.hide());
+    let open = *names == Selection::all() && rules.users == Selection::all() && !hides && states.len() < 2;
     CacheHint {
         ttl_ms: hint.ttl_ms.min(LONGEST),
         scope: if open { hint.scope } else { CacheScope::Private },

@@ -31,6 +31,9 @@ pub fn check(root: &Root, problems: &mut Collector) {
             );
         }
     }
+    for row in root.profiles.iter() {
+        super::rules::check(row.key.as_str(), &row.value, problems);
+    }
     check_addresses(root, problems);
     super::people::check(&root.auth, problems);
     check_rotation(root, problems);

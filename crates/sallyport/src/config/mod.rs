@@ -19,6 +19,7 @@ pub mod profiles;
 pub mod protocol;
 pub mod read;
 pub mod root;
+pub mod rules;
 pub mod server_auth;
 pub mod servers;
 mod show;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::protocol::Protocol;
 use super::read::{Context, Read, choice, section};
+use super::rules::RuleText;
 use super::table::Table;
 use super::tree::Node;
 use super::value::Located;
@@ -32,6 +33,8 @@ section! {
         prompts: Names = Names::default();
         /// Which resources, by the URI that clients see.
         resources: Names = Names::default();
+        /// What is to hold of calls besides the names: expressions over who calls what with which arguments, when. All have to.
+        rules: Vec<RuleText> = Vec::new();
         /// What of the protocol is spoken there. Absent: what `protocol` at the top says.
         protocol: Option<Protocol> = None;
     }
@@ -190,6 +193,12 @@ impl From<Naming> for spec::Naming {
 impl Profile {
     /// What stands for all servers.
     pub const ALL: &'static str = "*";
+
+    /// Whether it allows everything that its servers have to everybody whom it admits.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.rules.is_empty() && self.tools.is_open() && self.prompts.is_open() && self.resources.is_open()
+    }
 
     /// The profile that there is when the file names none: every server, for everyone who is logged in.
     #[must_use]

@@ -15,7 +15,7 @@ fn location() -> Location {
     }
 }
 
-fn read(text: &str) -> Result<Config, Problems> {
+pub(super) fn read(text: &str) -> Result<Config, Problems> {
     location()
         .parse(text, "f.yaml", &Adjustments::default())
         .finish(&BTreeSet::new())

@@ -7,8 +7,8 @@ use sallyport_core::{ProfileSlug, Resource, ServerName, UserId};
 use sallyport_oauth::{display, own_name};
 use sallyport_proxy::spec::{EndpointKind, EndpointSpec, Naming, ServerSpec, Spoken, Transport};
 
-use super::people;
 use super::plan::{OPERATOR, Sources, resource};
+use super::{people, rules};
 use crate::base::StartError;
 use crate::config::profiles::{Names, Pattern, Profile};
 
@@ -27,11 +27,15 @@ pub(super) fn endpoints(
     let general = &sources.config.root.protocol;
     let mut endpoints = Vec::new();
     let mut alone: BTreeMap<ServerName, Selection> = BTreeMap::new();
+    let mut people = None;
     for (slug, profile) in profiles(sources) {
         let shown = shown(&slug, &profile, servers, notes);
-        let rules = rules(&profile, sources);
+        let rules = Rules {
+            conditions: rules::conditions(slug.as_str(), &profile, &mut people, sources),
+            ..names(&profile, sources)
+        };
         // Names are never changed there, so rules over changed names could not be judged.
-        if profile.tools.is_open() && profile.prompts.is_open() && profile.resources.is_open() {
+        if profile.is_open() {
             for name in &shown {
                 join(alone.entry(name.clone()).or_default(), &rules.users);
             }
@@ -123,7 +127,7 @@ fn shown(
     shown
 }
 
-fn rules(profile: &Profile, sources: &Sources<'_>) -> Rules {
+fn names(profile: &Profile, sources: &Sources<'_>) -> Rules {
     let mut users = admitted(&profile.users, sources);
     if sources.config.stdio {
         // Who can start the gateway can read every key; the lists of names hold all the same.
@@ -134,6 +138,7 @@ fn rules(profile: &Profile, sources: &Sources<'_>) -> Rules {
         tools: profile.tools.selection(),
         prompts: profile.prompts.selection(),
         resources: profile.resources.selection(),
+        conditions: None,
     }
 }
 

@@ -15,6 +15,7 @@ mod offers;
 mod people;
 mod plan;
 pub mod process;
+mod rules;
 mod service;
 mod watch;
 mod websocket;

@@ -24,7 +24,7 @@ use super::{accounts, people};
 pub(super) const OPERATOR: &str = "operator";
 
 /// Who everyone is with `auth.mode: none`.
-const LOCAL_USER: &str = "local";
+pub(super) const LOCAL_USER: &str = "local";
 
 /// What is planned from.
 pub(super) struct Sources<'a> {
@@ -278,6 +278,17 @@ mod tests {
         let plan = planned(text, &[], &[]);
         assert!(endpoint(&plan, "/servers/a/mcp").is_some());
         assert!(endpoint(&plan, "/servers/b/mcp").is_none());
+    }
+
+    #[test]
+    fn a_profile_with_rules_opens_no_server_alone() {
+        let text = "servers: { a: { command: x }, b: { command: y } }\n\
+                    profiles: { p: { servers: [a], rules: [{ deny: args.x > 1 }] }, q: { servers: [b], rules: [] } }";
+        let plan = planned(text, &[], &[]);
+        assert!(endpoint(&plan, "/servers/a/mcp").is_none());
+        assert!(endpoint(&plan, "/servers/b/mcp").is_some());
+        let has_conditions = |path| endpoint(&plan, path).expect("there").rules.conditions.is_some();
+        assert!(has_conditions("/mcp/p") && !has_conditions("/mcp/q"));
     }
 
     #[test]

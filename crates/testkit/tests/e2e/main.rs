@@ -38,6 +38,8 @@ mod recorded;
 mod reload;
 mod rotation;
 mod rounds;
+#[cfg(test)]
+mod rules;
 mod servers;
 mod sessions;
 #[cfg(test)]

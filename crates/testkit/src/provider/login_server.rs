@@ -38,6 +38,9 @@ pub(super) struct Grant {
     family: usize,
 }
 
+/// The redirect URI of whoever may come back anywhere.
+const ANYWHERE: &str = "*";
+
 /// An authorization server.
 pub struct LoginServer {
     url: String,
@@ -128,12 +131,10 @@ impl LoginServer {
         lock(&self.requests).iter().filter(is).count()
     }
 
-    /// Registers a client as an operator would: with a secret, or for statements of its own.
+    /// Registers a client as an operator would: with a secret, or for statements of its own. It may come back anywhere.
     pub fn enrol(&self, id: &str, secret: Option<&str>) {
-        lock(&self.clients).insert(
-            id.to_owned(),
-            object!({ "client_secret": secret, "client_id": id }),
-        );
+        let client = object!({ "client_secret": secret, "client_id": id, "redirect_uris": [ANYWHERE] });
+        lock(&self.clients).insert(id.to_owned(), client);
     }
 
     fn next(&self) -> usize {
@@ -197,7 +198,8 @@ impl LoginServer {
         let redirects = known
             .as_ref()
             .and_then(|client| client.get("redirect_uris")?.as_array());
-        let is_known = redirects.is_some_and(|uris| uris.iter().any(|uri| uri == query.get("redirect_uri")));
+        let fits = |uri: &Value| uri == ANYWHERE || uri == query.get("redirect_uri");
+        let is_known = redirects.is_some_and(|uris| uris.iter().any(fits));
         if !is_known || query.get("response_type") != "code" || query.get("code_challenge_method") != "S256" {
             return page(StatusCode::BAD_REQUEST, "Bad request", "");
         }
@@ -228,8 +230,13 @@ impl LoginServer {
         let secret = client
             .as_ref()
             .and_then(|client| client.get("client_secret")?.as_str());
-        let unproved = secret.is_none() && form.get("grant_type") == "client_credentials";
-        if unproved && !self.is_statement(form) {
+        let redirect = client
+            .as_ref()
+            .and_then(|client| client.pointer("/redirect_uris/0"));
+        // Whoever has registered itself may be public, and a statement of another authority is proof enough.
+        let proves = redirect == Some(&ANYWHERE.into()) && secret.is_none();
+        let granted = form.get("grant_type").ends_with(":jwt-bearer");
+        if proves && !granted && !self.is_statement(form) {
             return json(StatusCode::UNAUTHORIZED, &object!({ "error": "invalid_client" }));
         }
         if client.is_none() || secret.unwrap_or_default() != form.get("client_secret") {

@@ -102,11 +102,16 @@ async fn a_token_of_the_gateways_own_that_is_refused_is_replaced_once() {
     assert_eq!(after - before, 64, "each was carried out once");
 }
 
+/// A private key as an operator would write it into the configuration.
+fn key() -> String {
+    let key = STANDARD.encode(rcgen::KeyPair::generate().unwrap().serialize_der());
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n");
+    format!("client_key: {}", json!(pem))
+}
+
 #[tokio::test]
 async fn a_signed_statement_takes_the_place_of_a_secret_and_counts_once() {
-    let key = STANDARD.encode(rcgen::KeyPair::generate().unwrap().serialize_der());
-    let key = format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n");
-    let auth = format!("{OWN}, client_key: {}", json!(key));
+    let auth = format!("{OWN}, {}", key());
     let stage = stage("", &auth, None).await.unwrap();
     let ada = stage.someone("ada", true).await.unwrap();
     stage.tools(&ada).await.unwrap();
@@ -118,6 +123,21 @@ async fn a_signed_statement_takes_the_place_of_a_secret_and_counts_once() {
     for request in &requests {
         assert!(!request.contains_key("client_secret"), "{request:?}");
     }
+}
+
+#[tokio::test]
+async fn accounts_of_people_are_connected_and_renewed_by_statements_too() {
+    let auth = format!("client_id: us, {}", key());
+    let stage = stage("", &auth, None).await.unwrap();
+    let ada = stage.connected().await.unwrap();
+    stage.gateway.advance(Duration::from_secs(91));
+    assert_eq!(stage.whoami(&ada).await.unwrap().text().unwrap(), "ada");
+    let issuer = &stage.issuer.provider;
+    assert_eq!(
+        (issuer.count("authorization_code"), issuer.count("refresh_token")),
+        (1, 1)
+    );
+    assert_eq!(issuer.registrations.lock().unwrap().len(), 0);
 }
 
 #[tokio::test]

@@ -147,8 +147,8 @@ pub(super) fn resource(origin: &str, path: &str) -> Result<Resource, StartError>
 mod tests {
     use std::collections::BTreeSet;
 
-    use sallyport_core::Secret;
-    use sallyport_core::policy::Selection;
+    use sallyport_core::policy::{self, Access, Selection};
+    use sallyport_core::{ClientId, GrantId, Principal, ScopeSet, Secret, TokenId};
     use sallyport_proxy::spec::Transport;
 
     use super::*;
@@ -350,6 +350,56 @@ mod tests {
         };
         assert_eq!(admitted("/mcp/p"), [false, true, false, false]);
         assert_eq!(admitted("/mcp/a"), [true, false, false, false]);
+    }
+
+    #[test]
+    fn rules_know_people_by_name_group_and_role() {
+        let user = |name: &str, admin: bool| User {
+            id: UserId::new(format!("id-{name}")),
+            name: name.to_owned(),
+            admin,
+            password: Secret::from("x"),
+            created: sallyport_core::Timestamp::EPOCH,
+        };
+        let text = "profiles:\n  p:\n    servers: [\"*\"]\n    rules:\n\
+                    \x20     - { tools: [named], require: principal.name == 'ada' }\n\
+                    \x20     - { tools: [grouped], require: \"'ops' in principal.groups\" }\n\
+                    \x20     - { tools: [led], require: principal.admin }\n\
+                    \x20     - { tools: [run], require: principal.kind == 'operator' }\n";
+        let config = config(text, &[]);
+        let sources = Sources {
+            config: &config,
+            stored: &[],
+            users: &[user("ada", true), user("bob", false)],
+            identities: &[],
+            groups: &[(UserId::new("id-bob"), vec!["ops".to_owned()])],
+            clients: &[],
+            origin: "http://h:1",
+            derive: &Plain,
+        };
+        let plan = plan(&sources).expect("a plan");
+        let rules = &endpoint(&plan, "/mcp/p").expect("there").rules;
+        let server = ServerName::parse("demo").expect("a name");
+        let sees = |id: &str| {
+            let principal = Principal {
+                user: UserId::new(id),
+                client: ClientId::new("c"),
+                grant: GrantId::new("g"),
+                token: TokenId::new("t"),
+                scopes: ScopeSet::parse("mcp"),
+                audience: Resource::parse("http://h:1/mcp/p").expect("a resource"),
+                expires: sallyport_core::Timestamp::EPOCH,
+            };
+            ["named", "grouped", "led", "run"].map(|tool| {
+                let kind = (Access::Tool(tool), "tools/call");
+                policy::shows(rules, &principal, kind, &server, tool)
+            })
+        };
+        assert_eq!(sees("id-ada"), [true, false, true, false]);
+        assert_eq!(sees("id-bob"), [false, true, false, false]);
+        assert_eq!(sees("issuer:ada"), [false; 4]);
+        assert_eq!(sees(OPERATOR), [false, false, false, true]);
+        assert_eq!(sees(LOCAL_USER), [false, false, false, true]);
     }
 
     #[test]

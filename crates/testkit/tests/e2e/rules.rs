@@ -1,7 +1,7 @@
 //! Rules over arguments, people and time: what clients see of them, by every way in.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sallyport_testkit::everything::Era;
 use sallyport_testkit::front::PASSWORD;
@@ -11,7 +11,7 @@ use sallyport_testkit::mcp::{Conversation, Exchange, Legacy, Modern, Talk};
 use serde_json::{Value, json};
 
 use crate::carried::{Carrier, Client, gateway};
-use crate::support::{Scene, names, server, servers};
+use crate::support::{PATIENCE, Scene, names, server, servers, until};
 
 /// The text that [`NOT_THIS`] does not let pass.
 const BAD: &str = "rm -rf /";
@@ -309,6 +309,38 @@ async fn is_11_what_a_rule_about_people_forbids_is_not_there() {
             .is_ok()
     );
     gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn groups_count_from_the_command_on_and_commands_have_rules_too() {
+    let config = "profiles:
+  default:
+    servers: [\"*\"]
+    rules:
+      - { tools: [echo], require: \"'ops' in principal.groups || principal.kind == 'operator'\" }
+      - { tools: [echo], deny: args.text == 'no', message: Not no. }
+";
+    let scene = Scene::with(config, Vec::new()).await.unwrap();
+    let mut ada = scene.legacy(json!({})).await.unwrap();
+    for (groups, there) in [(&["dev", "ops"][..], true), (&["dev"], false), (&["ops"], true)] {
+        let command = [&["user", "groups", "ada"], groups].concat();
+        scene.gateway.run(&command, "").await.unwrap();
+        until(Instant::now() + PATIENCE, async || {
+            Ok(listed(&mut ada).await.contains(&"echo".to_owned()) == there)
+        })
+        .await
+        .unwrap();
+        let said = ada.call("echo", json!({ "text": "x" })).await.unwrap();
+        assert_eq!(said.result().is_ok(), there, "{said:?}");
+    }
+    for (text, denied) in [("yes", false), ("no", true)] {
+        let arguments = json!({ "text": text }).to_string();
+        let called = scene
+            .gateway
+            .run(&["tools", "call", "echo", &arguments], "")
+            .await;
+        assert_eq!(called.is_err(), denied, "{called:?}");
+    }
 }
 
 #[tokio::test]

@@ -166,8 +166,7 @@ impl Proxy {
         let servers = config.servers.clone();
         lock(&self.builder).apply(config);
         self.upstreams.apply(servers);
-        let fleet = Arc::clone(&self.upstreams.watch().borrow());
-        world::rebuild(self, &fleet);
+        world::rebuild(self);
         self.turnout.call();
     }
 

@@ -204,6 +204,12 @@ impl Upstreams {
         }
     }
 
+    /// What is known of all servers now.
+    #[must_use]
+    pub fn fleet(&self) -> Arc<Fleet> {
+        Arc::clone(&self.fleet.borrow())
+    }
+
     /// What is known of all servers, now and whenever it changes.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<Fleet>> {

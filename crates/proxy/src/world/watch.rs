@@ -17,20 +17,22 @@ const COALESCE: Duration = Duration::from_millis(100);
 /// Follows the fleet until the proxy or the fleet goes away.
 pub(crate) async fn watch(proxy: std::sync::Weak<Proxy>, mut fleet: watch::Receiver<Arc<Fleet>>) {
     while fleet.changed().await.is_ok() {
-        let state = Arc::clone(&fleet.borrow_and_update());
+        fleet.mark_unchanged();
         {
             let Some(proxy) = proxy.upgrade() else { return };
-            rebuild(&proxy, &state);
+            rebuild(&proxy);
         }
         sleep(COALESCE).await;
     }
 }
 
 /// Makes the world anew and tells whom it concerns.
-pub(crate) fn rebuild(proxy: &Proxy, fleet: &Fleet) {
+pub(crate) fn rebuild(proxy: &Proxy) {
     let mut builder = lock(&proxy.builder);
+    // Under the lock: of two rebuilds the later one knows what the earlier one knew of the servers, and more.
+    let fleet = proxy.upstreams.fleet();
     let earlier = proxy.world.load_full();
-    let built = builder.build(fleet, Some(&earlier), proxy.books.clock.now());
+    let built = builder.build(&fleet, Some(&earlier), proxy.books.clock.now());
     proxy.world.store(built.world);
     // Still under the lock: two rebuilds tell of their changes in their order.
     for (endpoint, changes) in built.changes {

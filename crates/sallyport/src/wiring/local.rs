@@ -141,7 +141,7 @@ impl Local {
     /// The servers that are not in contact, and why.
     #[must_use]
     pub fn trouble(&self) -> Vec<String> {
-        let fleet = Arc::clone(&self.upstreams.watch().borrow());
+        let fleet = self.upstreams.fleet();
         let words = fleet
             .servers
             .iter()
@@ -156,7 +156,7 @@ impl Local {
     /// Each server: which eras it speaks, or why there is no contact.
     #[must_use]
     pub fn contacts(&self) -> Vec<(ServerName, Result<String, String>)> {
-        let fleet = Arc::clone(&self.upstreams.watch().borrow());
+        let fleet = self.upstreams.fleet();
         let of = |state: &ServerState| match &state.status {
             Status::Ready => Ok(spoken(state.speaks).to_owned()),
             Status::Connecting => Err("it does not answer".to_owned()),

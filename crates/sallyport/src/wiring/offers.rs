@@ -52,7 +52,7 @@ pub(crate) async fn offers(
     });
     upstreams.apply(specs.clone());
     settle(&upstreams, &specs).await;
-    let fleet = Arc::clone(&upstreams.watch().borrow());
+    let fleet = upstreams.fleet();
     let offers = specs.into_iter().map(|spec| {
         let state = match fleet.servers.get(&spec.name) {
             Some(state) => match &state.status {

@@ -276,7 +276,12 @@ async fn is_11_what_a_rule_about_people_forbids_is_not_there() {
     gateway.add_user("ada", true).await.unwrap();
     gateway.add_user("eve", false).await.unwrap();
     let (mut ada, mut eve) = (session(&gateway, "ada").await, session(&gateway, "eve").await);
-    assert!(listed(&mut ada).await.contains(&"echo".to_owned()));
+    // Rules know of people a moment after the command that adds them.
+    until(Instant::now() + PATIENCE, async || {
+        Ok(listed(&mut ada).await.contains(&"echo".to_owned()))
+    })
+    .await
+    .unwrap();
     let shown = listed(&mut eve).await;
     assert!(
         shown.contains(&"add".to_owned()) && !shown.contains(&"echo".to_owned()),

@@ -103,15 +103,15 @@ async fn a_token_of_the_gateways_own_that_is_refused_is_replaced_once() {
 }
 
 /// A private key as an operator would write it into the configuration.
-fn key() -> String {
-    let key = STANDARD.encode(rcgen::KeyPair::generate().unwrap().serialize_der());
+fn key() -> anyhow::Result<String> {
+    let key = STANDARD.encode(rcgen::KeyPair::generate()?.serialize_der());
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n");
-    format!("client_key: {}", json!(pem))
+    Ok(format!("client_key: {}", json!(pem)))
 }
 
 #[tokio::test]
 async fn a_signed_statement_takes_the_place_of_a_secret_and_counts_once() {
-    let auth = format!("{OWN}, {}", key());
+    let auth = format!("{OWN}, {}", key().unwrap());
     let stage = stage("", &auth, None).await.unwrap();
     let ada = stage.someone("ada", true).await.unwrap();
     stage.tools(&ada).await.unwrap();
@@ -127,7 +127,7 @@ async fn a_signed_statement_takes_the_place_of_a_secret_and_counts_once() {
 
 #[tokio::test]
 async fn accounts_of_people_are_connected_and_renewed_by_statements_too() {
-    let auth = format!("client_id: us, {}", key());
+    let auth = format!("client_id: us, {}", key().unwrap());
     let stage = stage("", &auth, None).await.unwrap();
     let ada = stage.connected().await.unwrap();
     stage.gateway.advance(Duration::from_secs(91));

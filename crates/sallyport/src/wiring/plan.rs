@@ -149,6 +149,7 @@ mod tests {
 
     use sallyport_core::policy::{self, Access, Selection};
     use sallyport_core::{ClientId, GrantId, Principal, ScopeSet, Secret, TokenId};
+    use sallyport_oauth::model::{AuthMethod, Client};
     use sallyport_proxy::spec::Transport;
 
     use super::*;
@@ -362,10 +363,20 @@ mod tests {
             created: sallyport_core::Timestamp::EPOCH,
         };
         let text = "profiles:\n  p:\n    servers: [\"*\"]\n    rules:\n\
-                    \x20     - { tools: [named], require: principal.name == 'ada' }\n\
+                    \x20     - { tools: [named], require: \"principal.name in ['ada', 'client:bot']\" }\n\
                     \x20     - { tools: [grouped], require: \"'ops' in principal.groups\" }\n\
                     \x20     - { tools: [led], require: principal.admin }\n\
                     \x20     - { tools: [run], require: principal.kind == 'operator' }\n";
+        let client = |id: &str, name: &str| Client {
+            id: ClientId::new(id),
+            auth_method: AuthMethod::None,
+            secret: None,
+            redirect_uris: Vec::new(),
+            scopes: ScopeSet::default(),
+            metadata: serde_json::Map::from_iter([("client_name".to_owned(), name.into())]),
+            registered: sallyport_core::Timestamp::EPOCH,
+            last_used: None,
+        };
         let config = config(text, &[]);
         let sources = Sources {
             config: &config,
@@ -373,7 +384,7 @@ mod tests {
             users: &[user("ada", true), user("bob", false)],
             identities: &[],
             groups: &[(UserId::new("id-bob"), vec!["ops".to_owned()])],
-            clients: &[],
+            clients: &[client("1", "bot"), client("2", "ada")],
             origin: "http://h:1",
             derive: &Plain,
         };
@@ -398,6 +409,12 @@ mod tests {
         assert_eq!(sees("id-ada"), [true, false, true, false]);
         assert_eq!(sees("id-bob"), [false, true, false, false]);
         assert_eq!(sees("issuer:ada"), [false; 4]);
+        assert_eq!(sees("client:1"), [true, false, false, false]);
+        assert_eq!(
+            sees("client:2"),
+            [false; 4],
+            "a client that calls itself ada is not ada"
+        );
         assert_eq!(sees(OPERATOR), [false, false, false, true]);
         assert_eq!(sees(LOCAL_USER), [false, false, false, true]);
     }

@@ -50,7 +50,8 @@ fn everybody(sources: &Sources<'_>) -> People {
     });
     let mut people: People = people.collect();
     let clients = sources.clients.iter().filter_map(|client| {
-        let name = display::client_name(client)?;
+        // As lists of users have it: a client may call itself what a person is called.
+        let name = format!("client:{}", display::client_name(client)?);
         Some((
             own_name::user(&client.id),
             person(&name, Kind::Client, Vec::new(), false),

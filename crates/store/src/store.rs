@@ -1,6 +1,7 @@
 //! The store itself: one connection that writes, some that read.
 
 use std::fs::{File, OpenOptions};
+use std::num::NonZero;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +24,7 @@ const PAGE: u32 = 16 * 1024;
 /// Numbers of the store.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// Connections that read; default 4. Each is a thread.
+    /// Connections that read; by default one for each processor, from 2 to 4. Each is a thread, and takes some 300 KiB.
     pub readers: u32,
     /// How long a statement waits for another process's write, and a caller for a connection; default 5 s.
     pub patience: Duration,
@@ -31,8 +32,9 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
         Self {
-            readers: 4,
+            readers: u32::try_from(processors.clamp(2, 4)).unwrap_or(2),
             patience: Duration::from_secs(5),
         }
     }

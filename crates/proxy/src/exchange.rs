@@ -190,6 +190,9 @@ pub trait Downstream: Send + Sync {
     /// A complete notification: list changes, resource updates, log messages.
     fn notify(&self, server: &ServerName, message: Bytes);
 
+    /// Whether a question outside of any call would reach somebody now.
+    fn hears(&self) -> bool;
+
     /// A question outside of any call.
     fn ask(&self, server: &ServerName, question: Question);
 }

@@ -193,6 +193,10 @@ impl Downstream for SessionEars {
         }
     }
 
+    fn hears(&self) -> bool {
+        self.outbox.is_open()
+    }
+
     fn ask(&self, server: &ServerName, question: Question) {
         if let Some(question) = tasks::ask(&self.hears.tasks, server, question) {
             self.put(question);
@@ -221,6 +225,10 @@ impl Downstream for ModernEars {
         }
     }
 
+    fn hears(&self) -> bool {
+        false
+    }
+
     /// A modern client cannot be asked outside of a call, but by a task.
     fn ask(&self, server: &ServerName, question: Question) {
         let unanswered = tasks::ask(&self.hears.tasks, server, question);
@@ -247,6 +255,10 @@ impl Downstream for SharedEars {
         if let Some(sessions) = self.sessions.upgrade() {
             sessions.each(|session| session.ears.updated(&resource, &message));
         }
+    }
+
+    fn hears(&self) -> bool {
+        false
     }
 
     /// Nobody in particular is there to answer, but for a task.

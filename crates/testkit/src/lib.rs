@@ -1,6 +1,7 @@
 //! What the tests of Sallyport stand on: servers of both eras to put behind a gateway, and a gateway to test.
 #![forbid(unsafe_code)]
 
+pub mod apart;
 pub mod browser;
 pub mod clock;
 pub mod dpop;

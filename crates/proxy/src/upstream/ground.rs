@@ -46,6 +46,8 @@ pub(crate) struct Ground {
     pub(crate) closing: CancellationToken,
     /// The same, for every call to look at: the token would make the threads wait for each other.
     closed: AtomicBool,
+    /// Whether it has asked something on a session's own stream.
+    asks_apart: AtomicBool,
     /// Whether it is called with people's accounts.
     pub(crate) door: Arc<Door>,
     /// Where it is, if it speaks HTTP.
@@ -102,6 +104,7 @@ impl Ground {
             changes: Changes::default(),
             closing: CancellationToken::new(),
             closed: AtomicBool::new(false),
+            asks_apart: AtomicBool::new(false),
             door,
             endpoint,
             target,
@@ -150,6 +153,23 @@ impl Ground {
             Transport::Stdio { .. } | Transport::WebSocket { .. } | Transport::Tcp { .. } => true,
             Transport::Http { .. } => self.form.get() == HttpForm::Sse,
             Transport::Demo => false,
+        }
+    }
+
+    /// Whether the server may ask something without saying which call it is about: always in conversations, over
+    /// Streamable HTTP once it has.
+    pub(crate) fn asks_apart(&self) -> bool {
+        self.asks_apart.load(Ordering::Acquire) || self.converses()
+    }
+
+    /// The server has asked something on a session's own stream.
+    pub(crate) fn has_asked_apart(&self) {
+        if !self.asks_apart.swap(true, Ordering::AcqRel) {
+            tracing::info!(
+                server = %self.spec.name,
+                "the server does not ask on the stream of its call: from now on each call of a client without sessions \
+                 that can be asked has a session to itself"
+            );
         }
     }
 

@@ -15,7 +15,6 @@ use tokio::task::AbortHandle;
 use super::changes::Changed;
 use super::ground::Ground;
 use super::mailbox::{Delivery, Mailbox};
-use super::pace::OpenQuestion;
 use super::presented::Declared;
 use crate::exchange::{Answered, Downstream, Message, Question};
 
@@ -113,36 +112,78 @@ impl Inbox {
         }
     }
 
-    /// Takes a request. One about a task goes to whoever has the task, which may be anyone who listens. Others go to the
-    /// call that runs alone, else to the session's client, else they are refused.
+    /// Whether a server can have any question for the client.
+    pub(crate) fn asks(&self) -> bool {
+        !self.declared.is_empty()
+    }
+
+    /// Takes a request of a conversation. It goes to the call that runs alone, else to the session's client, else it is
+    /// refused.
     pub(crate) fn request(
         self: &Arc<Self>,
         envelope: &Envelope<'_>,
         sole: Option<&Mailbox>,
         to: &Arc<dyn Respond>,
     ) {
-        if is_of_task(envelope) {
-            if let (Some(question), Some(first)) = (self.question(envelope, None, to), self.anyone()) {
-                first.ask(&self.ground.spec.name, question);
-            }
-            return;
-        }
         let open = sole.map(|mailbox| mailbox.questions().open());
-        let client = self.listener(|listener| listener.is_client);
-        if sole.is_none() && client.is_none() && envelope.called() != Method::Ping {
-            return self.refuse_unasked(envelope, to);
+        let whom = match sole {
+            Some(mailbox) => Whom::Call(mailbox),
+            None => self.client().map_or(Whom::Nobody, Whom::Client),
+        };
+        self.put(envelope, whom, open, to);
+    }
+
+    /// Takes a request that came on a session's own stream while these calls ran. It goes to the session's client if that
+    /// listens, else to the call that runs alone; which one of several it is about nobody knows. The server is silent with
+    /// reason in each of them until it is answered.
+    pub(crate) fn request_apart(
+        self: &Arc<Self>,
+        envelope: &Envelope<'_>,
+        running: &[Mailbox],
+        to: &Arc<dyn Respond>,
+    ) {
+        let client = self.client();
+        let asks = self.declared.allows(envelope.called(), envelope.params_raw());
+        if client.is_none() && !running.is_empty() && asks && !is_of_task(envelope) {
+            self.ground.has_asked_apart();
         }
+        let open: Vec<_> = running.iter().map(|call| call.questions().open()).collect();
+        let whom = match (client, running) {
+            (Some(client), _) if client.hears() => Whom::Client(client),
+            (_, [sole]) => Whom::Call(sole),
+            (Some(client), _) => Whom::Client(client),
+            (None, _) => Whom::Nobody,
+        };
+        self.put(envelope, whom, open, to);
+    }
+
+    /// Puts a question; `open` is kept until it is answered. One about a task goes to whoever has the task, which may be
+    /// anyone who listens.
+    fn put(
+        self: &Arc<Self>,
+        envelope: &Envelope<'_>,
+        whom: Whom<'_>,
+        open: impl Send + 'static,
+        to: &Arc<dyn Respond>,
+    ) {
+        let of_task = is_of_task(envelope);
+        let whom = match whom {
+            _ if of_task => self.anyone().map_or(Whom::Nobody, Whom::Client),
+            Whom::Nobody if envelope.called() != Method::Ping => return self.refuse_unasked(envelope, to),
+            whom => whom,
+        };
+        let open = (!of_task).then_some(open);
         let Some(question) = self.question(envelope, open, to) else {
             return;
         };
-        match (sole, client) {
-            (Some(mailbox), _) => {
+        match whom {
+            Whom::Call(mailbox) => {
                 if mailbox.deliver(Message::Question(question)) != Delivery::Taken {
                     self.ground.counters.slow_readers.add();
                 }
             }
-            (None, Some(client)) => client.ask(&self.ground.spec.name, question),
-            (None, None) => {}
+            Whom::Client(client) => client.ask(&self.ground.spec.name, question),
+            Whom::Nobody => {}
         }
     }
 
@@ -165,10 +206,14 @@ impl Inbox {
         }
     }
 
+    /// The one client whose session this is.
+    fn client(&self) -> Option<Arc<dyn Downstream>> {
+        self.listener(|listener| listener.is_client)
+    }
+
     /// The session's client, else whoever listens.
     fn anyone(&self) -> Option<Arc<dyn Downstream>> {
-        self.listener(|listener| listener.is_client)
-            .or_else(|| self.listener(|_| true))
+        self.client().or_else(|| self.listener(|_| true))
     }
 
     fn listener(&self, wanted: impl Fn(&Listener) -> bool) -> Option<Arc<dyn Downstream>> {
@@ -177,11 +222,11 @@ impl Inbox {
         found.map(|listener| Arc::clone(&listener.to))
     }
 
-    /// Makes a question of a request; `None` when it was answered here.
+    /// Makes a question of a request; `None` when it was answered here. `open` is kept until it is answered.
     pub(crate) fn question(
         self: &Arc<Self>,
         envelope: &Envelope<'_>,
-        open: Option<OpenQuestion>,
+        open: impl Send + 'static,
         to: &Arc<dyn Respond>,
     ) -> Option<Question> {
         let id = Bytes::copy_from_slice(envelope.id_raw()?);
@@ -257,6 +302,16 @@ impl Inbox {
     fn questions(&self) -> MutexGuard<'_, HashMap<Bytes, AbortHandle>> {
         self.questions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Who gets a question.
+enum Whom<'a> {
+    /// The call that it is about.
+    Call(&'a Mailbox),
+    /// Whoever listens outside of calls.
+    Client(Arc<dyn Downstream>),
+    /// There is none.
+    Nobody,
 }
 
 /// A listener; it ends when dropped.

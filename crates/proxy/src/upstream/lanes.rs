@@ -1,5 +1,6 @@
-//! Which session or process a call takes. A legacy process does not say which call its questions are about, so a client
-//! without sessions of its own gets one process for each call that may be asked something.
+//! Which session or process a call takes. A legacy process does not say which call its questions are about, nor does a
+//! server over HTTP that puts them on the session's own stream. So a client without sessions of its own gets one for each
+//! call that may be asked something.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +12,7 @@ use super::ground::Ground;
 use super::presented::Presented;
 use super::slot::Slot;
 
-/// Processes of one client at one server; further calls wait for one of them.
+/// Leased sessions or processes of one client at one server; further calls wait for one of them.
 const LANES: usize = 4;
 
 /// The sessions or processes of one link, or of several.
@@ -19,7 +20,7 @@ const LANES: usize = 4;
 pub(crate) enum Lanes {
     /// All calls share one.
     One(Arc<Slot>),
-    /// Each call has one to itself.
+    /// Each call has one to itself, from the time on when the server is known to ask apart from its calls.
     Each(Arc<Exclusive>),
 }
 
@@ -29,7 +30,7 @@ pub(crate) struct Exclusive {
     presented: Presented,
     free: Mutex<Vec<Arc<Slot>>>,
     permits: Arc<Semaphore>,
-    /// For what is no call, and for tasks: it is never leased.
+    /// For what is no call, for tasks, and for all calls of a server that asks on their streams: it is never leased.
     control: Arc<Slot>,
 }
 
@@ -63,6 +64,7 @@ impl Lanes {
                     lease: None,
                 });
             }
+            Self::Each(exclusive) if !exclusive.ground.asks_apart() => return Ok(self.control_lane()),
             Self::Each(exclusive) => exclusive,
         };
         let permits = Arc::clone(&exclusive.permits);
@@ -70,7 +72,7 @@ impl Lanes {
         let permit = tokio::time::timeout(patience, permits.acquire_owned())
             .await
             .map_err(|_| busy())?
-            .map_err(|error| Fault::gateway("lease a process", error))?;
+            .map_err(|error| Fault::gateway(LEASE, error))?;
         let free = exclusive.free().pop();
         let slot = free
             .unwrap_or_else(|| Slot::new(&exclusive.ground, Era::Legacy, exclusive.presented.clone(), false));
@@ -82,7 +84,10 @@ impl Lanes {
 
     /// How many there are, if each call has one to itself.
     pub(crate) fn count(&self) -> Option<usize> {
-        matches!(self, Self::Each(_)).then_some(LANES)
+        match self {
+            Self::Each(exclusive) if exclusive.ground.asks_apart() => Some(LANES),
+            Self::Each(_) | Self::One(_) => None,
+        }
     }
 
     /// The one that is never leased, to call through: for tasks, which stay where they were made and whose questions say
@@ -94,7 +99,7 @@ impl Lanes {
         }
     }
 
-    /// The one for what is no call, and for tasks.
+    /// The one that is never leased.
     pub(crate) fn control(&self) -> &Arc<Slot> {
         match self {
             Self::One(slot) => slot,
@@ -103,12 +108,14 @@ impl Lanes {
     }
 }
 
+const LEASE: &str = "lease a session or process";
+
 fn busy() -> Fault {
     Fault::new(
         Blame::Gateway,
         Retry::Safe,
-        "lease a process",
-        "every process of this client waits for an answer of the client",
+        LEASE,
+        "every session or process of this client waits for an answer of the client",
     )
 }
 

@@ -73,7 +73,7 @@ impl LegacyLink {
     /// A fault.
     pub(crate) async fn call<K: Clone + Send + Sync + 'static>(
         &self,
-        worker: &Worker,
+        worker: &Arc<Worker>,
         call: OutboundCall,
         kept: K,
     ) -> Result<Reply, Fault> {
@@ -124,7 +124,7 @@ impl LegacyLink {
     ///
     /// # Errors
     /// A fault when the server does not take it.
-    pub(crate) async fn control(&self, worker: &Worker, control: Control) -> Result<(), Fault> {
+    pub(crate) async fn control(&self, worker: &Arc<Worker>, control: Control) -> Result<(), Fault> {
         let slot = self.lanes.control();
         match control {
             Control::LogLevel(name) => match LogLevel::parse(&name) {
@@ -144,7 +144,7 @@ impl LegacyLink {
         }
     }
 
-    async fn subscribe(&self, worker: &Worker, slot: &Arc<Slot>, uri: &str) -> Result<(), Fault> {
+    async fn subscribe(&self, worker: &Arc<Worker>, slot: &Arc<Slot>, uri: &str) -> Result<(), Fault> {
         if !self.remember(uri) {
             return Ok(());
         }
@@ -164,7 +164,7 @@ impl LegacyLink {
         told
     }
 
-    async fn unsubscribe(&self, worker: &Worker, slot: &Arc<Slot>, uri: &str) -> Result<(), Fault> {
+    async fn unsubscribe(&self, worker: &Arc<Worker>, slot: &Arc<Slot>, uri: &str) -> Result<(), Fault> {
         if self.forget(uri) && self.attached.unsubscribe(uri) {
             return slot.subscribe(worker, uri, false).await;
         }
@@ -193,7 +193,7 @@ impl LegacyLink {
     /// A fault when no session can be opened. A resource that the server does not take is left out.
     pub(crate) async fn listen(
         &self,
-        worker: &Worker,
+        worker: &Arc<Worker>,
         mut filter: ListenFilter,
         downstream: Arc<dyn Downstream>,
     ) -> Result<Listening, Fault> {

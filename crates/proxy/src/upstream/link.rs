@@ -105,7 +105,7 @@ impl Link {
     }
 
     /// In a box: these futures are large, and whoever waits for one would be as large, and be moved with it.
-    fn dispatch<'a>(&'a self, worker: &'a Worker, call: OutboundCall, kept: Kept) -> Replying<'a> {
+    fn dispatch<'a>(&'a self, worker: &'a Arc<Worker>, call: OutboundCall, kept: Kept) -> Replying<'a> {
         match &self.kind {
             Kind::Legacy(link) => Box::pin(link.call(worker, call, kept)),
             Kind::Modern(link) => Box::pin(link.call(worker, call, kept)),

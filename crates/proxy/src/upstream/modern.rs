@@ -75,7 +75,7 @@ impl ModernLink {
     /// A fault.
     pub(crate) async fn call<K: Clone + Send + Sync + 'static>(
         &self,
-        worker: &Worker,
+        worker: &Arc<Worker>,
         call: OutboundCall,
         kept: K,
     ) -> Result<Reply, Fault> {

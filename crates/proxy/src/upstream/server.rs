@@ -210,7 +210,7 @@ impl Upstream {
         let introduced = (presented.revision, presented.declared.raw());
         let account = presented.account.clone();
         let make = || {
-            if ground.converses() && asks {
+            if asks {
                 Lanes::each(ground, presented)
             } else {
                 Lanes::One(Slot::new(ground, Era::Legacy, presented, false))

@@ -75,7 +75,8 @@ struct SessionState {
 }
 
 impl Slot {
-    /// A place where nothing is open yet. `listens` says whether the session's own stream is opened with it.
+    /// A place where nothing is open yet. `listens` says whether the session's own stream is opened with it; that of a
+    /// client that can be asked is in any case.
     pub(crate) fn new(ground: &Arc<Ground>, era: Era, presented: Presented, listens: bool) -> Arc<Self> {
         Self::make(ground, era, presented, listens, true)
     }
@@ -212,7 +213,10 @@ impl Slot {
                 Ok((session, hello)) => {
                     ground.form.found(HttpForm::Streamable);
                     self.state().hello = Some(Arc::new(hello));
-                    if self.listens.load(Ordering::Acquire) {
+                    if !self.presented.declared.is_empty() {
+                        // What is asked there before it is open is lost.
+                        session.hear().await;
+                    } else if self.listens.load(Ordering::Acquire) {
                         session.listen();
                     }
                     return Ok(Wire::Session(session));
@@ -278,7 +282,7 @@ impl Slot {
     /// [`RequestError`].
     pub(crate) async fn request(
         self: &Arc<Self>,
-        worker: &Worker,
+        worker: &Arc<Worker>,
         method: Method,
         params: Bytes,
     ) -> Result<Bytes, RequestError> {
@@ -296,7 +300,7 @@ impl Slot {
     async fn request_on(
         &self,
         wire: &Arc<Wire>,
-        worker: &Worker,
+        worker: &Arc<Worker>,
         method: Method,
         params: Bytes,
     ) -> Result<Bytes, RequestError> {
@@ -314,7 +318,11 @@ impl Slot {
     ///
     /// # Errors
     /// A fault when the server does not take it.
-    pub(crate) async fn set_level(self: &Arc<Self>, worker: &Worker, level: LogLevel) -> Result<(), Fault> {
+    pub(crate) async fn set_level(
+        self: &Arc<Self>,
+        worker: &Arc<Worker>,
+        level: LogLevel,
+    ) -> Result<(), Fault> {
         self.state().level = Some(level);
         self.request(worker, Method::SetLevel, level_params(level))
             .await
@@ -323,7 +331,7 @@ impl Slot {
     }
 
     /// Makes sure that the session tells at least what `level` asks for: callers filter what is more.
-    pub(crate) async fn want_level(self: &Arc<Self>, worker: &Worker, level: LogLevel) {
+    pub(crate) async fn want_level(self: &Arc<Self>, worker: &Arc<Worker>, level: LogLevel) {
         let logs = self.hello().is_some_and(|hello| hello.capabilities.logging);
         let enough = self.state().level.is_some_and(|present| present <= level);
         if logs
@@ -352,7 +360,7 @@ impl Slot {
     /// A fault when the server does not take it.
     pub(crate) async fn subscribe(
         self: &Arc<Self>,
-        worker: &Worker,
+        worker: &Arc<Worker>,
         uri: &str,
         on: bool,
     ) -> Result<(), Fault> {

@@ -49,7 +49,7 @@ impl Wire {
     /// A fault tells whether a repetition is safe.
     pub(crate) async fn call<K: Send + 'static>(
         &self,
-        worker: &Worker,
+        worker: &Arc<Worker>,
         outgoing: &Outgoing<'_>,
         kept: K,
     ) -> Result<Reply, Fault> {

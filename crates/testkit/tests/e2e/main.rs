@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+#[cfg(test)]
+mod apart;
 mod api_keys;
 #[cfg(test)]
 mod approval;

@@ -1,6 +1,7 @@
 //! Servers that are reached over HTTP: Streamable HTTP in both eras, and HTTP+SSE.
 
 mod answer;
+mod apart;
 mod endpoint;
 mod events;
 mod long;

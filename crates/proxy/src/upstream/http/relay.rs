@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::stream;
-use sallyport_core::fault::Fault;
+use sallyport_core::fault::{Fault, Retry};
 use sallyport_mcp::json::Span;
 use sallyport_mcp::jsonrpc::{Envelope, Key, Kind, Limits, is_batch, plain_progress, scan, split_batch};
 use sallyport_mcp::method::Method;
 use sallyport_mcp::sse::Event;
-use sallyport_net::http1::AnswerBody;
+use sallyport_net::http1::{Answer, AnswerBody};
 
 use super::answer::Got;
 use super::events::Events;
@@ -26,7 +26,7 @@ use crate::upstream::ground::Ground;
 use crate::upstream::ids::{Claimed, Ids};
 use crate::upstream::inbox::{Respond, is_of_task, level_of};
 use crate::upstream::outgoing::{Logs, Outgoing, replaced};
-use crate::upstream::pace::Pace;
+use crate::upstream::pace::{Pace, Questions};
 
 /// How much progress is passed on at once: as many notifications as a busy server writes at once, and no more bytes than
 /// one read may bring.
@@ -91,12 +91,37 @@ impl Call {
         self.running = false;
     }
 
+    /// The answer to the request that was sent, as far as it has come. What did not reach the server needs no cancelling.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn sent(&mut self, answer: Result<Answer, Fault>) -> Result<Answer, Fault> {
+        answer.inspect_err(|fault| {
+            if fault.retry == Retry::Safe {
+                self.settle();
+            }
+        })
+    }
+
     /// Waits within the time that the whole call may take.
     ///
     /// # Errors
     /// A fault when it is over.
     pub(super) async fn within<F: Future>(&self, future: Pin<&mut F>) -> Result<F::Output, Fault> {
         self.pace.within(future).await
+    }
+
+    /// Waits for the server's next sign of life.
+    ///
+    /// # Errors
+    /// A fault when it is silent for too long, or the time that the whole call may take is over.
+    pub(super) async fn wait<F: Future>(&self, sign: F) -> Result<F::Output, Fault> {
+        self.pace.wait(sign).await
+    }
+
+    /// Its open questions.
+    pub(super) fn questions(&self) -> &Questions {
+        self.pace.questions()
     }
 
     /// The reply of one JSON text.
@@ -306,7 +331,7 @@ impl Call {
         };
         let open = self.pace.questions().open();
         let to: Arc<dyn Respond> = Arc::new(Answers(Arc::clone(session)));
-        let question = session.inbox.question(envelope, Some(open), &to)?;
+        let question = session.inbox.question(envelope, open, &to)?;
         Some(Message::Question(question))
     }
 

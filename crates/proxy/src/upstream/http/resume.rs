@@ -29,7 +29,7 @@ const LIVED: Duration = Duration::from_secs(10);
 /// Failures in a row after which no stream is asked for any more.
 const GIVE_UP: u32 = 8;
 
-/// How long a subscription waits for the stream on which it will be answered.
+/// How long whoever will hear something on a session's own stream waits for it to open.
 const HEAR: Duration = Duration::from_secs(1);
 
 impl Session {
@@ -172,7 +172,7 @@ impl Session {
         match envelope.kind {
             Kind::Request => {
                 let to: Arc<dyn Respond> = Arc::new(Answers(Arc::clone(self)));
-                self.inbox.request(&envelope, None, &to);
+                self.inbox.request_apart(&envelope, &self.running.all(), &to);
             }
             Kind::Notification if envelope.called() == Method::Progress => {
                 let token = envelope.params.as_ref().and_then(|p| p.get(Key::ProgressToken));

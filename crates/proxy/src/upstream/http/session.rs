@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{HttpError, Refused, json_here, judge, judge_taken};
+use super::apart::Running;
 use super::endpoint::{Endpoint, SESSION, VERSION, put};
 use super::modern::body;
 use super::relay::Call;
@@ -47,11 +48,15 @@ pub(crate) struct Session {
     pub(super) ground: Arc<Ground>,
     pub(super) endpoint: Arc<Endpoint>,
     pub(crate) inbox: Arc<Inbox>,
-    ids: Arc<Ids>,
+    pub(super) ids: Arc<Ids>,
     /// The tokens of running calls: progress may come on the session's own stream.
     tokens: Mutex<Vec<Bytes>>,
+    /// Whether the client can be asked anything.
+    pub(super) asks: bool,
+    /// Its calls that run, if so.
+    pub(super) running: Running,
     /// Heads with the session's id and version.
-    post: RequestHead,
+    pub(super) post: RequestHead,
     pub(super) get: RequestHead,
     has_id: bool,
     /// Of the session's own stream.
@@ -124,9 +129,11 @@ impl Session {
         Ok(Self {
             ground: Arc::clone(ground),
             endpoint,
+            asks: inbox.asks(),
             inbox,
             ids: Arc::default(),
             tokens: Mutex::default(),
+            running: Running::default(),
             post,
             get,
             has_id: id.is_some(),
@@ -141,31 +148,30 @@ impl Session {
     /// A fault. When the server has forgotten the session, the fault is safe to repeat and [`Self::is_gone`] says so.
     pub(crate) async fn call<K: Send + 'static>(
         self: &Arc<Self>,
-        worker: &Worker,
+        worker: &Arc<Worker>,
         outgoing: &Outgoing<'_>,
         kept: K,
     ) -> Result<Reply, Fault> {
+        if let Some(method) = self.can_be_asked(outgoing.method) {
+            return Box::pin(self.call_asked(worker, (method, outgoing), kept)).await;
+        }
         let mut call = Call::new(&self.ground, &self.ids, outgoing, Some(self));
         let token = outgoing.token.clone().map(|token| ActiveToken::new(self, token));
         let id = call.sent_id().clone();
         call.begin();
         let pieces = body(&id, outgoing);
-        let mut answer = match self.endpoint.send(worker, &self.post, &pieces).await {
-            Ok(answer) => answer,
-            Err(fault) => {
-                if fault.retry == Retry::Safe {
-                    call.settle();
-                }
-                return Err(fault);
-            }
-        };
+        let mut answer = call.sent(self.endpoint.send(worker, &self.post, &pieces).await)?;
         if let Some(body) = json_here(&mut answer, self.endpoint.message_bytes) {
             return call.whole_reply(body);
         }
         Box::pin(self.replied(call, answer, outgoing, (kept, token))).await
     }
 
-    async fn replied<K: Send + 'static>(
+    /// Makes a reply of an answer of which more is to come than its head.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(super) async fn replied<K: Send + 'static>(
         self: &Arc<Self>,
         mut call: Call,
         answer: Answer,
@@ -290,13 +296,13 @@ impl Respond for Answers {
 }
 
 /// The token of a running call.
-struct ActiveToken {
+pub(super) struct ActiveToken {
     session: Arc<Session>,
     token: Bytes,
 }
 
 impl ActiveToken {
-    fn new(session: &Arc<Session>, token: Bytes) -> Self {
+    pub(super) fn new(session: &Arc<Session>, token: Bytes) -> Self {
         let mut tokens = session.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.push(token.clone());
         drop(tokens);

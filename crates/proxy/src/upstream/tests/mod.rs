@@ -1,6 +1,7 @@
 //! The upstreams against real parts: HTTP servers on loopback and child processes.
 
 mod fake;
+mod http_apart;
 mod http_attacks;
 mod http_legacy;
 mod http_modern;

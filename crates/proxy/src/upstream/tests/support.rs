@@ -1,7 +1,7 @@
 //! What the tests share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -56,6 +56,8 @@ impl Audit for Trail {
 pub(super) struct Ear {
     pub(super) told: Mutex<Vec<String>>,
     pub(super) asked: Mutex<Vec<Question>>,
+    /// Whether it has a stream of its own.
+    pub(super) hears: AtomicBool,
     news: tokio::sync::Notify,
 }
 
@@ -64,6 +66,10 @@ impl Downstream for Ear {
         let text = String::from_utf8_lossy(&message).into_owned();
         self.told.lock().expect("no panic").push(text);
         self.news.notify_one();
+    }
+
+    fn hears(&self) -> bool {
+        self.hears.load(Ordering::Relaxed)
     }
 
     fn ask(&self, _: &ServerName, question: Question) {

@@ -18,9 +18,9 @@ use workspace::Workspace;
 
 const USAGE: &str = "\
 cargo xtask test [--only STEP]…         runs all steps, or the named ones; the last line is the verdict
-cargo xtask bench [--quick] [--nginx] [--profile PROFILE] [--only SCENARIO]…
-                                        measures the gateway against the bare server behind it, and nginx besides;
-                                        PROFILE is one of Cargo's, `release` unless named
+cargo xtask bench [--quick] [--bare] [--profile PROFILE] [--only SCENARIO]…
+                                        measures the gateway against nginx before the same server, and with --bare
+                                        that server alone; PROFILE is one of Cargo's, `release` unless named
 cargo xtask instructions                counts instructions per request, and renews the record that `test` compares with";
 
 /// What was asked for.
@@ -28,7 +28,7 @@ struct Options<'a> {
     /// The values of every `--only`.
     only: Vec<&'a str>,
     quick: bool,
-    nginx: bool,
+    bare: bool,
     /// The profile of Cargo that is measured.
     profile: &'a str,
 }
@@ -37,7 +37,7 @@ fn options(arguments: &[String]) -> anyhow::Result<Options<'_>> {
     let mut options = Options {
         only: Vec::new(),
         quick: false,
-        nginx: false,
+        bare: false,
         profile: "release",
     };
     let mut rest = arguments.iter();
@@ -50,7 +50,7 @@ fn options(arguments: &[String]) -> anyhow::Result<Options<'_>> {
             "--only" => options.only.push(name()?),
             "--profile" => options.profile = name()?,
             "--quick" => options.quick = true,
-            "--nginx" => options.nginx = true,
+            "--bare" => options.bare = true,
             other => anyhow::bail!("unknown argument {other}\n{USAGE}"),
         }
     }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::{command, process};
+use crate::{command, process, say};
 
 /// What is measured: an endpoint and the processes behind it.
 pub(super) struct Side {
@@ -16,9 +16,8 @@ pub(super) struct Side {
 }
 
 /// The figures of a run.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct Measured {
-    requests: f64,
     errors: f64,
     first_error: Option<String>,
     per_second: f64,
@@ -42,11 +41,6 @@ impl Side {
     pub(super) fn with_token(mut self, file: &Path) -> Self {
         self.token = Some(file.to_owned());
         self
-    }
-
-    /// What it is called in the table.
-    pub(super) fn name(&self) -> &'static str {
-        self.name
     }
 
     fn sum(&self, figure: fn(u32) -> anyhow::Result<u64>) -> anyhow::Result<u64> {
@@ -76,7 +70,6 @@ impl Side {
         };
         let requests = number("requests");
         Ok(Measured {
-            requests,
             errors: number("errors"),
             first_error: answer
                 .get("first_error")
@@ -110,46 +103,112 @@ fn micros(value: u64) -> f64 {
     value as f64
 }
 
-impl Measured {
-    pub(super) const HEAD: &'static str = "| in flight | | CPU ms per 1000 | requests/s | ratio | p50 µs | p99 µs | RSS MiB | errors |\n|---|---|---|---|---|---|---|---|---|";
+/// The head of a table of [`Rounds::print`].
+pub(super) const HEAD: &str = "| in flight | | CPU ms per 1000 | × first | goal | requests/s | p50 µs | p99 µs | RSS MiB | errors |\n|---|---|---|---|---|---|---|---|---|---|";
 
-    /// Each figure's median over the rounds.
-    pub(super) fn median(runs: Vec<Self>) -> Self {
-        let middle = |figure: fn(&Self) -> f64| {
-            let mut figures: Vec<f64> = runs.iter().map(figure).collect();
-            figures.sort_by(f64::total_cmp);
-            figures.get(figures.len() / 2).copied().unwrap_or_default()
-        };
-        Self {
-            requests: middle(|run| run.requests),
-            errors: runs.iter().map(|run| run.errors).sum(),
-            first_error: runs.iter().find_map(|run| run.first_error.clone()),
-            per_second: middle(|run| run.per_second),
-            p50_us: middle(|run| run.p50_us),
-            p99_us: middle(|run| run.p99_us),
-            cpu_ms_per_1000: middle(|run| run.cpu_ms_per_1000),
-            rss_mib: middle(|run| run.rss_mib),
-        }
+/// What all sides did under one load.
+pub(super) struct Rounds<'a> {
+    sides: &'a [Side],
+    /// By round, then by side.
+    runs: Vec<Vec<Measured>>,
+}
+
+impl<'a> Rounds<'a> {
+    /// Measures the sides in turn, so that a slow minute of the machine falls on all.
+    ///
+    /// # Errors
+    /// When the load generator fails.
+    pub(super) fn of(
+        sides: &'a [Side],
+        rounds: u32,
+        measure: impl Fn(&Side) -> anyhow::Result<Measured>,
+    ) -> anyhow::Result<Self> {
+        let runs = (0..rounds)
+            .map(|_| sides.iter().map(&measure).collect())
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self { sides, runs })
+    }
+
+    /// The CPU of a side as a multiple of the first side's in the same round: the median over the rounds.
+    pub(super) fn ratio(&self, side: usize) -> Option<f64> {
+        let ratios = self.runs.iter().filter_map(|round| {
+            let (first, side) = (round.first()?, round.get(side)?);
+            Some(side.cpu_ms_per_1000 / first.cpu_ms_per_1000.max(0.001))
+        });
+        median(ratios.collect())
+    }
+
+    /// The median CPU of a side, in milliseconds per 1000 requests.
+    pub(super) fn cpu(&self, side: usize) -> Option<f64> {
+        self.median(side, |run| run.cpu_ms_per_1000)
     }
 
     /// Requests without a right answer.
     pub(super) fn errors(&self) -> f64 {
-        self.errors
+        self.runs.iter().flatten().map(|run| run.errors).sum()
     }
 
-    /// A line of the table; `bare` is what the ratio is to.
-    pub(super) fn row(&self, who: &str, in_flight: u32, bare: Option<&Self>) -> String {
-        let ratio = bare.map_or_else(
-            || "1".to_owned(),
-            |bare| format!("{:.2}", self.per_second / bare.per_second.max(1.0)),
-        );
-        let errors = match &self.first_error {
-            None => "0".to_owned(),
-            Some(error) => format!("{} ({})", self.errors, error.replace(['|', '\n'], " ")),
+    /// Prints a line for each side: each figure's median over the rounds.
+    pub(super) fn print(&self, in_flight: u32, goal: Option<f64>) {
+        for (place, side) in self.sides.iter().enumerate() {
+            let is_gateway = side.token.is_some();
+            let goal = goal
+                .filter(|_| is_gateway)
+                .map_or(String::new(), |goal| goal.to_string());
+            let ratio = match self.ratio(place) {
+                Some(ratio) if place > 0 => format!("{ratio:.2}"),
+                _ => "1".to_owned(),
+            };
+            let figure = |figure| self.median(place, figure).unwrap_or_default();
+            say::line(format_args!(
+                "| {in_flight} | {} | {:.1} | {ratio} | {goal} | {:.0} | {:.0} | {:.0} | {:.0} | {} |",
+                side.name,
+                figure(|run| run.cpu_ms_per_1000),
+                figure(|run| run.per_second),
+                figure(|run| run.p50_us),
+                figure(|run| run.p99_us),
+                figure(|run| run.rss_mib),
+                self.errors_of(place),
+            ));
+        }
+    }
+
+    fn errors_of(&self, side: usize) -> String {
+        let mut runs = self.runs.iter().filter_map(|round| round.get(side));
+        let errors: f64 = runs.clone().map(|run| run.errors).sum();
+        match runs.find_map(|run| run.first_error.as_deref()) {
+            None => errors.to_string(),
+            Some(error) => format!("{errors} ({})", error.replace(['|', '\n'], " ")),
+        }
+    }
+
+    fn median(&self, side: usize, figure: fn(&Measured) -> f64) -> Option<f64> {
+        let runs = self.runs.iter().filter_map(|round| round.get(side));
+        median(runs.map(figure).collect())
+    }
+}
+
+fn median(mut figures: Vec<f64>) -> Option<f64> {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_minute_of_the_machine_falls_on_both() {
+        let sides = [Side::new("nginx", "", vec![]), Side::new("gateway", "", vec![])];
+        let run = |cpu| Measured {
+            cpu_ms_per_1000: cpu,
+            ..Measured::default()
         };
-        format!(
-            "| {in_flight} | {who} | {:.1} | {:.0} | {ratio} | {:.0} | {:.0} | {:.0} | {errors} |",
-            self.cpu_ms_per_1000, self.per_second, self.p50_us, self.p99_us, self.rss_mib
-        )
+        let runs = [(10.0, 12.0), (30.0, 39.0), (10.0, 15.0)];
+        let runs = runs.map(|(nginx, gateway)| vec![run(nginx), run(gateway)]).into();
+        let rounds = Rounds { sides: &sides, runs };
+        assert_eq!(rounds.ratio(1), Some(1.3));
+        assert_eq!(rounds.cpu(1), Some(15.0));
+        assert_eq!(rounds.ratio(2), None);
     }
 }

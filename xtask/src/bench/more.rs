@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::measure::{Measured, Side};
+use super::goal::Goals;
+use super::measure::{HEAD, Rounds, Side};
 use crate::gateway::Gateway;
 use crate::workspace::Workspace;
 use crate::{process, say};
@@ -20,6 +21,13 @@ const MANY: usize = 50;
 const STREAMS: usize = 10_000;
 /// How long memory may take to settle: the allocator gives back what has been free for ten seconds.
 const SETTLE: Duration = Duration::from_secs(15);
+
+/// Megabytes at rest, and with [`STREAMS`] open.
+const MEGABYTES: [f64; 2] = [25.0, 150.0];
+/// A call with 50 servers behind, as a multiple of one with one: the same, as far as a run can tell.
+const ALIKE: f64 = 1.1;
+/// A warm call of a program.
+const STDIO_MICROS: f64 = 10.0;
 
 const CALLS: &str = "call, 1 and 50 servers behind";
 const STDIO: &str = "call of a stdio server";
@@ -37,17 +45,17 @@ pub(super) struct How<'a> {
     /// The bare server's origin.
     pub(super) origin: &'a str,
     /// The plain proxy before the bare server, and its processes: what a program's calls are compared with.
-    pub(super) nginx: Option<(String, Vec<u32>)>,
+    pub(super) nginx: (String, Vec<u32>),
     pub(super) seconds: f64,
     pub(super) rounds: u32,
     pub(super) is_wanted: &'a dyn Fn(&str, &str) -> bool,
 }
 
-/// Starts the gateway, measures what is wanted, prints it, and returns how many requests had no right answer.
+/// Starts the gateway, measures what is wanted, prints and judges it, and returns how many requests had no right answer.
 ///
 /// # Errors
 /// When something cannot be started, or a stream is not opened.
-pub(super) fn run(how: &How<'_>) -> anyhow::Result<f64> {
+pub(super) fn run(how: &How<'_>, goals: &mut Goals) -> anyhow::Result<f64> {
     let wanted = |name| (how.is_wanted)(name, name);
     if !NAMES.into_iter().any(wanted) {
         return Ok(0.0);
@@ -63,8 +71,14 @@ pub(super) fn run(how: &How<'_>) -> anyhow::Result<f64> {
     };
     let mut errors = 0.0;
     if wanted(MEMORY) {
-        idle(&gateway, &program("sallyport-bench-idle"), &token("default")?)?;
+        idle(
+            &gateway,
+            &program("sallyport-bench-idle"),
+            &token("default")?,
+            goals,
+        )?;
     }
+    let load = program("sallyport-bench-load");
     for (name, scenario, slugs, in_flight) in [
         (
             CALLS,
@@ -78,9 +92,10 @@ pub(super) fn run(how: &How<'_>) -> anyhow::Result<f64> {
         if !wanted(name) {
             continue;
         }
-        say::line(format_args!("\n### {name}\n\n{}", Measured::HEAD));
+        say::line(format_args!("\n### {name}\n\n{HEAD}"));
         let mut sides = Vec::new();
-        if let Some((url, processes)) = how.nginx.as_ref().filter(|_| name != CALLS) {
+        if name != CALLS {
+            let (url, processes) = &how.nginx;
             sides.push(Side::new("nginx, over HTTP", url, processes.clone()));
         }
         for slug in slugs {
@@ -88,9 +103,16 @@ pub(super) fn run(how: &How<'_>) -> anyhow::Result<f64> {
             sides.push(Side::new(slug, &url, vec![gateway.id()]).with_token(&token(slug)?));
         }
         for in_flight in in_flight {
-            let load = program("sallyport-bench-load");
             let measure = |side: &Side| side.measure(&load, scenario, *in_flight, how.seconds);
-            errors += super::compare(&sides, how.rounds, *in_flight, measure)?;
+            let all = Rounds::of(&sides, how.rounds, measure)?;
+            all.print(*in_flight, None);
+            errors += all.errors();
+            let what = format!("{name}, {in_flight} in flight");
+            match (name, all.ratio(1), all.cpu(1)) {
+                (CALLS, Some(ratio), _) => goals.judge(format!("{what}: 50 to 1"), ratio, ALIKE),
+                (STDIO, _, Some(cpu)) => goals.judge(format!("{what}: µs"), cpu, STDIO_MICROS),
+                _ => {}
+            }
         }
     }
     Ok(errors)
@@ -115,23 +137,32 @@ fn config(origin: &str, program: &Path) -> String {
 }
 
 /// Resident memory before any request, with the streams open, and after they have left.
-fn idle(gateway: &Gateway, load: &Path, token: &Path) -> anyhow::Result<()> {
-    let mib = || process::resident_kib(gateway.id()).map(|kib| kib / 1024);
+fn idle(gateway: &Gateway, load: &Path, token: &Path, goals: &mut Goals) -> anyhow::Result<()> {
+    let megabytes = || process::resident_kib(gateway.id()).map(|kib| megabytes(kib * 1024));
     std::thread::sleep(Duration::from_secs(2));
-    let fresh = mib()?;
+    let fresh = megabytes()?;
     let mut streams = open(load, &gateway.url("default"), token)?;
     std::thread::sleep(Duration::from_secs(2));
-    let full = mib()?;
+    let full = megabytes()?;
     drop(streams.stdin.take());
     streams.wait()?;
     std::thread::sleep(SETTLE);
-    let left = mib()?;
+    let left = megabytes()?;
     say::line(format_args!(
-        "\n### {MEMORY}\n\n| gateway, {} servers | RSS MiB |\n|---|---|\n| idle | {fresh} |\n| {STREAMS} listen streams open | {full} |\n| {} s after they left | {left} |",
+        "\n### {MEMORY}\n\n| gateway, {} servers | RSS MB | goal |\n|---|---|---|\n| idle | {fresh:.1} | {} |\n| {STREAMS} listen streams open | {full:.1} | {} |\n| {} s after they left | {left:.1} | |",
         MANY + 1,
+        MEGABYTES[0],
+        MEGABYTES[1],
         SETTLE.as_secs()
     ));
+    goals.judge("idle: MB".to_owned(), fresh, MEGABYTES[0]);
+    goals.judge(format!("{STREAMS} streams open: MB"), full, MEGABYTES[1]);
     Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people, far below 2^52")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
 }
 
 /// Starts the program that holds the streams, and waits until all are open.

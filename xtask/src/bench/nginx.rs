@@ -1,13 +1,12 @@
 //! nginx as a plain proxy before the bare server: what it costs to pass bytes on without looking at them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
-use crate::command;
 use crate::gateway::free_port;
 use crate::process::Background;
 
@@ -18,12 +17,11 @@ pub(super) struct Nginx {
 }
 
 impl Nginx {
-    /// Starts the installed nginx in `folder` before `upstream`, an origin.
+    /// Starts `program` in `folder` before `upstream`, an origin.
     ///
     /// # Errors
-    /// When there is none, or it does not start.
-    pub(super) fn start(folder: &Path, upstream: &str) -> anyhow::Result<Self> {
-        let program = find().context("nginx is not installed")?;
+    /// When it does not start.
+    pub(super) fn start(program: &Path, folder: &Path, upstream: &str) -> anyhow::Result<Self> {
         fs::create_dir_all(folder)?;
         let port = free_port()?;
         let authority = upstream.trim_start_matches("http://");
@@ -56,11 +54,6 @@ impl Nginx {
     pub(super) fn id(&self) -> u32 {
         self.process.id()
     }
-}
-
-fn find() -> Option<PathBuf> {
-    // Debian puts it where only root's PATH leads.
-    command::find("nginx").or_else(|| Some(PathBuf::from("/usr/sbin/nginx")).filter(|file| file.is_file()))
 }
 
 #[expect(

@@ -21,12 +21,13 @@ use sallyport_core::Level;
 use sallyport_core::audit::{Action, Outcome};
 use sallyport_core::fault::Fault;
 use sallyport_core::policy::{Broken, Denied};
+use sallyport_mcp::log::LogLevel;
 use sallyport_mcp::revision::Era;
 use sallyport_net::{Inbound, Response, Worker};
 
 use crate::Proxy;
 use crate::caller::{Caller, Client, unknown};
-use crate::exchange::{CallParts, Control, Reply};
+use crate::exchange::{CallParts, Reply};
 use crate::limits::{Kind, Slot};
 use crate::record::{Record, Subject};
 use crate::refusal::Refusal;
@@ -110,8 +111,8 @@ pub(crate) struct Call {
     pub(crate) id: Bytes,
     /// The raw progress token, if the client wants progress.
     pub(crate) progress_token: Option<Bytes>,
-    /// The modern `logLevel`.
-    pub(crate) log_level: Option<Box<str>>,
+    /// The modern `logLevel`, or the level of the session.
+    pub(crate) log_level: Option<LogLevel>,
     /// The raw arguments, which sealed state is bound to.
     pub(crate) arguments: Bytes,
     pub(crate) record: Record,
@@ -139,7 +140,7 @@ pub(crate) struct Asked {
     pub(crate) params: Bytes,
     pub(crate) id: Bytes,
     pub(crate) progress_token: Option<Bytes>,
-    pub(crate) log_level: Option<Box<str>>,
+    pub(crate) log_level: Option<LogLevel>,
     /// The raw arguments, which sealed state is bound to.
     pub(crate) arguments: Bytes,
     /// The raw `task` of a legacy request, taken out of the parameters.
@@ -257,18 +258,13 @@ impl Call {
         self.lanes = link.lanes();
         if let Client::Legacy(session) = &self.client {
             session.note_link(&self.route.server);
-            if let Some(level) = session.level_to_tell(&self.route.server) {
-                // In a box, as whatever is seldom needed: the future of every call has room for it otherwise.
-                let told = Box::pin(link.control(&caller.worker, Control::LogLevel(level)));
-                told.await.map_err(|fault| self.failed(&fault))?;
-            }
         }
         let flows = std::mem::take(&mut self.flows) && translate::passes(self, era);
         let outbound = allowed.into_call(CallParts {
             params,
             id,
             progress_token: self.progress_token.clone(),
-            log_level: self.log_level.clone(),
+            log_level: self.log_level,
             is_of_task: self.wish != Wish::Nobody,
             flows,
         });

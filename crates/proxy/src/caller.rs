@@ -9,6 +9,7 @@ use sallyport_core::RequestId;
 use sallyport_core::audit::{Action, Entry, Outcome};
 use sallyport_core::policy::Facts;
 use sallyport_mcp::capabilities::ClientCapabilities;
+use sallyport_mcp::log::LogLevel;
 use sallyport_mcp::revision::Era;
 
 use crate::call::Asked;
@@ -161,7 +162,7 @@ impl Client {
     }
 
     /// The level of the log messages that a request of this client brings, apart from what the request itself says.
-    pub(crate) fn level(&self) -> Option<Box<str>> {
+    pub(crate) fn level(&self) -> Option<LogLevel> {
         match self {
             Self::Legacy(session) => session.level(),
             Self::Modern(_) => None,

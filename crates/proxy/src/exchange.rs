@@ -12,6 +12,7 @@ use futures_util::{Stream, StreamExt as _};
 use sallyport_core::fault::Fault;
 use sallyport_core::policy::{Action, Permit};
 use sallyport_core::{PrincipalKey, ServerName};
+use sallyport_mcp::log::LogLevel;
 use sallyport_mcp::revision::Revision;
 use tokio::sync::oneshot;
 
@@ -47,8 +48,9 @@ pub struct OutboundCall {
     pub(crate) id: Bytes,
     /// The raw `progressToken` of `_meta`, if any; progress bears it again.
     pub(crate) progress_token: Option<Bytes>,
-    /// The level that a modern client asked to be told of on this request.
-    pub(crate) log_level: Option<Box<str>>,
+    /// The level from which on the client wants to be told: a modern client's of this request, a legacy client's of its
+    /// session as it is now.
+    pub(crate) log_level: Option<LogLevel>,
     /// It makes a task of a legacy server, or is about one.
     pub(crate) is_of_task: bool,
     /// A long result may be passed on while it comes.
@@ -64,8 +66,8 @@ pub struct CallParts {
     pub id: Bytes,
     /// The raw `progressToken`.
     pub progress_token: Option<Bytes>,
-    /// The modern `logLevel` of `_meta`.
-    pub log_level: Option<Box<str>>,
+    /// The modern `logLevel` of `_meta`, or the level of the client's session.
+    pub log_level: Option<LogLevel>,
     /// Whether it makes a task of a legacy server, or is about one: all of these take one session or process.
     pub is_of_task: bool,
     /// Whether a long result may be passed on while it comes: as the server says it, word for word.
@@ -93,8 +95,6 @@ impl OutboundCall {
 /// What a client tells a server outside of calls.
 #[derive(Clone, Debug)]
 pub enum Control {
-    /// `logging/setLevel` of a legacy session.
-    LogLevel(Box<str>),
     /// `notifications/roots/list_changed` of a legacy session.
     RootsChanged,
     /// Tell of changes of this resource (the server's own URI).

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use sallyport_core::capability::{Purpose, SealState};
 use sallyport_core::{PrincipalKey, Random, ServerName, Timestamp};
 use sallyport_mcp::capabilities::ClientCapabilities;
+use sallyport_mcp::log::LogLevel;
 use sallyport_mcp::revision::Revision;
 use sallyport_mcp::session::SessionSeal;
 use tokio::sync::mpsc;
@@ -49,7 +50,8 @@ pub(crate) struct Session {
     endpoint: Arc<str>,
     created: Timestamp,
     seen: AtomicI64,
-    level: Mutex<Level>,
+    /// The level of `logging/setLevel`; every call bears it.
+    level: Mutex<Option<LogLevel>>,
     /// Its event streams, as far as they can be resumed.
     pub(crate) journal: Journal,
     cancel: CancellationToken,
@@ -57,30 +59,15 @@ pub(crate) struct Session {
     over: AtomicBool,
 }
 
-/// The session's log level and which servers know it.
-#[derive(Default)]
-struct Level {
-    wanted: Option<Box<str>>,
-    told: HashMap<ServerName, Box<str>>,
-}
-
 impl Session {
     /// Sets the level of `logging/setLevel`.
-    pub(crate) fn set_level(&self, level: &str) {
-        lock(&self.level).wanted = Some(level.into());
+    pub(crate) fn set_level(&self, level: LogLevel) {
+        *lock(&self.level) = Some(level);
     }
 
     /// The level, if one was set.
-    pub(crate) fn level(&self) -> Option<Box<str>> {
-        lock(&self.level).wanted.clone()
-    }
-
-    /// The level, if this server has not been told of it yet; it counts as told.
-    pub(crate) fn level_to_tell(&self, server: &ServerName) -> Option<Box<str>> {
-        let mut level = lock(&self.level);
-        let wanted = level.wanted.clone()?;
-        let told = level.told.insert(server.clone(), wanted.clone());
-        (told.as_ref() != Some(&wanted)).then_some(wanted)
+    pub(crate) fn level(&self) -> Option<LogLevel> {
+        *lock(&self.level)
     }
 
     /// Notes that the session uses a server.

@@ -152,7 +152,7 @@ pub(super) async fn request(
     let called = envelope.called();
     let result = match called {
         Method::Ping => Ok(Bytes::from_static(b"{}")),
-        Method::SetLevel => set_level(session, envelope),
+        Method::SetLevel => set_level(caller, session, envelope),
         Method::ResourcesSubscribe => Box::pin(follow::subscribe(caller, session, envelope)).await,
         Method::ResourcesUnsubscribe => follow::unsubscribe(caller, session, envelope),
         called if called.is_for_one_server() => match call(caller, session, envelope, body, &id).await {
@@ -261,13 +261,24 @@ async fn about_task(
     }
 }
 
-fn set_level(session: &Session, envelope: &Envelope<'_>) -> Result<Bytes, Refusal> {
+/// Sets the level that every call of the session bears from now on. Sessions that are open at servers are told at once,
+/// for what is said in them outside of calls.
+fn set_level(
+    caller: &Arc<Caller>,
+    session: &Arc<Session>,
+    envelope: &Envelope<'_>,
+) -> Result<Bytes, Refusal> {
     let level = envelope
         .params
         .as_ref()
         .and_then(|params| params.text(Key::Level));
     let level = level.and_then(|text| LogLevel::parse(&text.value));
     let level = level.ok_or_else(|| Refusal::params("Unknown log level"))?;
-    session.set_level(level.as_str());
+    session.set_level(level);
+    for server in session.linked() {
+        if let Some(upstream) = caller.proxy.upstreams.get(&server) {
+            upstream.level_changed(&session.view, level);
+        }
+    }
     Ok(Bytes::from_static(render::empty_result(Era::Legacy)))
 }

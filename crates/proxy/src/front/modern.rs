@@ -168,7 +168,7 @@ async fn call(
     id: &Bytes,
 ) -> Result<Said, Refusal> {
     let mut asked = asked::read(envelope, body, id.clone())?;
-    asked.log_level = meta.log_level.map(|level| level.as_str().into());
+    asked.log_level = meta.log_level;
     let caller = caller.settled_for(&asked).await;
     let mut client = client(&caller, meta);
     if client.can().tasks() && !tasks::has_room(&caller) {

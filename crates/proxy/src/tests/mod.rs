@@ -8,6 +8,7 @@ mod eras;
 mod extensions;
 mod fake;
 mod inflight;
+mod levels;
 mod lists;
 mod long;
 mod modern;

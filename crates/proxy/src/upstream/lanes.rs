@@ -2,7 +2,7 @@
 //! server over HTTP that puts them on the session's own stream. So a client without sessions of its own gets one for each
 //! call that may be asked something.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sallyport_core::fault::{Blame, Fault, Retry};
 use sallyport_mcp::Era;
@@ -29,6 +29,8 @@ pub(crate) struct Exclusive {
     ground: Arc<Ground>,
     presented: Presented,
     free: Mutex<Vec<Arc<Slot>>>,
+    /// All that were made, whether leased or not.
+    made: Mutex<Vec<Weak<Slot>>>,
     permits: Arc<Semaphore>,
     /// For what is no call, for tasks, and for all calls of a server that asks on their streams: it is never leased.
     control: Arc<Slot>,
@@ -48,6 +50,7 @@ impl Lanes {
             ground: Arc::clone(ground),
             presented,
             free: Mutex::default(),
+            made: Mutex::default(),
             permits: Arc::new(Semaphore::new(LANES)),
         }))
     }
@@ -74,12 +77,20 @@ impl Lanes {
             .map_err(|_| busy())?
             .map_err(|error| Fault::gateway(LEASE, error))?;
         let free = exclusive.free().pop();
-        let slot = free
-            .unwrap_or_else(|| Slot::new(&exclusive.ground, Era::Legacy, exclusive.presented.clone(), false));
+        let slot = free.unwrap_or_else(|| exclusive.make());
         Ok(Lane {
             slot,
             lease: Some((Arc::clone(exclusive), permit)),
         })
+    }
+
+    /// All of them, those that are leased too.
+    pub(crate) fn all(&self) -> Vec<Arc<Slot>> {
+        let mut all = vec![Arc::clone(self.control())];
+        if let Self::Each(exclusive) = self {
+            all.extend(exclusive.made().iter().filter_map(Weak::upgrade));
+        }
+        all
     }
 
     /// How many there are, if each call has one to itself.
@@ -120,6 +131,16 @@ fn busy() -> Fault {
 }
 
 impl Exclusive {
+    fn make(&self) -> Arc<Slot> {
+        let slot = Slot::new(&self.ground, Era::Legacy, self.presented.clone(), false);
+        self.made().push(Arc::downgrade(&slot));
+        slot
+    }
+
+    fn made(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Slot>>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn free(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Slot>>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }

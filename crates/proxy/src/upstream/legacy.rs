@@ -24,6 +24,8 @@ pub(crate) struct LegacyLink {
     client: Era,
     lanes: Lanes,
     downstream: Arc<dyn Downstream>,
+    /// Whether the client is the only one in the session, so that its level is the session's.
+    is_alone: bool,
     /// The client's ear in the session, if it has one session.
     attached: Attached,
     /// Its ears in those that its calls have had to themselves.
@@ -47,6 +49,7 @@ impl LegacyLink {
             client,
             lanes,
             downstream,
+            is_alone: is_client,
             attached,
             leased: Mutex::default(),
             subscribed: Mutex::default(),
@@ -77,8 +80,10 @@ impl LegacyLink {
         call: OutboundCall,
         kept: K,
     ) -> Result<Reply, Fault> {
-        let level = call.log_level.as_deref().and_then(LogLevel::parse);
+        let level = call.log_level;
         let (params, logs) = match (self.client, level) {
+            // Of a session that it shares with others it filters what they want besides.
+            (Era::Legacy, Some(level)) if !self.is_alone => (call.params, Logs::From(level)),
             (Era::Legacy, _) => (call.params, Logs::Session),
             (Era::Modern, level) => (
                 rewrite(&without_input(&call.params), MetaFor::Legacy).into(),
@@ -106,8 +111,9 @@ impl LegacyLink {
         let mut again = true;
         loop {
             let wire = lane.slot().wire().await?;
-            if let Logs::From(level) = logs {
-                Box::pin(lane.slot().want_level(worker, level)).await;
+            if let Some(level) = level.filter(|level| lane.slot().lacks_level(*level, self.is_alone)) {
+                // In a box, as whatever is seldom needed: the future of every call has room for it otherwise.
+                Box::pin(lane.slot().set_level(worker, level)).await;
             }
             let kept = (kept.clone(), Arc::clone(&lane), Arc::clone(&wire));
             match wire.call(worker, &outgoing, kept).await {
@@ -127,20 +133,31 @@ impl LegacyLink {
     pub(crate) async fn control(&self, worker: &Arc<Worker>, control: Control) -> Result<(), Fault> {
         let slot = self.lanes.control();
         match control {
-            Control::LogLevel(name) => match LogLevel::parse(&name) {
-                Some(level) => slot.set_level(worker, level).await,
-                None => Ok(()),
-            },
-            Control::RootsChanged => {
-                // A session that is not open has no roots to forget.
-                let Some(wire) = slot.alive() else {
-                    return Ok(());
-                };
-                let message = error::notification("notifications/roots/list_changed", None);
-                wire.notify(worker, &message).await
-            }
+            Control::RootsChanged => self.roots_changed(worker).await,
             Control::Subscribe(uri) => self.subscribe(worker, slot, &uri).await,
             Control::Unsubscribe(uri) => self.unsubscribe(worker, slot, &uri).await,
+        }
+    }
+
+    /// Every session or process of the client that is open may have asked for its roots; one that is not open has none
+    /// to forget.
+    async fn roots_changed(&self, worker: &Arc<Worker>) -> Result<(), Fault> {
+        let message = error::notification("notifications/roots/list_changed", None);
+        let mut told = Ok(());
+        for wire in self.lanes.all().iter().filter_map(|slot| slot.alive()) {
+            told = told.and(wire.notify(worker, &message).await);
+        }
+        told
+    }
+
+    /// The level of the client's session has changed.
+    pub(crate) fn level_changed(&self, level: LogLevel) {
+        let slot = Arc::clone(self.lanes.control());
+        if self.is_alone && slot.alive().is_some() && slot.lacks_level(level, true) {
+            let ground = Arc::clone(&self.ground);
+            self.ground
+                .tasks
+                .spawn(async move { slot.set_level(&ground.worker, level).await });
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sallyport_core::fault::{Blame, Fault, Retry};
 use sallyport_mcp::Era;
+use sallyport_mcp::log::LogLevel;
 use sallyport_net::Worker;
 
 use super::account::Account;
@@ -122,6 +123,14 @@ impl Link {
             self.ground.changes.add(Changed::LISTS);
         }
         reply
+    }
+
+    /// The level of the client's session has changed: where the server has a session of this client alone, it is told
+    /// without waiting. Others learn of it with the next call.
+    pub(crate) fn level_changed(&self, level: LogLevel) {
+        if let Kind::Legacy(link) = &self.kind {
+            link.level_changed(level);
+        }
     }
 
     /// Tells the server something outside of calls.

@@ -92,6 +92,12 @@ impl Links {
         (link.era() == era && link.is_with(account)).then(|| Arc::clone(link))
     }
 
+    /// The client's link, if it has one.
+    pub(super) fn present(&self, view: &ClientView) -> Option<Arc<Link>> {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        links.get(&view.principal)?.get(&Part::of(view)).cloned()
+    }
+
     /// Keeps a new link; if another one was made meanwhile, that one stays. Where there are too many, the one that has
     /// been idle longest makes room.
     ///

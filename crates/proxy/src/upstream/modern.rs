@@ -46,7 +46,6 @@ pub(crate) struct ModernLink {
 
 #[derive(Default)]
 struct Session {
-    level: Option<LogLevel>,
     uris: BTreeSet<Box<str>>,
     listening: Option<AbortOnDropHandle<()>>,
 }
@@ -79,10 +78,7 @@ impl ModernLink {
         call: OutboundCall,
         kept: K,
     ) -> Result<Reply, Fault> {
-        let level = match self.client {
-            Era::Modern => call.log_level.as_deref().and_then(LogLevel::parse),
-            Era::Legacy => self.session().level,
-        };
+        let level = call.log_level;
         let outgoing = Outgoing {
             method: call.method,
             target: &call.target,
@@ -123,10 +119,6 @@ impl ModernLink {
     /// A fault when the server does not take it.
     pub(crate) async fn control(&self, control: Control) -> Result<(), Fault> {
         match control {
-            Control::LogLevel(name) => {
-                self.session().level = LogLevel::parse(&name);
-                Ok(())
-            }
             Control::Subscribe(uri) => {
                 let new = self.session().uris.insert(uri);
                 self.resubscribe(new).await

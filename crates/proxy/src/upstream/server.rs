@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 use sallyport_core::fault::Fault;
 use sallyport_core::{PrincipalKey, ServerName};
 use sallyport_mcp::Era;
+use sallyport_mcp::log::LogLevel;
 use sallyport_net::Worker;
 use tokio::sync::watch;
 
@@ -120,6 +121,13 @@ impl Upstream {
     /// Whether the server is called with people's accounts.
     pub(crate) fn asks_for_accounts(&self) -> bool {
         self.ground.door.asks()
+    }
+
+    /// The level of a legacy session has changed; see [`Link::level_changed`].
+    pub(crate) fn level_changed(&self, view: &ClientView, level: LogLevel) {
+        if let Some(link) = self.links.present(view) {
+            link.level_changed(level);
+        }
     }
 
     /// Closes the links of a legacy session that has ended.

@@ -70,7 +70,7 @@ impl Opening {
 #[derive(Default)]
 struct SessionState {
     hello: Option<Arc<InitializeResult>>,
-    /// The level that the client set; set again in a new session.
+    /// The level that the session was told; told again to a new one.
     level: Option<LogLevel>,
 }
 
@@ -259,7 +259,15 @@ impl Slot {
             return;
         }
         let worker = &self.ground.worker;
-        let level = self.state().level;
+        let level = {
+            let mut state = self.state();
+            let logs = state
+                .hello
+                .as_ref()
+                .is_some_and(|hello| hello.capabilities.logging);
+            state.level.take_if(|_| !logs);
+            state.level
+        };
         let mut told = Vec::new();
         if let Some(level) = level {
             told.push((Method::SetLevel, level_params(level)));
@@ -272,6 +280,9 @@ impl Slot {
         for (method, params) in told {
             if let Err(error) = self.request_on(wire, worker, method, params).await {
                 tracing::debug!(server = %self.ground.spec.name, %error, "a new session was not told everything");
+                if method == Method::SetLevel && matches!(error, RequestError::Fault(_)) {
+                    self.state().level = None;
+                }
             }
         }
     }
@@ -314,31 +325,28 @@ impl Slot {
         result(Box::pin(wire.call(worker, &outgoing, ())), patience).await
     }
 
-    /// Sets the session's log level, and that of the sessions that follow it.
-    ///
-    /// # Errors
-    /// A fault when the server does not take it.
-    pub(crate) async fn set_level(
-        self: &Arc<Self>,
-        worker: &Arc<Worker>,
-        level: LogLevel,
-    ) -> Result<(), Fault> {
-        self.state().level = Some(level);
-        self.request(worker, Method::SetLevel, level_params(level))
-            .await
-            .map(drop)
-            .map_err(|error| error.into_fault("set the log level"))
+    /// Whether the present session is to be told of `level`: if it logs at all (P-93), and was not told of that level, where
+    /// its client is `alone` there. Clients who share a session filter: there a lower level is enough.
+    pub(crate) fn lacks_level(&self, level: LogLevel, alone: bool) -> bool {
+        let state = self.state();
+        let logs = state
+            .hello
+            .as_ref()
+            .is_some_and(|hello| hello.capabilities.logging);
+        let fits = |present: LogLevel| present == level || (!alone && present < level);
+        logs && !state.level.is_some_and(fits)
     }
 
-    /// Makes sure that the session tells at least what `level` asks for: callers filter what is more.
-    pub(crate) async fn want_level(self: &Arc<Self>, worker: &Arc<Worker>, level: LogLevel) {
-        let logs = self.hello().is_some_and(|hello| hello.capabilities.logging);
-        let enough = self.state().level.is_some_and(|present| present <= level);
-        if logs
-            && !enough
-            && let Err(fault) = self.set_level(worker, level).await
-        {
-            tracing::debug!(server = %self.ground.spec.name, %fault, "the log level was not taken");
+    /// Tells the session of a log level, and those that follow it. That it is not taken is no reason not to call: a server
+    /// that refuses it is not asked again, one that could not be reached is.
+    pub(crate) async fn set_level(self: &Arc<Self>, worker: &Arc<Worker>, level: LogLevel) {
+        self.state().level = Some(level);
+        let told = self.request(worker, Method::SetLevel, level_params(level)).await;
+        if let Err(error) = told {
+            tracing::debug!(server = %self.ground.spec.name, %error, "the log level was not taken");
+            if matches!(error, RequestError::Fault(_)) {
+                self.state().level.take_if(|present| *present == level);
+            }
         }
     }
 

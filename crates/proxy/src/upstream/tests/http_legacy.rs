@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use sallyport_mcp::log::LogLevel;
 use tokio::sync::mpsc;
 
 use super::fake::{Back, Fake, STREAM, TEXT, events, json, legacy_manners, result, status, typed};
@@ -221,7 +222,7 @@ async fn p_104_a_modern_client_gets_the_log_of_its_own_call_from_its_level_on() 
     assert!(matches!(reply, Reply::Whole(_)), "nothing was asked for");
     assert!(fake.calls("logging/setLevel").is_empty());
     let mut call = tool_call("2", "{}");
-    call.log_level = Some("warning".into());
+    call.log_level = Some(LogLevel::Warning);
     let (before, _) = all(link.call(&house.worker, call).await.expect("an answer"))
         .await
         .expect("to the end");

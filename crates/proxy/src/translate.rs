@@ -43,13 +43,18 @@ pub(crate) enum Terminal {
 pub(crate) fn terminal(message: Bytes, from: Era, call: &Call) -> Terminal {
     let method = call.route.what.method();
     let to = call.client.era();
-    if from == Era::Modern && method.may_ask() && answer::is_input_required(&message) {
+    let kind = (from == Era::Modern)
+        .then(|| answer::result_type(&message))
+        .flatten();
+    if kind == Some(answer::INPUT_REQUIRED) && method.may_ask() {
         return match &call.client {
             Client::Legacy(_) => Terminal::Asks(message),
             Client::Modern(_) => sealed(&message, call),
         };
     }
-    let error = error_of(&message);
+    // The usual answer of a modern server passes as it is.
+    let is_plain = kind == Some(answer::COMPLETE) && !method.is_cacheable();
+    let error = if is_plain { None } else { error_of(&message) };
     if to == Era::Modern && from == Era::Legacy {
         if error.is_none() && says_nothing(&message, method) {
             let gone = unknown(call.route.what, &call.route.visible, to);
@@ -64,7 +69,7 @@ pub(crate) fn terminal(message: Bytes, from: Era, call: &Call) -> Terminal {
     let info = call.caller.endpoint.server_info();
     let message = match to {
         Era::Legacy => older(message, from, method, call),
-        Era::Modern if from == Era::Modern && ok && is_plainly_complete(&message, method) => message,
+        Era::Modern if is_plain => message,
         Era::Modern => kept(answer::to_modern(&message, method, from, info), &message),
     };
     let message = match method {
@@ -73,6 +78,7 @@ pub(crate) fn terminal(message: Bytes, from: Era, call: &Call) -> Terminal {
     };
     // The code that the client sees decides, not the one that the server sent.
     let status = match to {
+        Era::Modern if is_plain => 200,
         Era::Modern => error_of(&message).map_or(200, status_of),
         Era::Legacy => 200,
     };
@@ -143,16 +149,8 @@ fn kept(changed: Cow<'_, [u8]>, message: &Bytes) -> Bytes {
 /// From this size on, a message is not searched as a whole where its begin or its end can tell.
 const LONG: usize = 4 << 10;
 
-/// The usual answer of a modern server, told by a search; what says so says it most often at its end.
-fn is_plainly_complete(message: &[u8], method: Method) -> bool {
-    let end = message.len().saturating_sub(LONG);
-    let end = message.get(end..).unwrap_or_default();
-    !method.is_cacheable() && (COMPLETE.find(end).is_some() || COMPLETE.find(message).is_some())
-}
-
 /// Prepared once: for a short message the preparation costs more than the search.
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""error""#));
-static COMPLETE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""resultType":"complete""#));
 
 /// The raw code, if the message is an error. Nearly none is: short ones are told by one search, long ones by how they
 /// begin.

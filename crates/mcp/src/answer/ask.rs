@@ -1,9 +1,7 @@
 //! `input_required`: a modern server asks back by answering (2026-07-28, Multi Round-Trip Requests).
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
-use memchr::memmem::{self, Finder};
 use thiserror::Error;
 
 use crate::capabilities::Members;
@@ -11,6 +9,9 @@ use crate::error::INTERNAL_ERROR;
 use crate::json::{JsonError, Object, is_object};
 use crate::method::Method;
 use crate::splice::ObjectEdit;
+
+/// The raw `resultType` of a result that asks.
+pub const INPUT_REQUIRED: &[u8] = br#""input_required""#;
 
 /// The most questions in one result.
 const MAX_REQUESTS: usize = 64;
@@ -57,30 +58,8 @@ impl From<JsonError> for InvalidAsk {
     }
 }
 
-/// Whether a response asks for input. Nearly every one does not, and is told by one search.
-#[must_use]
-pub fn is_input_required(message: &[u8]) -> bool {
-    // Prepared once: for a short message the preparation costs more than the search.
-    static NEEDLE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"input_required"));
-    !says_complete(message)
-        && NEEDLE.find(message).is_some()
-        && crate::json::find(message, "result")
-            .and_then(|result| crate::json::find(result, "resultType"))
-            .is_some_and(|kind| kind == b"\"input_required\"")
-}
-
-/// Whether a long message says at its very end, or where its result begins, that it is complete: then it need not be
-/// searched.
-fn says_complete(message: &[u8]) -> bool {
-    const LONG: usize = 4 << 10;
-    let head = message.get(..256).unwrap_or_default();
-    message.len() > LONG
-        && (message.ends_with(br#","resultType":"complete"}}"#)
-            || memmem::find(head, br#","result":{"resultType":"complete","#).is_some())
-}
-
 impl<'a> InputRequired<'a> {
-    /// Reads the raw `result` of a response for which [`is_input_required`] holds.
+    /// Reads the raw `result` of a response whose type is [`INPUT_REQUIRED`].
     ///
     /// # Errors
     /// [`InvalidAsk`] if it is not what such a result must be.

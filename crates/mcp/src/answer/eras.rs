@@ -77,9 +77,11 @@ pub fn to_modern<'a>(message: &'a [u8], method: Method, from: Era, server_info: 
             _ => None,
         });
     }
-    let kind = object
-        .get("result")
-        .and_then(|result| crate::json::find(result, "resultType"));
+    let result = object.get("result");
+    if result.is_some_and(|result| !is_object(result)) {
+        return Cow::Owned(unknown_type(&object));
+    }
+    let kind = result.and_then(|result| crate::json::find(result, "resultType"));
     if from == Era::Modern {
         let complete = kind == Some(b"\"complete\"");
         // The usual case ends here, and costs one look at the message.

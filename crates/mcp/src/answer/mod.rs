@@ -2,6 +2,7 @@
 
 mod ask;
 mod eras;
+mod kind;
 mod links;
 mod older;
 #[cfg(test)]
@@ -9,10 +10,11 @@ mod tests;
 mod visit;
 
 pub use ask::{
-    InputRequest, InputRequired, InputResponse, InvalidAsk, input_required_result, input_responses,
-    is_input_required, without_input,
+    INPUT_REQUIRED, InputRequest, InputRequired, InputResponse, InvalidAsk, input_required_result,
+    input_responses, without_input,
 };
 pub use eras::{to_legacy, to_modern};
+pub use kind::{COMPLETE, result_type};
 pub use links::rewrite_uris;
 pub use older::{to_older, tool_for_legacy};
 pub use visit::{Visit, visits};

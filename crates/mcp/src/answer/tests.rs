@@ -244,7 +244,8 @@ fn asking_back_is_told_quickly_and_surely() {
         (r#"{"id":1,"error":{"message":"input_required"}}"#, false),
         ("input_required", false),
     ] {
-        assert_eq!(is_input_required(message.as_bytes()), asks, "{message}");
+        let kind = result_type(message.as_bytes());
+        assert_eq!(kind == Some(INPUT_REQUIRED), asks, "{message}");
     }
     let long = "input_required ".repeat(1000);
     let text = format!(r#""content":[{{"type":"text","text":"{long}"}}]"#);
@@ -274,7 +275,7 @@ fn asking_back_is_told_quickly_and_surely() {
         (format!(r#"{{"id":1,"result":{{{text}}}}}"#), false),
     ] {
         assert_eq!(
-            is_input_required(message.as_bytes()),
+            result_type(message.as_bytes()) == Some(INPUT_REQUIRED),
             asks,
             "{}",
             &message[message.len() - 60..]

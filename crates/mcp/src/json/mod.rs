@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-pub use object::{Element, Member, Object, elements, find, find_span, leading, members};
+pub use object::{Element, Member, Object, elements, find, find_span, find_within, leading, members};
 pub(crate) use scanner::Scanner;
 pub(crate) use text::unescape;
 pub(crate) use text::well_formed;

@@ -151,6 +151,34 @@ pub fn find_span(raw: &[u8], key: &str) -> Option<Span> {
     found
 }
 
+/// The value of the first member `inner` of the object that is the first member `outer` of the object `raw`. Nothing behind
+/// it is looked at, and nothing twice.
+#[must_use]
+pub fn find_within<'a>(raw: &'a [u8], outer: &str, inner: &str) -> Option<&'a [u8]> {
+    let mut scanner = Scanner::new(raw, MAX_DEPTH).ok()?;
+    enter(&mut scanner, outer)?;
+    enter(&mut scanner, inner)?;
+    Some(scanner.value().ok()?.of(raw))
+}
+
+/// Goes into an object up to the value of its first member `name`.
+fn enter(scanner: &mut Scanner<'_>, name: &str) -> Option<()> {
+    scanner.open(b'{').ok()?;
+    if scanner.take(b'}').ok()? {
+        return None;
+    }
+    loop {
+        let key = scanner.key().ok()?;
+        if unescape(scanner.inner(key)).is_some_and(|key| key == name) {
+            return Some(());
+        }
+        scanner.value().ok()?;
+        if !scanner.take(b',').ok()? {
+            return None;
+        }
+    }
+}
+
 /// Gives the members to `visit` one by one until it returns false.
 fn each<'a>(raw: &'a [u8], mut visit: impl FnMut(Member<'a>) -> bool) -> Result<(), JsonError> {
     let mut scanner = Scanner::new(raw, MAX_DEPTH)?;

@@ -12,6 +12,7 @@ use crate::json::{Scanner, Span, unescape};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Level<K, const N: usize> {
     spans: [Span; N],
+    others: bool,
     names: PhantomData<K>,
 }
 
@@ -20,6 +21,7 @@ impl<K: Names, const N: usize> Level<K, N> {
     pub(super) fn empty() -> Self {
         Self {
             spans: [Span::default(); N],
+            others: false,
             names: PhantomData,
         }
     }
@@ -27,6 +29,11 @@ impl<K: Names, const N: usize> Level<K, N> {
     /// Where the member's value is.
     pub(super) fn get(&self, key: K) -> Option<Span> {
         self.spans.get(key.index()).filter(|s| !s.is_empty()).copied()
+    }
+
+    /// Whether it has members besides.
+    pub(super) fn has_others(&self) -> bool {
+        self.others
     }
 
     /// Moves over an object and fills the level, which was empty. `value` moves over each known member's value and tells
@@ -72,6 +79,7 @@ impl<K: Names, const N: usize> Level<K, N> {
             if let Some(near) = near::<K>(&key) {
                 return Err(ScanError::Ambiguous(near));
             }
+            self.others = true;
             others.add(key)?;
             scanner.skip_value()?;
             return Ok(());

@@ -85,6 +85,8 @@ pub struct Envelope<'a> {
     pub result: Option<Span>,
     /// A response's error: an object.
     pub error: Option<Span>,
+    /// Whether it has members that JSON-RPC does not know.
+    pub has_others: bool,
 }
 
 impl<'a> Envelope<'a> {
@@ -181,6 +183,7 @@ pub fn scan<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, ScanEr
         params,
         result: level.get(EnvelopeKey::Result),
         error: level.get(EnvelopeKey::Error),
+        has_others: level.has_others(),
     })
 }
 

@@ -344,32 +344,51 @@ async fn p_50_p_55_a_modern_servers_state_is_sealed_on_its_way() {
 
 #[tokio::test]
 async fn p_109_same_era_answers_pass_byte_for_byte() {
-    let body =
-        r#"{"jsonrpc": "2.0", "id": "m1", "result": {"resultType":"complete", "content":[], "x": 1.50}}"#;
-    let fake = Fake::start(move |came: &Came| {
-        modern(came, &["raw"]).unwrap_or_else(|| {
-            let mut value: Value = serde_json::from_str(body).expect("JSON");
-            value["id"] = came.message["id"].clone();
-            Goes::Json(200, value)
+    const MODERN: &str =
+        r#"{ "z":1.50, "resultType":"complete", "content":[ ],"vendor":{"e":1e2,"t":"\u00e9\/"} , "a":[]}"#;
+    const LEGACY: &str = r#"{ "z":1.50, "content":[ ],"vendor":{"e":1e2,"t":"\u00e9\/"} , "a":[]}"#;
+    const ARGUMENTS: &str = r#"{ "vendor" : 1.50,"t":"\u00e9\/", "b":1e2 ,"a":[ ]}"#;
+    for (is_modern, result) in [(true, MODERN), (false, LEGACY)] {
+        let fake = Fake::start(move |came: &Came| {
+            let known = if is_modern {
+                modern(came, &["raw"])
+            } else {
+                legacy(came, &["raw"])
+            };
+            let id = &came.message["id"];
+            known.unwrap_or_else(|| {
+                Goes::Raw(format!(r#"{{"jsonrpc": "2.0" ,"id": {id}, "result":{result} }}"#))
+            })
         })
-    })
-    .await;
-    let gate = gate_to(&fake, Protocol::Modern).await;
-    let ask = Ask::modern(
-        "alice",
-        "tools/call",
-        json!({"name": "raw", "arguments": {"vendor": 1.50}}),
-    );
-    let sent = String::from_utf8(ask.body.clone()).expect("text");
-    let answer = gate.send(ask).await.json().await;
-    assert_eq!(answer["result"]["x"], 1.5);
-    let came = fake.came("tools/call");
-    assert_eq!(came[0].message["params"]["arguments"], json!({"vendor": 1.5}));
-    assert!(sent.contains("vendor"));
-    assert!(
-        !came[0].head.to_ascii_lowercase().contains("authorization"),
-        "p_121: the client's token stays here"
-    );
+        .await;
+        let protocol = if is_modern {
+            Protocol::Modern
+        } else {
+            Protocol::Legacy
+        };
+        let gate = gate_to(&fake, protocol).await;
+        let mut ask = if is_modern {
+            Ask::modern("alice", "tools/call", json!({"name": "raw", "arguments": "HERE"}))
+        } else {
+            let session = gate.session("alice", json!({})).await;
+            let params = json!({"name": "raw", "arguments": "HERE"});
+            Ask::legacy("alice", Some(&session), "tools/call", params)
+        };
+        let body = String::from_utf8(ask.body).expect("text");
+        ask.body = body.replace(r#""HERE""#, ARGUMENTS).into_bytes();
+        let id = if is_modern { r#""m1""# } else { "1" };
+        let answer = gate.send(ask).await.text().await;
+        assert_eq!(
+            answer,
+            format!(r#"{{"jsonrpc": "2.0" ,"id": {id}, "result":{result} }}"#)
+        );
+        let came = fake.came("tools/call");
+        assert!(came[0].raw.contains(ARGUMENTS), "{}", came[0].raw);
+        assert!(
+            !came[0].head.to_ascii_lowercase().contains("authorization"),
+            "p_121: the client's token stays here"
+        );
+    }
 }
 
 #[tokio::test]

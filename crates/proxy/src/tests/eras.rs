@@ -70,6 +70,61 @@ async fn p_46_p_49_what_a_server_may_not_ask_is_named() {
     }
 }
 
+/// What a modern client gets of a modern server that answers with these members behind its id, and its status.
+async fn answered(members: &str) -> (u16, Value) {
+    let members = members.to_owned();
+    let fake = Fake::start(move |came: &Came| {
+        let id = &came.message["id"];
+        modern(came, &["t"])
+            .unwrap_or_else(|| Goes::Raw(format!(r#"{{"jsonrpc":"2.0","id":{id},{members}}}"#)))
+    })
+    .await;
+    let gate = gate_to(&fake, Protocol::Modern).await;
+    let able = json!({"elicitation": {}});
+    let ask = Ask::modern_with("alice", "tools/call", json!({"name": "t"}), able);
+    let answer = gate.send(ask).await;
+    (answer.status, answer.json().await)
+}
+
+#[tokio::test]
+async fn p_34_p_35_a_type_inside_of_a_result_is_not_the_type_of_the_result() {
+    let pad = "x".repeat(5000);
+    for pad in ["", &pad] {
+        for inner in [
+            r#""structuredContent":{"resultType":"complete"}"#,
+            r#""structuredContent":{"a":1,"resultType":"complete"}"#,
+            r#""content":[{"type":"text","text":",\"resultType\":\"complete\"}}"}]"#,
+            r#""result":{"resultType":"complete","a":1}"#,
+        ] {
+            let (_, absent) = answered(&format!(r#""result":{{{inner},"pad":"{pad}"}}"#)).await;
+            assert_eq!(absent["result"]["resultType"], "complete", "p_34: {inner}");
+            let (_, absent) = answered(&format!(r#""result":{{"pad":"{pad}",{inner}}}"#)).await;
+            assert_eq!(absent["result"]["resultType"], "complete", "p_34: {inner}");
+            let (_, unknown) = answered(&format!(
+                r#""result":{{"resultType":"later","pad":"{pad}",{inner}}}"#
+            ))
+            .await;
+            assert_eq!(unknown["error"]["code"], -32603, "p_35: {inner}");
+            let own = r#""resultType":"input_required","requestState":"own""#;
+            let (_, asks) = answered(&format!(r#""result":{{"pad":"{pad}",{own},{inner}}}"#)).await;
+            assert_eq!(asks["result"]["resultType"], "input_required");
+            assert_ne!(asks["result"]["requestState"], "own", "sealed: {inner}");
+        }
+        // Nor is one beside the result.
+        let other = r#""other":{"a":1,"resultType":"complete"}"#;
+        let (_, absent) = answered(&format!(r#""result":{{"pad":"{pad}"}},{other}"#)).await;
+        assert_eq!(absent["result"]["resultType"], "complete");
+        let (_, unknown) = answered(&format!(
+            r#""result":{{"pad":"{pad}","resultType":"later"}},{other}"#
+        ))
+        .await;
+        assert_eq!(unknown["error"]["code"], -32603);
+    }
+    for none in [r#""result":5"#, r#""result":[]"#, r#""result":null"#] {
+        assert_eq!(answered(none).await.1["error"]["code"], -32603, "{none}");
+    }
+}
+
 #[tokio::test]
 async fn p_48_a_question_that_asks_nothing_is_a_failure() {
     for asks in [

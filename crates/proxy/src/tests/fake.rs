@@ -15,6 +15,8 @@ use crate::sync::lock;
 pub(super) struct Came {
     pub(super) head: String,
     pub(super) message: Value,
+    /// The message byte for byte.
+    pub(super) raw: String,
 }
 
 /// What goes out.
@@ -111,7 +113,8 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Came> {
     }
     let body: Vec<u8> = buffer.drain(..length).collect();
     let message = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    Some(Came { head, message })
+    let raw = String::from_utf8(body).ok()?;
+    Some(Came { head, message, raw })
 }
 
 async fn write(stream: &mut TcpStream, goes: Goes) -> std::io::Result<()> {

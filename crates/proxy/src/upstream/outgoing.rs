@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use sallyport_core::fault::Fault;
+use sallyport_mcp::error;
 use sallyport_mcp::json::Span;
-use sallyport_mcp::jsonrpc::{Limits, MetaKey, Params, scan_params};
-
+use sallyport_mcp::jsonrpc::{Envelope, Limits, MetaKey, Params, scan_params};
 use sallyport_mcp::log::LogLevel;
 
 /// A request in the server's era: the parameters are what is sent, but for the progress token.
@@ -67,6 +67,17 @@ impl Outgoing<'_> {
 
 fn token_in(params: &Params<'_>) -> Option<Span> {
     params.meta.as_ref()?.span_of(MetaKey::ProgressToken)
+}
+
+/// A response with `id` in the place of its own. Of one with members that JSON-RPC does not know those that it knows pass: who
+/// looks for its result then finds no other object.
+pub(crate) fn answer(envelope: &Envelope<'_>, id: &[u8]) -> Bytes {
+    match (envelope.result_raw(), envelope.error_raw(), envelope.id) {
+        (Some(result), ..) if envelope.has_others => error::result(id, result),
+        (_, Some(raw), _) if envelope.has_others => error::relay(Some(id), raw),
+        (.., Some(span)) => replaced(envelope.bytes, span, id),
+        (.., None) => Bytes::copy_from_slice(envelope.bytes),
+    }
 }
 
 /// `bytes` with something else at `span`.

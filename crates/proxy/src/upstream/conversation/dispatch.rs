@@ -13,7 +13,7 @@ use super::talk::{Asker, Conversation};
 use crate::exchange::{Message, ProgressNote};
 use crate::upstream::inbox::{Respond, is_of_task, level_of};
 use crate::upstream::mailbox::Delivery;
-use crate::upstream::outgoing::replaced;
+use crate::upstream::outgoing::{answer, replaced};
 
 impl Conversation {
     /// Takes one message.
@@ -46,10 +46,8 @@ impl Conversation {
     }
 
     fn response(&self, envelope: &Envelope<'_>) -> Use {
-        let numbered = envelope
-            .id
-            .and_then(|span| number(span.of(envelope.bytes)).map(|id| (span, id)));
-        let Some((span, id)) = numbered else {
+        let numbered = envelope.id.and_then(|span| number(span.of(envelope.bytes)));
+        let Some(id) = numbered else {
             return self.foreign();
         };
         let Some(call) = self.calls.take(id) else {
@@ -59,7 +57,7 @@ impl Conversation {
             }
             return self.foreign();
         };
-        let answer = replaced(envelope.bytes, span, &call.id);
+        let answer = answer(envelope, &call.id);
         call.mailbox.deliver(Message::Terminal(answer));
         Use::Call
     }

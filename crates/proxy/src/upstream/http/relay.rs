@@ -25,7 +25,7 @@ use crate::upstream::changes::Changed;
 use crate::upstream::ground::Ground;
 use crate::upstream::ids::{Claimed, Ids};
 use crate::upstream::inbox::{Respond, is_of_task, level_of};
-use crate::upstream::outgoing::{Logs, Outgoing, replaced};
+use crate::upstream::outgoing::{Logs, Outgoing, answer, replaced};
 use crate::upstream::pace::{Pace, Questions};
 
 /// How much progress is passed on at once: as many notifications as a busy server writes at once, and no more bytes than
@@ -198,7 +198,9 @@ impl Call {
     /// The response in a JSON body. Nearly every one is the response alone.
     fn whole(&self, body: BytesMut) -> Result<Bytes, Fault> {
         let envelope = scan(&body, &Limits::SERVER);
-        let answered = envelope.ok().filter(|envelope| envelope.kind == Kind::Response);
+        let answered = envelope
+            .ok()
+            .filter(|envelope| envelope.kind == Kind::Response && !envelope.has_others);
         if let Some(span) = answered.and_then(|envelope| envelope.id)
             && span.of(&body) == *self.sent_id()
         {
@@ -266,10 +268,10 @@ impl Call {
         if span.of(bytes) != *self.sent_id() {
             return None;
         }
-        let answer = if self.claimed.is_own() {
+        let answer = if self.claimed.is_own() && !envelope.has_others {
             bytes.clone()
         } else {
-            replaced(bytes, span, &self.id)
+            answer(envelope, &self.id)
         };
         Some(Message::Terminal(answer))
     }

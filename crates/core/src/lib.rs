@@ -17,6 +17,7 @@ pub mod random;
 pub mod resource;
 pub mod scope;
 pub mod secret;
+pub mod session;
 pub mod watch;
 
 pub use clock::{Clock, Timestamp};

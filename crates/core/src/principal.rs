@@ -61,6 +61,14 @@ impl PrincipalKey {
         Self::new("0::gateway".into())
     }
 
+    /// Reads what [`Self::as_str`] has given; `None` for what it never gives.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (length, rest) = text.split_once(':')?;
+        let own = length.parse::<usize>().ok().filter(|n| n.to_string() == length)?;
+        rest.get(own..)?.starts_with(':').then(|| Self::new(text.into()))
+    }
+
     /// The person; nobody for the gateway itself.
     #[must_use]
     pub fn user(&self) -> Option<UserId> {

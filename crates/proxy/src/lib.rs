@@ -15,6 +15,7 @@ mod follow;
 mod front;
 mod head;
 mod hub;
+mod kept;
 mod limits;
 mod linger;
 pub mod metrics;

@@ -1,12 +1,14 @@
 //! Legacy sessions: sealed ids that outlive a restart, and what is kept in memory while they are in use.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use sallyport_core::capability::{Purpose, SealState};
+use sallyport_core::session::{KnownSession, SessionNonce, SessionsNotKept};
 use sallyport_core::{PrincipalKey, Random, ServerName, Timestamp};
 use sallyport_mcp::capabilities::ClientCapabilities;
 use sallyport_mcp::log::LogLevel;
@@ -18,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ask::Questions;
 use crate::exchange::ClientView;
 use crate::hub::SessionEars;
+use crate::kept::Kept;
 use crate::metrics::Gauge;
 use crate::record::Books;
 use crate::replay::Journal;
@@ -30,8 +33,11 @@ use crate::upstream::Listening;
 
 const SHARDS: usize = 16;
 
-/// How many ended sessions are remembered, so that their ids, though well sealed, stay dead.
-const MAX_ENDED: usize = 65_536;
+/// How long a session stays in memory that nobody uses: a working day. Its id brings it back, and costs a moment.
+const IN_MEMORY: Duration = Duration::from_secs(8 * 3600);
+
+/// What stands for the time of a write that has not been.
+const NEVER: i64 = i64::MIN;
 
 /// One legacy session.
 pub(crate) struct Session {
@@ -48,8 +54,11 @@ pub(crate) struct Session {
     /// The servers that it has used.
     linked: Mutex<BTreeSet<ServerName>>,
     endpoint: Arc<str>,
+    nonce: SessionNonce,
     created: Timestamp,
     seen: AtomicI64,
+    /// The last use that has been written.
+    written: AtomicI64,
     /// The level of `logging/setLevel`; every call bears it.
     level: Mutex<Option<LogLevel>>,
     /// Its event streams, as far as they can be resumed.
@@ -98,6 +107,40 @@ impl Session {
         now.since(self.created) > limits.session_absolute
     }
 
+    /// Whether nobody has used it for longer than a session may lie idle.
+    fn is_forsaken(&self, now: Timestamp, limits: &ProxyLimits) -> bool {
+        now.since(self.last_used()) > limits.session_idle && self.is_idle()
+    }
+
+    fn last_used(&self) -> Timestamp {
+        Timestamp::from_millis(self.seen.load(Ordering::Relaxed))
+    }
+
+    fn is_written(&self) -> bool {
+        self.written.load(Ordering::Relaxed) != NEVER
+    }
+
+    /// What is kept of it over restarts.
+    pub(crate) fn known(&self) -> KnownSession {
+        KnownSession {
+            owner: self.view.principal.clone(),
+            nonce: self.nonce,
+            created: self.created,
+            used: self.last_used(),
+        }
+    }
+
+    /// Whether what is kept of it is older than `exact`.
+    pub(crate) fn is_to_be_written(&self, exact: Duration) -> bool {
+        let written = Timestamp::from_millis(self.written.load(Ordering::Relaxed));
+        !self.is_written() || self.last_used().since(written) >= exact
+    }
+
+    /// Notes that it has been written as last used then.
+    pub(crate) fn is_written_as_used(&self, used: Timestamp) {
+        self.written.store(used.as_millis(), Ordering::Relaxed);
+    }
+
     /// Resolves when the session has ended.
     pub(crate) fn ended(&self) -> &CancellationToken {
         &self.cancel
@@ -124,33 +167,12 @@ type Own = HashMap<Arc<str>, Arc<Session>>;
 pub(crate) struct Sessions {
     shards: [Mutex<HashMap<PrincipalKey, Own>>; SHARDS],
     hasher: RandomState,
-    ended: Mutex<Ended>,
+    kept: Kept,
     gone: mpsc::UnboundedSender<ClientView>,
     sealer: Arc<dyn SealState>,
     random: Arc<dyn Random>,
     books: Books,
     hears: Hears,
-}
-
-/// The ids of sessions that ended before their time, newest last.
-#[derive(Default)]
-struct Ended {
-    ids: HashSet<Arc<str>>,
-    order: VecDeque<Arc<str>>,
-}
-
-impl Ended {
-    fn add(&mut self, id: &str) {
-        let id: Arc<str> = id.into();
-        if self.ids.insert(Arc::clone(&id)) {
-            self.order.push_back(id);
-        }
-        if self.order.len() > MAX_ENDED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.ids.remove(&oldest);
-        }
-    }
 }
 
 /// The principal has too many sessions, and all of them are busy.
@@ -174,12 +196,12 @@ impl Sessions {
         random: Arc<dyn Random>,
         books: Books,
         hears: Hears,
-        gone: mpsc::UnboundedSender<ClientView>,
+        (kept, gone): (Kept, mpsc::UnboundedSender<ClientView>),
     ) -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
-            ended: Mutex::default(),
+            kept,
             gone,
             sealer,
             random,
@@ -210,7 +232,7 @@ impl Sessions {
         let binding = binding(opening.owner, opening.endpoint);
         let id = self.sealer.seal(Purpose::Session, &binding, &seal.encode());
         let session = self.build(&id, opening.owner, opening.endpoint, seal);
-        self.insert(session, limits)
+        self.insert(session, limits).map(|(session, _)| session)
     }
 
     /// The session of this id, if it is this principal's, of this endpoint, and has not ended. One that is not in memory
@@ -230,7 +252,7 @@ impl Sessions {
             Some(session) => session,
             None => self.reopen(owner, endpoint, id, limits)?,
         };
-        if session.is_too_old(now, limits) {
+        if session.is_too_old(now, limits) || session.is_forsaken(now, limits) {
             self.end(&session);
             return None;
         }
@@ -241,7 +263,9 @@ impl Sessions {
     /// Whether a session that was found before would be found again: it counts as used.
     pub(crate) fn goes_on(&self, session: &Session, limits: &ProxyLimits) -> bool {
         let now = self.books.clock.now();
-        let goes_on = !session.over.load(Ordering::Acquire) && !session.is_too_old(now, limits);
+        let goes_on = !session.over.load(Ordering::Acquire)
+            && !session.is_too_old(now, limits)
+            && !session.is_forsaken(now, limits);
         if goes_on {
             session.seen.store(now.as_millis(), Ordering::Relaxed);
         }
@@ -255,13 +279,25 @@ impl Sessions {
         id: &str,
         limits: &ProxyLimits,
     ) -> Option<Arc<Session>> {
-        if lock(&self.ended).ids.contains(id) {
-            return None;
-        }
         let binding = binding(owner, endpoint);
         let plain = self.sealer.open(Purpose::Session, &binding, id)?;
         let session = self.build(id, owner, endpoint, SessionSeal::decode(&plain)?);
-        self.insert(session, limits).ok()
+        if !self.kept.admits(&session.known(), session.last_used(), limits) {
+            return None;
+        }
+        let (session, is_first) = self.insert(session, limits).ok()?;
+        if is_first {
+            match self.kept.take(owner, &session.nonce) {
+                Some(true) => session.is_written_as_used(Timestamp::from_millis(0)),
+                Some(false) => {}
+                // Ended in this moment.
+                None => {
+                    self.remove(&session);
+                    return None;
+                }
+            }
+        }
+        Some(session)
     }
 
     fn build(&self, id: &str, owner: &PrincipalKey, endpoint: &Arc<str>, seal: SessionSeal) -> Session {
@@ -288,7 +324,9 @@ impl Sessions {
             followed: Mutex::default(),
             linked: Mutex::default(),
             endpoint: Arc::clone(endpoint),
+            nonce: seal.nonce,
             created: seal.created,
+            written: AtomicI64::new(NEVER),
             seen: AtomicI64::new(self.books.clock.now().as_millis()),
             level: Mutex::default(),
             journal: Journal::new(&*self.random),
@@ -298,8 +336,12 @@ impl Sessions {
     }
 
     /// Puts a session in its place, unless another request has just done so; the oldest idle one of the same principal
-    /// makes room.
-    fn insert(&self, session: Session, limits: &ProxyLimits) -> Result<Arc<Session>, TooManySessions> {
+    /// makes room, and says whether it was not there before.
+    fn insert(
+        &self,
+        session: Session,
+        limits: &ProxyLimits,
+    ) -> Result<(Arc<Session>, bool), TooManySessions> {
         let session = Arc::new(session);
         let owner = &session.view.principal;
         let mut evicted = Vec::new();
@@ -307,29 +349,47 @@ impl Sessions {
             let mut shard = lock(self.shard(owner));
             let own = shard.entry(owner.clone()).or_default();
             if let Some(twin) = own.get(&session.id) {
-                return Ok(Arc::clone(twin));
+                return Ok((Arc::clone(twin), false));
             }
             while own.len() >= limits.sessions_per_principal.max(1) {
                 let idle = own.values().filter(|session| session.is_idle());
                 let oldest = idle.min_by_key(|session| session.seen.load(Ordering::Relaxed));
                 let oldest = Arc::clone(&oldest.ok_or(TooManySessions)?.id);
-                evicted.extend(own.remove(&oldest));
+                if let Some(oldest) = own.remove(&oldest) {
+                    self.kept.leaves(&oldest.known(), oldest.is_written(), limits);
+                    evicted.push(oldest);
+                }
             }
             own.insert(Arc::clone(&session.id), Arc::clone(&session));
         }
         self.books.metrics.gauge(&Gauge::Sessions, 1);
         self.let_go(&evicted);
-        Ok(session)
+        Ok((session, true))
     }
 
     /// Ends a session for good.
     pub(crate) fn end(&self, session: &Arc<Session>) {
-        lock(&self.ended).add(&session.id);
-        self.leave(session);
+        self.remove(session);
+        self.kept.ends(&session.known(), session.is_written());
     }
 
-    /// Ends a session whose id its client never learned: nobody can open it again.
-    pub(crate) fn leave(&self, session: &Arc<Session>) {
+    /// Ends a session so that it stays ended whatever happens.
+    ///
+    /// # Errors
+    /// [`SessionsNotKept`]: a restart would bring it back.
+    pub(crate) async fn end_durably(&self, session: &Arc<Session>) -> Result<(), SessionsNotKept> {
+        self.end(session);
+        let mut known = session.known();
+        known.used = self.books.clock.now();
+        self.kept.ended(known).await
+    }
+
+    /// Writes what has changed of the sessions.
+    pub(crate) async fn write(&self, limits: &ProxyLimits) {
+        self.kept.write(self, self.books.clock.now(), limits).await;
+    }
+
+    fn remove(&self, session: &Arc<Session>) {
         let owner = &session.view.principal;
         let removed = {
             let mut shard = lock(self.shard(owner));
@@ -346,8 +406,8 @@ impl Sessions {
         }
     }
 
-    /// Takes idle sessions out of memory. They are not dead: their ids open them again. What is kept of the event streams
-    /// of the others is forgotten in time.
+    /// Takes idle sessions out of memory. Their ids open them again, until nobody has used them for too long. What is kept of
+    /// the event streams of the others is forgotten in time.
     pub(crate) fn sweep(&self, limits: &ProxyLimits) {
         let now = self.books.clock.now();
         let mut idle = Vec::new();
@@ -355,8 +415,7 @@ impl Sessions {
             lock(shard).retain(|_, own| {
                 own.retain(|_, session| {
                     session.journal.tidy(now, &limits.replay);
-                    let seen = Timestamp::from_millis(session.seen.load(Ordering::Relaxed));
-                    let keep = !session.is_idle() || now.since(seen) <= limits.session_idle;
+                    let keep = self.stays(session, now, limits);
                     if !keep {
                         idle.push(Arc::clone(session));
                     }
@@ -366,6 +425,24 @@ impl Sessions {
             });
         }
         self.let_go(&idle);
+        self.kept.sweep(now, limits);
+    }
+
+    /// Whether a session stays in memory.
+    fn stays(&self, session: &Session, now: Timestamp, limits: &ProxyLimits) -> bool {
+        if !session.is_idle() {
+            session.seen.store(now.as_millis(), Ordering::Relaxed);
+            return true;
+        }
+        let silent = now.since(session.last_used());
+        if silent > limits.session_idle {
+            self.kept.ends(&session.known(), session.is_written());
+        } else if silent > IN_MEMORY {
+            self.kept.leaves(&session.known(), session.is_written(), limits);
+        } else {
+            return true;
+        }
+        false
     }
 
     /// Visits every session in memory.

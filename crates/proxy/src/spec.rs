@@ -133,6 +133,9 @@ pub struct Processes {
     /// At once, besides the gateway's own one: 64, which are some 4 GB of a common Node server. Where one more is
     /// needed, the one that has been idle longest ends.
     pub max: usize,
+    /// Of one principal at once: 16, a quarter. That is three clients of a person with a call and its questions in each of
+    /// five processes, and leaves room for three other people who do the same.
+    pub per_principal: usize,
 }
 
 impl Processes {
@@ -146,6 +149,7 @@ impl Default for Processes {
             per: ProcessPer::default(),
             idle: Self::IDLE,
             max: 64,
+            per_principal: 16,
         }
     }
 }
@@ -232,7 +236,8 @@ pub struct ProxyLimits {
     pub depth: usize,
     /// Legacy sessions of one principal: 64; the oldest idle one makes room.
     pub sessions_per_principal: usize,
-    /// How long an idle legacy session is kept: 8 h.
+    /// How long a legacy session is good that nobody uses: 3 days. What was left open on Friday evening goes on on Monday.
+    /// It counts from the last use on, which is remembered over restarts to a quarter of an hour.
     pub session_idle: Duration,
     /// The age at which a legacy session ends whatever happens: 30 days.
     pub session_absolute: Duration,
@@ -314,7 +319,7 @@ impl Default for ProxyLimits {
             request_bytes: 4 << 20,
             depth: 64,
             sessions_per_principal: 64,
-            session_idle: Duration::from_secs(8 * 3600),
+            session_idle: Duration::from_secs(3 * 24 * 3600),
             session_absolute: Duration::from_secs(30 * 24 * 3600),
             calls_per_principal: 128,
             streams_per_principal: 32,

@@ -30,6 +30,7 @@ mod refresh;
 mod registrations;
 mod sealed;
 mod servers;
+mod sessions;
 mod setup;
 mod store;
 mod sweep;

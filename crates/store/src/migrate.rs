@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (35, include_str!("../migrations/0035_likeness.sql")),
     (36, include_str!("../migrations/0036_exchanged_from.sql")),
     (37, include_str!("../migrations/0037_vault.sql")),
+    (40, include_str!("../migrations/0040_sessions.sql")),
 ];
 
 /// Marks the file as ours (`PRAGMA application_id`): "SLLY".

@@ -1,6 +1,7 @@
 //! JSON as bytes: one pass that checks the grammar (RFC 8259) and remembers where things are. Nothing is copied unless a
 //! string has escapes, and nothing is changed unless it is spliced.
 
+mod canonical;
 mod object;
 mod scanner;
 mod special;
@@ -14,6 +15,7 @@ use std::ops::Range;
 
 use thiserror::Error;
 
+pub use canonical::canonical;
 pub use object::{Element, Member, Object, elements, find, find_span, find_within, leading, members};
 pub(crate) use scanner::Scanner;
 pub(crate) use text::unescape;

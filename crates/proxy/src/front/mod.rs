@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
-use sallyport_mcp::error::INVALID_REQUEST;
+use sallyport_mcp::error::{INTERNAL_ERROR, INVALID_REQUEST};
 use sallyport_mcp::jsonrpc::{self, Envelope, Key, Kind, Limits, ScanError};
 use sallyport_mcp::meta;
 use sallyport_mcp::method::Method;
@@ -96,10 +96,13 @@ fn era_of(version: HeaderField<'_>, envelope: &Envelope<'_>, spoken: Spoken) -> 
 }
 
 /// Ends a legacy session (2025-06-18, Transports, Session Management). Without a session: 405.
-pub(crate) fn delete(caller: &Arc<Caller>, parts: &Parts) -> Response {
+pub(crate) async fn delete(caller: &Arc<Caller>, parts: &Parts) -> Response {
     match session_of(caller, &parts.headers) {
         Ok(Some(session)) => {
-            caller.proxy.sessions.end(&session);
+            if caller.proxy.sessions.end_durably(&session).await.is_err() {
+                let text = "The session has ended, but a restart of the gateway would bring it back";
+                return refuse(&Refusal::new(500, INTERNAL_ERROR, text));
+            }
             let mut response = door::accepted();
             *response.status_mut() = http::StatusCode::NO_CONTENT;
             response

@@ -16,6 +16,7 @@ mod records;
 mod resume;
 mod scopes;
 mod sessions;
+mod sessions_end;
 mod sse;
 mod standing;
 pub(crate) mod support;
@@ -37,7 +38,7 @@ use sallyport_net::egress::{Egress, EgressPolicy};
 use sallyport_net::{Body, Inbound, Memo, RequestBody, Worker};
 use serde_json::{Value, json};
 
-use self::support::{Counting, Hand, Keys, Trail, Wax};
+use self::support::{Counting, Hand, Keys, Shelf, Trail, Wax};
 use crate::metrics::Metrics;
 use crate::spec::{
     EndpointKind, EndpointSpec, HttpForm, Naming, Processes, Protocol, ProxyConfig, ProxyLimits,
@@ -55,6 +56,7 @@ struct Gate {
     trail: Arc<Trail>,
     clock: Arc<Hand>,
     keys: Arc<Keys>,
+    shelf: Arc<Shelf>,
     upstreams: Arc<Upstreams>,
 }
 
@@ -134,8 +136,18 @@ fn demo() -> ProxyConfig {
 
 impl Gate {
     fn new(config: ProxyConfig) -> Self {
+        Self::on(config, Arc::default(), 1_000_000)
+    }
+
+    /// The same after a restart, so many milliseconds later.
+    fn again(&self, config: ProxyConfig, later: i64) -> Self {
+        let now = self.clock.0.load(Ordering::Relaxed) + later;
+        Self::on(config, Arc::clone(&self.shelf), now)
+    }
+
+    fn on(config: ProxyConfig, shelf: Arc<Shelf>, now: i64) -> Self {
         let clock = Arc::new(Hand::default());
-        clock.0.store(1_000_000, Ordering::Relaxed);
+        clock.0.store(now, Ordering::Relaxed);
         let trail = Arc::new(Trail::default());
         let keys = Arc::new(Keys::default());
         let random = Arc::new(Counting::default());
@@ -156,6 +168,7 @@ impl Gate {
             verifier: Arc::clone(&keys) as _,
             proofs: Arc::clone(&keys) as _,
             sealer: Arc::new(Wax),
+            sessions: (Arc::clone(&shelf) as _, shelf.known()),
             audit: Arc::clone(&trail) as Arc<dyn Audit>,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             random,
@@ -170,6 +183,7 @@ impl Gate {
             trail,
             clock,
             keys,
+            shelf,
             upstreams,
         }
     }

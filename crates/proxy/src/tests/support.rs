@@ -9,6 +9,7 @@ use sallyport_core::audit::{Audit, AuditUnavailable, Entry, Event, Outcome, Pend
 use sallyport_core::capability::{
     ProofError, ProvedRequest, Purpose, SealState, TokenError, VerifyProof, VerifyToken,
 };
+use sallyport_core::session::{KeepSessions, KnownSession, KnownSessions, SessionChanges, SessionsNotKept};
 use sallyport_core::{
     ClientId, Clock, GrantId, Principal, Random, Resource, ScopeSet, Thumbprint, Timestamp, TokenId, UserId,
 };
@@ -71,6 +72,56 @@ impl Audit for Trail {
         }
         lock(&self.events).push(entry.to_event());
         Ok(())
+    }
+}
+
+/// What is kept of sessions, for one gate after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    known: Mutex<KnownSessions>,
+    broken: AtomicBool,
+}
+
+impl Shelf {
+    pub(crate) fn known(&self) -> KnownSessions {
+        lock(&self.known).clone()
+    }
+
+    pub(crate) fn break_it(&self, broken: bool) {
+        self.broken.store(broken, Ordering::Relaxed);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut KnownSessions)) -> Result<(), SessionsNotKept> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(SessionsNotKept);
+        }
+        change(&mut lock(&self.known));
+        Ok(())
+    }
+}
+
+impl KeepSessions for Shelf {
+    fn end(&self, session: KnownSession) -> Pending<'_, Result<(), SessionsNotKept>> {
+        let done = self.change(|known| {
+            known.live.retain(|other| other.nonce != session.nonce);
+            known.ended.push(session.nonce);
+        });
+        Box::pin(async move { done })
+    }
+
+    fn keep(&self, changes: SessionChanges) -> Pending<'_, Result<(), SessionsNotKept>> {
+        let done = self.change(|known| {
+            for session in changes.used {
+                known.live.retain(|other| other.nonce != session.nonce);
+                if !known.ended.contains(&session.nonce) {
+                    known.live.push(session);
+                }
+            }
+            let gone = |session: &KnownSession| changes.gone.iter().any(|(_, nonce)| *nonce == session.nonce);
+            known.live.retain(|session| !gone(session));
+            known.complete_to = Some(changes.complete_to);
+        });
+        Box::pin(async move { done })
     }
 }
 

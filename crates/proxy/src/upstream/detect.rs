@@ -208,7 +208,7 @@ async fn converse(ground: &Arc<Ground>, slots: &impl OwnSlots, protocol: Protoco
         }
         wire.close().await;
     }
-    let opened = conversation::open(ground, Era::Modern, Arc::clone(&modern.inbox), false).await;
+    let opened = conversation::open(ground, Era::Modern, Arc::clone(&modern.inbox), None).await;
     let conversation = opened.inspect_err(|_| ground.started(false))?;
     let params = Presented::gateway().modern_params(b"{}", None);
     let outgoing = own(Method::Discover.as_str(), params);

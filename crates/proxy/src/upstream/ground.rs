@@ -96,7 +96,7 @@ impl Ground {
             in_flight: AtomicUsize::new(0),
             tasks: Tasks::new(deps.control.clone()),
             form: Form::new(&spec.transport),
-            processes: Processes::new(spec.processes.max),
+            processes: Processes::new(&spec.processes),
             spec,
             deps,
             counters: Arc::default(),

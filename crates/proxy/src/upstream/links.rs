@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sallyport_core::PrincipalKey;
 use sallyport_core::fault::{Blame, Fault, Retry};
-use sallyport_mcp::Era;
+use sallyport_mcp::{Era, json};
 use tokio::time::{Instant, sleep};
 
 use super::account::Account;
@@ -21,7 +21,7 @@ use crate::spec::{Processes, ServerSpec, Transport};
 pub(super) enum Part {
     /// A legacy client's session.
     Session(Arc<str>),
-    /// A modern client's capabilities, as it wrote them.
+    /// A modern client's capabilities, however it wrote them.
     Capabilities(Bytes),
 }
 
@@ -29,10 +29,16 @@ impl Part {
     pub(super) fn of(view: &ClientView) -> Self {
         match &view.session {
             Some(session) => Self::Session(Arc::clone(session)),
-            None => Self::Capabilities(view.capabilities.clone()),
+            None => {
+                let one = json::canonical(&view.capabilities);
+                Self::Capabilities(one.map_or_else(|| view.capabilities.clone(), Bytes::from))
+            }
         }
     }
 }
+
+/// So many spellings of capabilities are known by sight for each principal; others have to be read.
+const SPELLINGS: usize = 16;
 
 /// How often idle links are looked for, at most and at least.
 const SWEEP_OFTEN: Duration = Duration::from_secs(1);
@@ -62,7 +68,50 @@ impl Bounds {
 }
 
 /// The links of one principal.
-type Own = HashMap<Part, Arc<Link>>;
+#[derive(Default)]
+struct Own {
+    links: HashMap<Part, Arc<Link>>,
+    /// What modern clients wrote, and what it means.
+    spelled: HashMap<Bytes, Part>,
+}
+
+impl Own {
+    fn get(&self, view: &ClientView) -> Option<&Arc<Link>> {
+        match &view.session {
+            Some(_) => self.links.get(&Part::of(view)),
+            None => self.links.get(self.spelled.get(&view.capabilities)?),
+        }
+    }
+
+    fn insert(&mut self, part: Part, view: &ClientView, link: &Arc<Link>) {
+        self.links.insert(part.clone(), Arc::clone(link));
+        self.spell(part, view);
+    }
+
+    /// Knows what the client wrote by sight from now on.
+    fn spell(&mut self, part: Part, view: &ClientView) {
+        if view.session.is_some() {
+            return;
+        }
+        if self.spelled.len() >= SPELLINGS {
+            self.spelled.clear();
+        }
+        self.spelled.insert(view.capabilities.clone(), part);
+    }
+
+    /// Takes out the link that has been idle longest, if any is.
+    fn take_idlest(&mut self) -> Option<Arc<Link>> {
+        let idle = self
+            .links
+            .iter()
+            .map(|(part, link)| (link.activity().idle(), part));
+        let (_, part) = idle
+            .filter(|(idle, _)| !idle.is_zero())
+            .max_by_key(|(idle, _)| *idle)?;
+        let part = part.clone();
+        self.links.remove(&part)
+    }
+}
 
 /// All links of one server.
 pub(super) struct Links {
@@ -88,14 +137,14 @@ impl Links {
     /// The client's link, if it speaks `era` and is with this account.
     pub(super) fn get(&self, view: &ClientView, era: Era, account: Option<&Account>) -> Option<Arc<Link>> {
         let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
-        let link = links.get(&view.principal)?.get(&Part::of(view))?;
+        let link = links.get(&view.principal)?.get(view)?;
         (link.era() == era && link.is_with(account)).then(|| Arc::clone(link))
     }
 
     /// The client's link, if it has one.
     pub(super) fn present(&self, view: &ClientView) -> Option<Arc<Link>> {
         let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
-        links.get(&view.principal)?.get(&Part::of(view)).cloned()
+        links.get(&view.principal)?.get(view).cloned()
     }
 
     /// Keeps a new link; if another one was made meanwhile, that one stays. Where there are too many, the one that has
@@ -112,25 +161,26 @@ impl Links {
         let mut evicted = Vec::new();
         let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
         let part = Part::of(view);
-        let total: usize = links.values().map(Own::len).sum();
+        let total: usize = links.values().map(|own| own.links.len()).sum();
         let own = links.entry(view.principal.clone()).or_default();
-        match own.get(&part) {
+        match own.links.get(&part).cloned() {
             Some(present) if present.era() == link.era() && present.is_with(account) => {
-                return Ok(Arc::clone(present));
+                own.spell(part, view);
+                return Ok(present);
             }
-            Some(_) => evicted.extend(own.remove(&part)),
-            None if own.len() >= self.bounds.per_principal => {
-                evicted.push(take_idlest(own).ok_or_else(full)?);
+            Some(_) => evicted.extend(own.links.remove(&part)),
+            None if own.links.len() >= self.bounds.per_principal => {
+                evicted.push(own.take_idlest().ok_or_else(full)?);
             }
             None if total >= self.bounds.in_all => {
-                let mut everyone: Vec<_> = links.values_mut().filter(|own| !own.is_empty()).collect();
-                everyone.sort_by_key(|own| own.values().map(|link| link.activity().idle()).max());
-                evicted.push(everyone.pop().and_then(take_idlest).ok_or_else(full)?);
+                let mut everyone: Vec<_> = links.values_mut().filter(|own| !own.links.is_empty()).collect();
+                everyone.sort_by_key(|own| own.links.values().map(|link| link.activity().idle()).max());
+                evicted.push(everyone.pop().and_then(Own::take_idlest).ok_or_else(full)?);
             }
             None => {}
         }
         let own = links.entry(view.principal.clone()).or_default();
-        own.insert(part, Arc::clone(link));
+        own.insert(part, view, link);
         drop(links);
         // Sessions and processes close out here, without the lock.
         drop(evicted);
@@ -141,8 +191,8 @@ impl Links {
     pub(super) fn remove(&self, principal: &PrincipalKey, part: &Part) -> Option<Arc<Link>> {
         let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
         let own = links.get_mut(principal)?;
-        let link = own.remove(part)?;
-        if own.is_empty() {
+        let link = own.links.remove(part)?;
+        if own.links.is_empty() {
             links.remove(principal);
         }
         Some(link)
@@ -158,8 +208,9 @@ impl Links {
         let mut idle = Vec::new();
         let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
         links.retain(|_, own| {
-            idle.extend(own.extract_if(|_, link| link.activity().idle() >= self.bounds.idle));
-            !own.is_empty()
+            let is_idle = |link: &Link| link.activity().idle() >= self.bounds.idle;
+            idle.extend(own.links.extract_if(|_, link| is_idle(link)));
+            !own.links.is_empty()
         });
         drop(links);
         drop(idle);
@@ -168,22 +219,15 @@ impl Links {
     /// Lets go of all, once no call uses them, at the latest after `grace`.
     pub(super) async fn drain(&self, grace: Duration) {
         let all = std::mem::take(&mut *self.links.write().unwrap_or_else(PoisonError::into_inner));
-        let links: Vec<_> = all.into_values().flat_map(Own::into_values).collect();
+        let links: Vec<_> = all
+            .into_values()
+            .flat_map(|own| own.links.into_values())
+            .collect();
         let until = Instant::now() + grace;
         while Instant::now() < until && links.iter().any(|link| link.activity().is_busy()) {
             sleep(Duration::from_millis(50)).await;
         }
     }
-}
-
-/// Takes out the link that has been idle longest, if any is.
-fn take_idlest(own: &mut Own) -> Option<Arc<Link>> {
-    let idle = own.iter().map(|(part, link)| (link.activity().idle(), part));
-    let (_, part) = idle
-        .filter(|(idle, _)| !idle.is_zero())
-        .max_by_key(|(idle, _)| *idle)?;
-    let part = part.clone();
-    own.remove(&part)
 }
 
 fn full() -> Fault {

@@ -1,11 +1,12 @@
 //! What a server is told of the client: never more than the client said, never who it is to us.
 
 use bytes::Bytes;
+use sallyport_core::PrincipalKey;
 use sallyport_mcp::capabilities::ClientCapabilities;
 use sallyport_mcp::meta::{MetaFor, rewrite};
 use sallyport_mcp::method::Method;
 use sallyport_mcp::render::implementation;
-use sallyport_mcp::{Era, Revision};
+use sallyport_mcp::{Era, Revision, json};
 
 use super::account::Account;
 use crate::exchange::ClientView;
@@ -22,6 +23,8 @@ pub(crate) struct Presented {
     pub(crate) declared: Declared,
     /// The account that it is called with, where it wants one; the gateway's choice where it is the gateway.
     pub(crate) account: Option<Account>,
+    /// Who it is to us: whose process is started for it. No server is told.
+    pub(crate) owner: PrincipalKey,
 }
 
 /// The capabilities that a server was told of.
@@ -44,9 +47,9 @@ impl Declared {
         self.capabilities.allow(method, params)
     }
 
-    /// As it is sent to servers.
-    pub(crate) fn raw(&self) -> Bytes {
-        self.raw.clone()
+    /// As it is sent to servers, in one spelling for all who declare the same.
+    pub(crate) fn spelled_as_one(&self) -> Bytes {
+        json::canonical(&self.raw).map_or_else(|| self.raw.clone(), Bytes::from)
     }
 
     /// Whether the server can have any question for the client.
@@ -67,6 +70,7 @@ impl Presented {
             info: view.info.clone().unwrap_or_else(own_info),
             declared: Declared::of(&view.capabilities, server, view.revision.era()),
             account: None,
+            owner: view.principal.clone(),
         }
     }
 
@@ -77,7 +81,14 @@ impl Presented {
             info: own_info(),
             declared: Declared::of(b"{}", Era::Legacy, Era::Modern),
             account: None,
+            owner: PrincipalKey::gateway(),
         }
+    }
+
+    /// The same, for a principal of ours.
+    pub(crate) fn owned_by(self, owner: &PrincipalKey) -> Self {
+        let owner = owner.clone();
+        Self { owner, ..self }
     }
 
     /// The same, called with an account.
@@ -121,8 +132,6 @@ fn own_info() -> Bytes {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-
-    use sallyport_core::PrincipalKey;
 
     use super::*;
 

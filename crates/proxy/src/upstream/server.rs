@@ -185,7 +185,8 @@ impl Upstream {
     /// between calls, so that a principal's sessions share one unless the operator says otherwise.
     fn modern_slot(&self, view: &ClientView) -> Arc<Slot> {
         let ground = &self.ground;
-        let make = || Slot::new(ground, Era::Modern, Presented::gateway(), false);
+        let presented = || Presented::gateway().owned_by(&view.principal);
+        let make = || Slot::new(ground, Era::Modern, presented(), false);
         if ground.spec.shared {
             return self.own_slot(Era::Modern);
         }
@@ -215,7 +216,7 @@ impl Upstream {
             let slot = Slot::new(ground, Era::Legacy, presented, true);
             return (Lanes::One(slot), true);
         }
-        let introduced = (presented.revision, presented.declared.raw());
+        let introduced = (presented.revision, presented.declared.spelled_as_one());
         let account = presented.account.clone();
         let make = || {
             if asks {

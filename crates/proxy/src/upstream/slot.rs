@@ -239,7 +239,13 @@ impl Slot {
         let conversation = if is_http {
             sse::open(ground, self.presented.account.as_ref(), inbox).await?
         } else {
-            open(ground, self.era, inbox, self.counts).await?
+            open(
+                ground,
+                self.era,
+                inbox,
+                self.counts.then_some(&self.presented.owner),
+            )
+            .await?
         };
         match self.era {
             Era::Legacy => self.introduced(conversation).await,

@@ -14,8 +14,8 @@ section! {
         depth: usize = 64, within 8..=256;
         /// Legacy sessions of one person and client; the oldest idle one makes room.
         sessions_per_principal: usize = 64, within 1..=65_536;
-        /// How long an idle legacy session is kept.
-        session_idle: Period = Period::secs(8 * 3600), within Period::secs(60)..=Period::secs(30 * 86_400);
+        /// How long a legacy session is good that nobody uses.
+        session_idle: Period = Period::secs(3 * 86_400), within Period::secs(60)..=Period::secs(30 * 86_400);
         /// The age at which a legacy session ends whatever happens.
         session_absolute: Period = Period::secs(30 * 86_400), within Period::secs(60)..=Period::secs(366 * 86_400);
         /// Calls of one person and client in flight at once.

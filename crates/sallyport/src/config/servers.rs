@@ -49,6 +49,9 @@ section! {
         /// Processes at once, besides the gateway's own one. Where one more is needed, the one that has been idle longest
         /// ends; where none is idle, the call is refused.
         max_processes: usize = 64, within 1..=10_000;
+        /// How many of them one person and client may have. Where one more is needed, their own that has been idle longest
+        /// ends.
+        max_processes_per_principal: usize = 16, within 1..=10_000;
         /// Timeouts and bounds.
         limits: Limits = Limits::default();
     }
@@ -155,6 +158,7 @@ impl From<&Server> for Processes {
             per,
             idle: server.process_idle.0,
             max: server.max_processes,
+            per_principal: server.max_processes_per_principal,
         }
     }
 }
@@ -268,7 +272,15 @@ impl Server {
                 "HTTP+SSE is spoken in revisions with `initialize` only; write `auto` or `legacy`, or another `transport`",
             );
         }
-        let own = ["args", "env", "cwd", "process", "process_idle", "max_processes"];
+        let own = [
+            "args",
+            "env",
+            "cwd",
+            "process",
+            "process_idle",
+            "max_processes",
+            "max_processes_per_principal",
+        ];
         meaningless(fields, &own, "an endpoint", problems);
     }
 

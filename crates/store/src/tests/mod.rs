@@ -5,5 +5,6 @@ mod opening;
 mod people;
 mod pushed;
 mod server_accounts;
+mod sessions;
 mod tokens;
 mod vault;

@@ -34,7 +34,7 @@ impl Drop for Leaving {
     fn drop(&mut self) {
         let session = lock(&self.0.state).session.take();
         if let Some(session) = session {
-            self.0.proxy.sessions.leave(&session);
+            self.0.proxy.sessions.end(&session);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sallyport_core::PrincipalKey;
 use sallyport_core::fault::Fault;
 use sallyport_mcp::Era;
 use sallyport_net::framed::{self, AuthFrame};
@@ -16,8 +17,8 @@ use crate::upstream::stdio;
 /// What the gateway calls itself in AUTH frames: its name, and nothing that tells one gateway from another.
 const CLIENT_ID: [u8; 16] = *b"sallyport\0\0\0\0\0\0\0";
 
-/// Starts the server's process or connects to it. Nothing is said yet. `counts` says whether a process is a client's, of
-/// which there are only so many.
+/// Starts the server's process or connects to it. Nothing is said yet. A process of a client has an `owner`;
+/// of those there are only so many.
 ///
 /// # Errors
 /// A fault that is safe to repeat: nothing was sent to anyone.
@@ -25,14 +26,13 @@ pub(crate) async fn open(
     ground: &Arc<Ground>,
     era: Era,
     inbox: Arc<Inbox>,
-    counts: bool,
+    owner: Option<&PrincipalKey>,
 ) -> Result<Arc<Conversation>, Fault> {
     match &ground.spec.transport {
         Transport::Stdio { .. } => {
-            let place = if counts {
-                Some(ground.processes.place(ground.spec.limits.connect).await?)
-            } else {
-                None
+            let place = match owner {
+                Some(owner) => Some(ground.processes.place(owner, ground.spec.limits.connect).await?),
+                None => None,
             };
             stdio::start(ground, era, inbox, place)
         }

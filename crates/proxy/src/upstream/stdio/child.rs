@@ -62,8 +62,8 @@ pub(crate) fn start(
         let (name, counters) = (ground.spec.name.clone(), Arc::clone(&ground.counters));
         tasks.spawn(super::stderr::drain(stderr, name, ground.secrets(), counters));
     }
-    if place.is_some() {
-        ground.processes.started(&conversation);
+    if let Some(place) = &place {
+        ground.processes.started(place.owner(), &conversation);
     }
     tasks.spawn(keep(Arc::clone(&conversation), child, place));
     Ok(conversation)

@@ -199,6 +199,101 @@ async fn at_the_cap_a_call_is_refused_where_all_processes_are_in_use() {
 }
 
 #[tokio::test]
+async fn p_142_processes_of_one_principal_at_its_share_and_one_past_it() {
+    let house = House::new();
+    let mut spec = keeper(ProcessPer::Session, 8);
+    spec.processes.per_principal = 2;
+    let upstream = house.with(spec).await;
+    let [a, b, c] = ["a", "b", "c"].map(|session| of(legacy(session), principal("one")));
+    let other = of(legacy("z"), principal("two"));
+    let theirs = process_of(&house, &upstream, &other).await;
+    let first = process_of(&house, &upstream, &a).await;
+    let second = process_of(&house, &upstream, &b).await;
+    assert_eq!(
+        process_of(&house, &upstream, &a).await,
+        first,
+        "at its share both stay"
+    );
+    // One past it: its own `b` has been idle for longer than `a`, and theirs for longer than both.
+    process_of(&house, &upstream, &c).await;
+    assert_eq!(process_of(&house, &upstream, &a).await, first);
+    assert_ne!(process_of(&house, &upstream, &b).await, second);
+    assert_eq!(
+        process_of(&house, &upstream, &other).await,
+        theirs,
+        "nobody else's ends"
+    );
+    house.upstreams.shutdown().await;
+}
+
+#[tokio::test]
+async fn p_142_who_uses_its_share_is_refused_more_and_nobody_else_is() {
+    let house = House::new();
+    let mut spec = keeper(ProcessPer::Session, 8);
+    spec.processes.per_principal = 1;
+    let upstream = house.with(spec).await;
+    let views = [
+        of(legacy("a"), principal("one")),
+        of(legacy("b"), principal("one")),
+    ];
+    let [a, b] = [
+        house.link(&upstream, &views[0]).await,
+        house.link(&upstream, &views[1]).await,
+    ];
+    let mut held = Box::pin(house.call(&a, "1", r#"{"hold":1}"#));
+    tokio::select! {
+        outcome = &mut held => panic!("it is held: {outcome:?}"),
+        () = eventually("the process", || upstream.counters().spawns.get() == 2) => {}
+    }
+    let refused = tokio::select! {
+        outcome = &mut held => panic!("it is held: {outcome:?}"),
+        refused = house.call(&b, "1", "{}") => refused.expect_err("no room"),
+    };
+    assert_eq!(refused.retry, sallyport_core::fault::Retry::Safe);
+    assert!(
+        refused.to_string().contains("max_processes_per_principal"),
+        "{refused}"
+    );
+    let other = of(legacy("z"), principal("two"));
+    tokio::select! {
+        outcome = &mut held => panic!("it is held: {outcome:?}"),
+        process = process_of(&house, &upstream, &other) => assert!(!process.is_empty()),
+    }
+    std::fs::write(house.dir.path().join("go"), "").expect("written");
+    held.await.expect("its own call goes on");
+    house.upstreams.shutdown().await;
+}
+
+#[tokio::test]
+async fn capabilities_that_are_spelled_otherwise_are_no_others() {
+    for per in [ProcessPer::Auto, ProcessPer::Principal] {
+        let house = House::new();
+        let upstream = house.with(keeper(per, 8)).await;
+        let spawned = || upstream.counters().spawns.get();
+        let before = spawned();
+        let link = |capabilities: &str| {
+            let mut view = modern("{}");
+            view.capabilities = capabilities.to_owned().into();
+            let (house, upstream) = (&house, &upstream);
+            async move { house.link(upstream, &view).await }
+        };
+        let first = link(r#"{"elicitation":{"form":{},"url":{}},"x":1}"#).await;
+        said(&house, &first, "{}").await;
+        for spelling in 0..40 {
+            let gap = " ".repeat(spelling);
+            let text = format!(r#"{{"x":1,{gap}"elicit\u0061tion":{{"url":{{}},"form":{{}}}}}}"#);
+            let again = link(&text).await;
+            assert!(Arc::ptr_eq(&first, &again), "{text}");
+            said(&house, &again, "{}").await;
+        }
+        assert_eq!(spawned(), before + 1, "{per:?}: one process for all");
+        let other = link(r#"{"elicitation":{"form":{}},"x":1}"#).await;
+        assert!(!Arc::ptr_eq(&first, &other), "p_101");
+        house.upstreams.shutdown().await;
+    }
+}
+
+#[tokio::test]
 async fn p_95_a_process_that_nobody_uses_ends() {
     let house = House::new();
     let mut spec = keeper(ProcessPer::Session, 8);

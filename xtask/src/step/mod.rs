@@ -1,5 +1,6 @@
 //! The steps of `cargo xtask test`.
 
+mod asking;
 mod attacks;
 mod browser;
 mod cargo;
@@ -53,6 +54,7 @@ const STEPS: &[Step] = &[
     ("fixture", conformance::fixture),
     ("conformance", conformance::run),
     ("clients", clients::run),
+    ("asking", asking::run),
     ("browser", browser::run),
     ("instructions", instructions::run),
     ("deny", cargo::deny),

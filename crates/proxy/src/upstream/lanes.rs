@@ -2,6 +2,7 @@
 //! server over HTTP that puts them on the session's own stream. So a client without sessions of its own gets one for each
 //! call that may be asked something.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sallyport_core::fault::{Blame, Fault, Retry};
@@ -32,8 +33,10 @@ pub(crate) struct Exclusive {
     /// All that were made, whether leased or not.
     made: Mutex<Vec<Weak<Slot>>>,
     permits: Arc<Semaphore>,
-    /// For what is no call, for tasks, and for all calls of a server that asks on their streams: it is never leased.
+    /// For what is no call, for tasks, and for all calls of a server that asks on their streams.
     control: Arc<Slot>,
+    /// Whether a call has that to itself: only a session, in which questions about tasks do not disturb it.
+    control_is_leased: AtomicBool,
 }
 
 /// The use of a session or process; a leased one goes back when this is dropped.
@@ -51,6 +54,7 @@ impl Lanes {
             presented,
             free: Mutex::default(),
             made: Mutex::default(),
+            control_is_leased: AtomicBool::new(false),
             permits: Arc::new(Semaphore::new(LANES)),
         }))
     }
@@ -76,10 +80,8 @@ impl Lanes {
             .await
             .map_err(|_| busy())?
             .map_err(|error| Fault::gateway(LEASE, error))?;
-        let free = exclusive.free().pop();
-        let slot = free.unwrap_or_else(|| exclusive.make());
         Ok(Lane {
-            slot,
+            slot: exclusive.take(),
             lease: Some((Arc::clone(exclusive), permit)),
         })
     }
@@ -101,8 +103,8 @@ impl Lanes {
         }
     }
 
-    /// The one that is never leased, to call through: for tasks, which stay where they were made and whose questions say
-    /// what they are about.
+    /// The common one, to call through: for tasks, which stay where they were made and whose questions say what they are
+    /// about.
     pub(crate) fn control_lane(&self) -> Lane {
         Lane {
             slot: Arc::clone(self.control()),
@@ -110,7 +112,7 @@ impl Lanes {
         }
     }
 
-    /// The one that is never leased.
+    /// The common one.
     pub(crate) fn control(&self) -> &Arc<Slot> {
         match self {
             Self::One(slot) => slot,
@@ -141,6 +143,27 @@ impl Exclusive {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// One that no call uses. The common session comes first: what the server remembers there of calls before it was known
+    /// to ask apart is not lost.
+    fn take(&self) -> Arc<Slot> {
+        if !self.control_is_leased.swap(true, Ordering::AcqRel) {
+            if self.control.is_quiet() {
+                return Arc::clone(&self.control);
+            }
+            self.control_is_leased.store(false, Ordering::Release);
+        }
+        let free = self.free().pop();
+        free.unwrap_or_else(|| self.make())
+    }
+
+    fn give_back(&self, slot: &Arc<Slot>) {
+        if Arc::ptr_eq(slot, &self.control) {
+            self.control_is_leased.store(false, Ordering::Release);
+        } else {
+            self.free().push(Arc::clone(slot));
+        }
+    }
+
     fn free(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Slot>>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -157,7 +180,7 @@ impl Drop for Lane {
     fn drop(&mut self) {
         // Back into the pool first, so that whoever gets the permit finds it.
         if let Some((exclusive, _permit)) = &self.lease {
-            exclusive.free().push(Arc::clone(&self.slot));
+            exclusive.give_back(&self.slot);
         }
     }
 }

@@ -133,6 +133,15 @@ impl Slot {
         self.wire.load_full().filter(|wire| wire.is_alive())
     }
 
+    /// Whether it is the place of a session in which no call runs that may be asked about.
+    pub(crate) fn is_quiet(&self) -> bool {
+        match self.alive().as_deref() {
+            Some(Wire::Session(session)) => session.is_quiet(),
+            Some(Wire::Conversation(_)) => false,
+            None => !self.ground.converses(),
+        }
+    }
+
     async fn open(self: &Arc<Self>) -> Result<Arc<Wire>, Fault> {
         let mut opening = self.opening.lock().await;
         if let Some(wire) = self.alive() {

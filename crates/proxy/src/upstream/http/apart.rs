@@ -40,6 +40,10 @@ impl Running {
             .collect()
     }
 
+    fn is_empty(&self) -> bool {
+        self.entries().calls.is_empty()
+    }
+
     fn enter(&self, mailbox: Mailbox) -> u64 {
         let mut entries = self.entries();
         entries.last += 1;
@@ -99,6 +103,11 @@ impl Session {
             Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead
         );
         asks.then_some(method)
+    }
+
+    /// Whether no call runs that may be asked about.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.running.is_empty()
     }
 
     /// As [`Session::call`], with an ear for questions on the session's own stream. What is waited for owns all that it

@@ -274,7 +274,43 @@ async fn p_97_a_question_apart_is_never_put_to_the_wrong_call() {
             assert!(answer.contains(&format!("\"id\":{id},")), "{answer}");
         }
     }
-    assert_eq!(server.sessions(), 3, "a shared one, and two that are used again");
+    assert_eq!(server.sessions(), 2, "the shared one and another, used again");
+    house.upstreams.shutdown().await;
+}
+
+#[tokio::test]
+async fn p_97_calls_after_one_another_stay_in_one_session_however_the_server_asks() {
+    let server = Server::start().await;
+    let house = House::new();
+    let upstream = house.with(http(server.fake.port)).await;
+    let link = house.link(&upstream, &modern(ASKS)).await;
+    for n in 0..3 {
+        let call = begin(&house, &link, "7");
+        let got = server.call(n).await;
+        server.ask(&got.session(), 5).await;
+        let mut call = messages(call).await;
+        drop(question(&mut call).await);
+        got.end().await;
+        terminal(&mut call).await;
+    }
+    assert_eq!((link.lanes(), server.sessions()), (Some(4), 1));
+    // One that waits keeps it to itself.
+    let waits = begin(&house, &link, "8");
+    let first = server.call(3).await;
+    server.ask(&first.session(), 6).await;
+    let mut waits = messages(waits).await;
+    let asked = question(&mut waits).await;
+    let call = begin(&house, &link, "9");
+    let second = server.call(4).await;
+    assert_ne!(first.session(), second.session());
+    second.end().await;
+    assert!(matches!(call.await.expect("no panic"), Reply::Whole(_)));
+    asked
+        .answer
+        .send(Answered::Result(YES.into()))
+        .expect("waited for");
+    first.end().await;
+    assert!(terminal(&mut waits).await.contains("\"id\":8,"));
     house.upstreams.shutdown().await;
 }
 

@@ -16,7 +16,7 @@ use crate::call::Asked;
 use crate::exchange::{ClientView, Downstream};
 use crate::hub::{ModernEars, SharedEars};
 use crate::refusal::Refusal;
-use crate::route::Route;
+use crate::route::{Route, What};
 use crate::session::Session;
 use crate::standing::Standing;
 use crate::world;
@@ -71,9 +71,12 @@ impl Caller {
 
     /// Waits only if what is asked for is not known yet.
     pub(crate) async fn settled_for(self: &Arc<Self>, asked: &Asked) -> Arc<Self> {
-        if self.endpoint.settles.is_none()
-            || Route::find(&self.endpoint, asked.what, &asked.visible).is_some()
-        {
+        self.settled_with(asked.what, &asked.visible).await
+    }
+
+    /// Waits only if there is nothing of this name yet.
+    pub(crate) async fn settled_with(self: &Arc<Self>, what: What, visible: &str) -> Arc<Self> {
+        if self.endpoint.settles.is_none() || Route::find(&self.endpoint, what, visible).is_some() {
             return Arc::clone(self);
         }
         self.settled().await

@@ -44,6 +44,8 @@ struct Away {
     /// Whether it has been written, and whether as it is.
     is_written: bool,
     has_changed: bool,
+    /// It is on its way into memory, and does not count.
+    returns: bool,
 }
 
 #[derive(Default)]
@@ -66,6 +68,7 @@ impl Kept {
                 used: session.used,
                 is_written: true,
                 has_changed: false,
+                returns: false,
             };
             own.insert(session.nonce, away);
         }
@@ -91,15 +94,26 @@ impl Kept {
                 used: self.started,
                 is_written: false,
                 has_changed: true,
+                returns: true,
             },
             None => return false,
         };
         let admits = now.since(away.used) <= limits.session_idle;
         if admits {
             let own = inner.away.entry(owner.clone()).or_default();
-            own.insert(*nonce, away);
+            let returns = true;
+            own.insert(*nonce, Away { returns, ..away });
         }
         admits
+    }
+
+    /// There was no room in memory for a session that was admitted.
+    pub(crate) fn stays(&self, owner: &PrincipalKey, nonce: &SessionNonce) {
+        let mut inner = lock(&self.inner);
+        let own = inner.away.get_mut(owner);
+        if let Some(away) = own.and_then(|own| own.get_mut(nonce)) {
+            away.returns = false;
+        }
     }
 
     /// Takes a session into memory, and says whether it has been written. `None` if it has ended since it was admitted.
@@ -117,14 +131,16 @@ impl Kept {
             used: session.used,
             is_written,
             has_changed: true,
+            returns: false,
         };
         own.insert(session.nonce, away);
-        if own.len() > limits.sessions_per_principal.saturating_mul(AWAY) {
-            let oldest = own
-                .iter()
-                .min_by_key(|(_, away)| away.used)
-                .map(|(nonce, _)| *nonce);
-            if let Some(oldest) = oldest {
+        let waiting = || own.iter().filter(|(_, away)| !away.returns);
+        if waiting().count() > limits.sessions_per_principal.saturating_mul(AWAY) {
+            let oldest = waiting().min_by_key(|(_, away)| away.used);
+            if let Some((oldest, created)) = oldest.map(|(nonce, away)| (*nonce, away.created)) {
+                if self.is_of_the_gap(created) {
+                    inner.ended.insert(oldest);
+                }
                 inner.end(&session.owner, oldest, false);
             }
         }

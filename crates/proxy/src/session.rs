@@ -285,7 +285,11 @@ impl Sessions {
         if !self.kept.admits(&session.known(), session.last_used(), limits) {
             return None;
         }
-        let (session, is_first) = self.insert(session, limits).ok()?;
+        let nonce = session.nonce;
+        let Ok((session, is_first)) = self.insert(session, limits) else {
+            self.kept.stays(owner, &nonce);
+            return None;
+        };
         if is_first {
             match self.kept.take(owner, &session.nonce) {
                 Some(true) => session.is_written_as_used(Timestamp::from_millis(0)),

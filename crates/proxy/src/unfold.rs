@@ -15,10 +15,12 @@ use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep, timeout_at};
 
 use crate::ask::Questions;
+use crate::call::Call;
 use crate::caller::Client;
 use crate::exchange::{Answered, Question};
 use crate::refusal::Refusal;
 use crate::relay::{Label, MAX_ROUNDS, Out, Relay, Stage};
+use crate::route::What;
 use crate::translate;
 use crate::visit::{self, Begun};
 
@@ -135,7 +137,7 @@ fn underway(relay: &Relay, request: &InputRequest<'_>) -> Result<Option<Awaited>
         return Ok(None);
     };
     if begun.until <= Instant::now() {
-        return Err(failed("The person did not come back in time"));
+        return Err(to_be_read(&relay.call, "The person did not come back in time"));
     }
     let (answer, answered) = oneshot::channel();
     // The receiver is right here.
@@ -217,7 +219,10 @@ pub(crate) async fn answered(relay: &mut Relay, round: Round) -> Result<(Bytes, 
             (Ok(Ok(Answered::Result(result))), _) => result,
             // The one question whose answer may be "no".
             (_, Method::ElicitationCreate) => Bytes::from_static(br#"{"action":"cancel"}"#),
-            _ => return Err(failed("The client did not answer the server's question")),
+            _ => {
+                let text = "The client did not answer the server's question";
+                return Err(to_be_read(call, text));
+            }
         };
         if visit::is_agreed(&result) {
             begun.extend(awaited.visit);
@@ -239,6 +244,16 @@ pub(crate) async fn answered(relay: &mut Relay, round: Round) -> Result<(Bytes, 
     let params = params.finish().into();
     relay.visits.begin(begun);
     Ok((params, id.into()))
+}
+
+/// A failure for which the client is to blame, or its person: the model of a tool reads it.
+fn to_be_read(call: &Call, text: &'static str) -> Refusal {
+    let refusal = failed(text);
+    if call.route.what != What::Tool {
+        return refusal;
+    }
+    let info = call.caller.endpoint.server_info();
+    refusal.read_as(visit::read_by_model(call.client.era(), info, text))
 }
 
 fn failed(text: &'static str) -> Refusal {

@@ -122,6 +122,8 @@ pub struct Catalogue {
     pub skills: Vec<Item>,
     /// How long and for whom each list may be kept, as the server said: by [`ListKind`], `None` where it has not.
     pub hints: [Option<CacheHint>; ListKind::COUNT],
+    /// Whether each list was cut where it grew too long: the server has more.
+    pub cut: [bool; ListKind::COUNT],
 }
 
 /// How long and for whom a result may be kept (2026-07-28, Caching).
@@ -169,6 +171,19 @@ impl Catalogue {
     #[must_use]
     pub fn hint(&self, kind: ListKind) -> Option<CacheHint> {
         self.hints.get(kind as usize).copied().flatten()
+    }
+
+    /// Whether the server has more than is in one of the lists.
+    #[must_use]
+    pub fn is_cut(&self, kind: ListKind) -> bool {
+        self.cut.get(kind as usize).copied().unwrap_or_default()
+    }
+
+    /// Says whether the server has more than is in one of the lists.
+    pub fn set_cut(&mut self, kind: ListKind, cut: bool) {
+        if let Some(place) = self.cut.get_mut(kind as usize) {
+            *place = cut;
+        }
     }
 
     /// Takes over a list as it was fetched.

@@ -64,6 +64,10 @@ pub(super) async fn post(caller: Arc<Caller>, parts: &Parts, body: Bytes) -> Res
         })
         .collect()
         .await;
+    if responses.is_empty() {
+        // All of it was cancelled (JSON-RPC 2.0 §6: nothing is returned, and no empty array).
+        return door::accepted();
+    }
     door::message(200, array(&responses))
 }
 

@@ -1,5 +1,7 @@
 //! Lists, answered from what was rendered when the world was built.
 
+use std::time::Duration;
+
 use sallyport_core::Level;
 use sallyport_core::capability::Purpose;
 use sallyport_core::policy::{self, Access, Rules};
@@ -16,10 +18,14 @@ use crate::deliver::Said;
 use crate::refusal::Refusal;
 use crate::world::Shown;
 
+/// How long a cursor is good: an hour. Clients turn pages at once; what was left for longer begins anew.
+const CURSOR: Duration = Duration::from_secs(3600);
+
 /// The answer to a list request.
 ///
 /// # Errors
-/// Skills where no server has any; a cursor that is not this principal's, of another list, or of a list that has changed (P-70).
+/// Skills where no server has any; a cursor that is not this principal's, of another list, of a list that has changed, or
+/// too old (P-70).
 pub(super) fn list(
     caller: &Caller,
     id: &[u8],
@@ -102,6 +108,7 @@ fn open(caller: &Caller, kind: ListKind, cursor: &str) -> Option<usize> {
     let seal = CursorSeal::decode(&plain)?;
     let fits = seal.endpoint == *caller.endpoint.key
         && seal.kind == kind
-        && seal.snapshot == caller.endpoint.fingerprint(kind);
+        && seal.snapshot == caller.endpoint.fingerprint(kind)
+        && caller.proxy.books.clock.now().since(seal.created) <= CURSOR;
     fits.then_some(usize::try_from(seal.offset).unwrap_or(usize::MAX))
 }

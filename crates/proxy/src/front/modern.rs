@@ -32,6 +32,7 @@ use crate::exchange::ClientView;
 use crate::park::{self, Resumed, unreadable};
 use crate::refusal::Refusal;
 use crate::relay::Out;
+use crate::route::What;
 use crate::visit::{self, Visits};
 use crate::{relay, state, tasks};
 
@@ -57,6 +58,14 @@ pub(super) async fn post(
     if envelope.called() == Method::Listen {
         return listen::listen(&caller, parts, envelope, &meta, id).await;
     }
+    // The annotations of a tool are known once its server is.
+    let tool = envelope.params.as_ref().and_then(Params::name);
+    let caller = match tool.filter(|_| envelope.called() == Method::ToolsCall) {
+        Some(tool) if caller.endpoint.settles.is_some() => {
+            Box::pin(caller.settled_with(What::Tool, &tool.value)).await
+        }
+        _ => caller,
+    };
     if let Err(error) = mirrored(&caller, parts, envelope) {
         return refuse_to(&id, &mismatch(&error));
     }

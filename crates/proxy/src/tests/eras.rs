@@ -366,3 +366,30 @@ async fn p_66_initialize_is_never_cancelled() {
     assert!(done["result"].is_object(), "{done}");
     assert!(fake.came("notifications/cancelled").is_empty());
 }
+
+#[tokio::test]
+async fn a_question_that_a_legacy_client_refuses_is_read_by_the_model_of_the_tool() {
+    for (method, ask) in [
+        ("sampling/createMessage", json!({"messages": [], "maxTokens": 1})),
+        ("roots/list", json!({})),
+    ] {
+        let asks = json!({"resultType": "input_required", "inputRequests": {"k": {"method": method, "params": ask}}});
+        let fake = Fake::start(move |came: &Came| {
+            modern(came, &["ask"]).unwrap_or_else(|| result(came, asks.clone()))
+        })
+        .await;
+        let gate = gate_to(&fake, Protocol::Modern).await;
+        let session = gate.session("alice", json!({"sampling": {}, "roots": {}})).await;
+        let call = Ask::legacy("alice", Some(&session), "tools/call", json!({"name": "ask"}));
+        let mut answer = gate.send(call).await;
+        let question = answer.event().await.expect("a question");
+        assert_eq!(question["method"], method);
+        let no = json!({"jsonrpc": "2.0", "id": question["id"], "error": {"code": -1, "message": "no"}});
+        gate.send(Ask::post("alice", no.to_string()).with("mcp-session-id", &session))
+            .await;
+        let last = answer.last().await;
+        assert_eq!(last["result"]["isError"], true, "{last}");
+        assert!(last["result"]["content"][0]["text"].is_string());
+        assert_eq!(fake.came("tools/call").len(), 1, "nothing is sent again");
+    }
+}

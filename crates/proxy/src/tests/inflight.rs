@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::fake::{Fake, Goes, legacy};
 use super::*;
 
 fn call(session: &str, tool: &str, arguments: Value) -> Ask {
@@ -132,4 +133,41 @@ async fn jr_14_one_id_twice_in_flight_gets_two_answers() {
     for (answer, text) in [(one, "one"), (two, "two")] {
         assert_eq!(answer.json().await["result"]["content"][0]["text"], text);
     }
+}
+
+#[tokio::test]
+async fn a_batch_of_which_all_was_cancelled_gets_no_body() {
+    let fake = Fake::start(|came| {
+        legacy(came, &["wait"]).unwrap_or_else(|| {
+            let (keep, events) = tokio::sync::mpsc::unbounded_channel();
+            // Never answered, and never closed.
+            Box::leak(Box::new(keep));
+            Goes::Events(events)
+        })
+    })
+    .await;
+    let gate = Gate::new(config(
+        vec![http("a", fake.at, Protocol::Legacy)],
+        vec![profile("default", &["a"])],
+    ));
+    let session = gate.session_of("2025-03-26", "alice", json!({})).await;
+    let call =
+        |id: usize| json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "wait"}});
+    let batch = Ask::post("alice", json!([call(1), call(2)]).to_string())
+        .with("accept", "application/json")
+        .with("mcp-session-id", &session);
+    let cancel = async {
+        while fake.came("tools/call").len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        for id in [1, 2] {
+            let cancel =
+                json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}});
+            let ask = Ask::post("alice", cancel.to_string()).with("mcp-session-id", &session);
+            assert_eq!(gate.send(ask).await.status, 202);
+        }
+    };
+    let (answer, ()) = tokio::join!(gate.send(batch), cancel);
+    assert_eq!(answer.status, 202);
+    assert_eq!(answer.text().await, "");
 }

@@ -139,3 +139,106 @@ async fn p_110_a_dead_server_does_not_hold_up_the_others() {
     assert!(names(&value).contains(&"echo".to_owned()));
     assert!(gate.upstreams.get(&name("dead")).is_some());
 }
+
+#[tokio::test]
+async fn p_70_a_cursor_at_its_age_and_one_past_it() {
+    let mut config = demo();
+    config.limits.page_items = 2;
+    let gate = Gate::new(config);
+    let cursor = list(&gate, None).await["result"]["nextCursor"]
+        .as_str()
+        .expect("a cursor")
+        .to_owned();
+    gate.clock.0.fetch_add(3_600_000, Ordering::Relaxed);
+    assert!(
+        list(&gate, Some(&cursor)).await["result"].is_object(),
+        "at its age"
+    );
+    gate.clock.0.fetch_add(1, Ordering::Relaxed);
+    assert_eq!(
+        list(&gate, Some(&cursor)).await["error"]["code"],
+        -32602,
+        "past it"
+    );
+}
+
+#[tokio::test]
+async fn p_71_a_list_that_was_cut_says_so_and_is_not_kept() {
+    for (pages, is_cut) in [(64, false), (65, true)] {
+        let fake = Fake::start(move |came| {
+            if came.message["method"] != "tools/list" {
+                return super::fake::modern(came, &[]).unwrap_or(super::fake::Goes::Nothing);
+            }
+            let cursor = came.message["params"]["cursor"].as_str().unwrap_or("0");
+            let page: usize = cursor.parse().expect("a page");
+            let mut list = json!({"resultType": "complete", "ttlMs": 60000, "cacheScope": "public",
+                "tools": [{"name": format!("t{page}"), "inputSchema": {"type": "object"}}]});
+            if page + 1 < pages {
+                list["nextCursor"] = json!((page + 1).to_string());
+            }
+            result(came, list)
+        })
+        .await;
+        let gate = Gate::new(config(
+            vec![http("a", fake.at, Protocol::Modern)],
+            vec![profile("default", &["a"])],
+        ));
+        let all = list(&gate, None).await;
+        assert_eq!(names(&all).len(), 64);
+        let incomplete = &all["result"]["_meta"]["sallyport/incomplete"];
+        assert_eq!(incomplete == &json!(["a"]), is_cut, "{pages}: {incomplete}");
+        assert_eq!(all["result"]["ttlMs"] == 0, is_cut, "{pages}");
+        let prompts = gate
+            .send(Ask::modern("alice", "prompts/list", json!({})))
+            .await
+            .json()
+            .await;
+        assert!(
+            prompts["result"]["_meta"].get("sallyport/incomplete").is_none(),
+            "of its own list only"
+        );
+    }
+}
+
+#[tokio::test]
+async fn p_18_annotated_arguments_of_a_server_that_is_just_starting_are_checked_too() {
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let fake = Fake::start(move |came| match came.message["method"].as_str() {
+        Some("tools/list") => {
+            // The first list takes as long as the test says.
+            let _gone = wait
+                .lock()
+                .expect("no panic")
+                .recv_timeout(std::time::Duration::from_secs(5));
+            result(
+                came,
+                json!({"resultType": "complete", "ttlMs": 0, "cacheScope": "private", "tools": [
+                {"name": "t", "inputSchema": {"type": "object",
+                    "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}}]}),
+            )
+        }
+        Some("tools/call") => result(came, json!({"resultType": "complete", "content": []})),
+        _ => super::fake::modern(came, &[]).unwrap_or(super::fake::Goes::Nothing),
+    })
+    .await;
+    let gate = Gate::new(config(
+        vec![http("a", fake.at, Protocol::Modern)],
+        vec![profile("default", &["a"])],
+    ));
+    let ask = || {
+        Ask::modern(
+            "alice",
+            "tools/call",
+            json!({"name": "t", "arguments": {"region": "eu"}}),
+        )
+    };
+    let (answer, _sent) = tokio::join!(gate.send(ask()), async {
+        tokio::task::yield_now().await;
+        go.send(())
+    });
+    assert_eq!((answer.status, answer.code().await), (400, -32020));
+    assert_eq!(fake.came("tools/call").len(), 0);
+    let told = gate.send(ask().with("mcp-param-region", "eu")).await;
+    assert_eq!(told.status, 200);
+}

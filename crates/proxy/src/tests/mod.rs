@@ -1,6 +1,7 @@
 //! The path from an inbound request to the answer, over real upstreams: the demo server, and small servers of both eras
 //! on loopback.
 
+mod bounds;
 mod bridge;
 mod doors;
 mod duplex;
@@ -21,6 +22,7 @@ mod sse;
 mod standing;
 pub(crate) mod support;
 mod tasks;
+mod untouched;
 mod visits;
 
 use std::collections::BTreeMap;

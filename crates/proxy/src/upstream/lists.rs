@@ -22,6 +22,8 @@ pub(crate) struct Fetched {
     pub(crate) items: Vec<Item>,
     /// How long and for whom they may be kept, if the server says so.
     pub(crate) hint: Option<CacheHint>,
+    /// Whether the server has more.
+    pub(crate) cut: bool,
 }
 
 impl Fetched {
@@ -44,6 +46,7 @@ pub(crate) async fn fetch(
 ) -> Result<Fetched, Fault> {
     let mut collector = Collector::new(kind);
     let mut cursor: Option<String> = None;
+    let mut cut = false;
     loop {
         let result = match server.request(kind.method(), params(cursor.as_deref())).await {
             Ok(result) => result,
@@ -51,6 +54,7 @@ pub(crate) async fn fetch(
                 return Ok(Fetched {
                     items: Vec::new(),
                     hint: None,
+                    cut: false,
                 });
             }
             Err(error) => return Err(error.into_fault("fetch a list")),
@@ -66,6 +70,7 @@ pub(crate) async fn fetch(
             Next::Done => break,
             Next::Stopped(reason) => {
                 tracing::warn!(server = %ground.spec.name, list = kind.member(), ?reason, "a list is cut");
+                cut = true;
                 break;
             }
         }
@@ -79,13 +84,14 @@ pub(crate) async fn fetch(
             "an item of a list is left out"
         );
     }
-    let hint = (collector.ttl_ms > 0 && collector.ttl_ms < u64::MAX).then_some(CacheHint {
+    let hint = (!cut && collector.ttl_ms > 0 && collector.ttl_ms < u64::MAX).then_some(CacheHint {
         ttl_ms: collector.ttl_ms,
         scope: collector.scope,
     });
     Ok(Fetched {
         items: collector.finish(),
         hint,
+        cut,
     })
 }
 

@@ -170,6 +170,7 @@ impl Supervisor {
                     (Some(a), Some(b)) => Some(a.min(b)),
                     (a, b) => a.or(b),
                 };
+                next.set_cut(kind, fetched.cut);
                 next.put(kind, fetched.items, fetched.hint);
             }
             Ok::<_, Fault>(())

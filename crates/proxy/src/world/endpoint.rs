@@ -240,7 +240,7 @@ impl Endpoint {
             entries: page,
             next_cursor: next.as_deref(),
             hint,
-            meta: self.notes.of(era),
+            meta: self.notes.of(kind, era),
         };
         Some(render::list_result(kind, era, page))
     }
@@ -279,7 +279,7 @@ impl List {
                 entries,
                 next_cursor: None,
                 hint,
-                meta: notes.of(era),
+                meta: notes.of(kind, era),
             };
             let list = render::list_result(kind, era, page);
             Bytes::from([&list[..], b"}"].concat())

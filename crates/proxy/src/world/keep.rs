@@ -17,11 +17,17 @@ const LONGEST: u64 = 300_000;
 /// The member of `_meta` that names the servers that a list lacks.
 const UNAVAILABLE: &str = "sallyport/unavailable";
 
+/// The member of `_meta` that names the servers that have more than is in a list.
+const INCOMPLETE: &str = "sallyport/incomplete";
+
 /// How long and for whom a list may be kept: as long as the shortest of its servers' words. Not at all where a server has
-/// given none, or is away: then the list is not whole. For everyone only if the server says so and the endpoint leaves
+/// given none, is away, or has more than is taken of it: then the list is not whole. For everyone only if the server says so and the endpoint leaves
 /// nothing out for anybody (P-38).
 pub(super) fn hint(kind: ListKind, states: &[Arc<ServerState>], rules: &Rules) -> CacheHint {
-    if states.iter().any(|state| !is_there(state)) {
+    if states
+        .iter()
+        .any(|state| !is_there(state) || state.catalogue.is_cut(kind))
+    {
         return CacheHint::NONE;
     }
     let having = states.iter().filter(|state| has(state, kind));
@@ -65,40 +71,62 @@ fn is_there(state: &ServerState) -> bool {
     state.status == Status::Ready
 }
 
-/// The `_meta` of an endpoint's lists.
-pub(super) struct Notes {
+/// The `_meta` of one of an endpoint's lists.
+#[derive(Clone)]
+struct Note {
     legacy: Option<Vec<u8>>,
     modern: Vec<u8>,
 }
 
+/// The `_meta` of an endpoint's lists.
+pub(super) struct Notes([Note; ListKind::COUNT]);
+
 impl Notes {
     pub(super) fn new(states: &[Arc<ServerState>], server_info: &[u8]) -> Self {
-        let away: Vec<String> = states
-            .iter()
-            .filter(|state| !is_there(state))
-            .map(|state| String::from_utf8(quote(state.name.as_str())).unwrap_or_default())
-            .collect();
-        let lacks = (!away.is_empty()).then(|| format!("\"{UNAVAILABLE}\":[{}]", away.join(",")));
-        let mut modern = format!("{{\"{}\":", MetaKey::ServerInfo.as_str()).into_bytes();
-        modern.extend_from_slice(server_info);
-        if let Some(lacks) = &lacks {
-            modern.push(b',');
-            modern.extend_from_slice(lacks.as_bytes());
-        }
-        modern.push(b'}');
-        Self {
-            legacy: lacks.map(|lacks| format!("{{{lacks}}}").into_bytes()),
-            modern,
-        }
+        Self(ListKind::ALL.map(|kind| Note::new(kind, states, server_info)))
     }
 
     /// For clients of this era.
-    pub(super) fn of(&self, era: Era) -> Option<&[u8]> {
+    pub(super) fn of(&self, kind: ListKind, era: Era) -> Option<&[u8]> {
+        let note = self.0.get(kind as usize)?;
         match era {
-            Era::Legacy => self.legacy.as_deref(),
-            Era::Modern => Some(&self.modern),
+            Era::Legacy => note.legacy.as_deref(),
+            Era::Modern => Some(&note.modern),
         }
     }
+}
+
+impl Note {
+    fn new(kind: ListKind, states: &[Arc<ServerState>], server_info: &[u8]) -> Self {
+        let lacks = [
+            named(UNAVAILABLE, states, |state| !is_there(state)),
+            named(INCOMPLETE, states, |state| {
+                is_there(state) && state.catalogue.is_cut(kind)
+            }),
+        ];
+        let lacks: Vec<String> = lacks.into_iter().flatten().collect();
+        let mut modern = format!("{{\"{}\":", MetaKey::ServerInfo.as_str()).into_bytes();
+        modern.extend_from_slice(server_info);
+        for lack in &lacks {
+            modern.push(b',');
+            modern.extend_from_slice(lack.as_bytes());
+        }
+        modern.push(b'}');
+        Self {
+            legacy: (!lacks.is_empty()).then(|| format!("{{{}}}", lacks.join(",")).into_bytes()),
+            modern,
+        }
+    }
+}
+
+/// A member with the names of the servers of which something holds, if there are any.
+fn named(member: &str, states: &[Arc<ServerState>], holds: impl Fn(&ServerState) -> bool) -> Option<String> {
+    let names: Vec<String> = states
+        .iter()
+        .filter(|state| holds(state))
+        .map(|state| String::from_utf8(quote(state.name.as_str())).unwrap_or_default())
+        .collect();
+    (!names.is_empty()).then(|| format!("\"{member}\":[{}]", names.join(",")))
 }
 
 #[cfg(test)]
@@ -191,19 +219,19 @@ mod tests {
     #[test]
     fn p_110_a_server_that_is_away_is_named() {
         let whole = Notes::new(&[state("a", Status::Ready, None)], b"{}");
-        assert_eq!(whole.of(Era::Legacy), None);
+        assert_eq!(whole.of(ListKind::Tools, Era::Legacy), None);
         assert_eq!(
-            whole.of(Era::Modern),
+            whole.of(ListKind::Tools, Era::Modern),
             Some(&br#"{"io.modelcontextprotocol/serverInfo":{}}"#[..])
         );
         let states = [state("a", Status::Ready, None), state("b", failed(), None)];
         let partial = Notes::new(&states, b"{}");
         assert_eq!(
-            partial.of(Era::Legacy),
+            partial.of(ListKind::Tools, Era::Legacy),
             Some(&br#"{"sallyport/unavailable":["b"]}"#[..])
         );
         assert_eq!(
-            partial.of(Era::Modern),
+            partial.of(ListKind::Tools, Era::Modern),
             Some(&br#"{"io.modelcontextprotocol/serverInfo":{},"sallyport/unavailable":["b"]}"#[..])
         );
     }

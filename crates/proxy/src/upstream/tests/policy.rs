@@ -16,7 +16,7 @@ fn keeper(per: ProcessPer, max: usize) -> ServerSpec {
     let on_call = r#"
       n=$((n+1))
       case $line in
-        *'"hold"'*) while [ ! -e "$PWD/go" ]; do sleep 0.05; done ;;
+        *'"hold"'*) : > "$PWD/held"; while [ ! -e "$PWD/go" ]; do sleep 0.05; done ;;
       esac
       case $line in *'"put"'*) kept=yes ;; esac
       text "$$ $n kept=$kept""#;
@@ -180,10 +180,10 @@ async fn at_the_cap_a_call_is_refused_where_all_processes_are_in_use() {
         house.link(&upstream, &legacy("b")).await,
     ];
     let mut held = Box::pin(house.call(&a, "1", r#"{"hold":1}"#));
-    let running = || upstream.counters().spawns.get() == 2;
+    let running = || house.dir.path().join("held").exists();
     tokio::select! {
         outcome = &mut held => panic!("it is held: {outcome:?}"),
-        () = eventually("the process", running) => {}
+        () = eventually("the call", running) => {}
     }
     let refused = tokio::select! {
         outcome = &mut held => panic!("it is held: {outcome:?}"),
@@ -243,7 +243,7 @@ async fn p_142_who_uses_its_share_is_refused_more_and_nobody_else_is() {
     let mut held = Box::pin(house.call(&a, "1", r#"{"hold":1}"#));
     tokio::select! {
         outcome = &mut held => panic!("it is held: {outcome:?}"),
-        () = eventually("the process", || upstream.counters().spawns.get() == 2) => {}
+        () = eventually("the call", || house.dir.path().join("held").exists()) => {}
     }
     let refused = tokio::select! {
         outcome = &mut held => panic!("it is held: {outcome:?}"),

@@ -19,7 +19,7 @@ use crate::refusal::Refusal;
 use crate::route::{Route, What};
 use crate::session::Session;
 use crate::standing::Standing;
-use crate::world;
+use crate::world::{self, Endpoint};
 
 /// Who makes a request, and where.
 pub(crate) struct Caller {
@@ -61,6 +61,11 @@ impl Caller {
             return Arc::clone(self);
         }
         let endpoint = world::settle(&self.proxy, &self.endpoint).await;
+        self.at(endpoint)
+    }
+
+    /// The same at another endpoint, or at its own as it is now.
+    pub(crate) fn at(&self, endpoint: Arc<Endpoint>) -> Arc<Self> {
         Arc::new(Self {
             standing: Arc::new(self.standing.at(endpoint)),
             request: self.request,

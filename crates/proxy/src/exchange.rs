@@ -92,17 +92,6 @@ impl OutboundCall {
     }
 }
 
-/// What a client tells a server outside of calls.
-#[derive(Clone, Debug)]
-pub enum Control {
-    /// `notifications/roots/list_changed` of a legacy session.
-    RootsChanged,
-    /// Tell of changes of this resource (the server's own URI).
-    Subscribe(Box<str>),
-    /// No longer.
-    Unsubscribe(Box<str>),
-}
-
 /// The answer to a call.
 pub enum Reply {
     /// One complete JSON-RPC response with the client's id, in the server's era.
@@ -190,7 +179,8 @@ pub trait Downstream: Send + Sync {
     /// A complete notification: list changes, resource updates, log messages.
     fn notify(&self, server: &ServerName, message: Bytes);
 
-    /// Whether a question outside of any call would reach somebody now.
+    /// Whether a question outside of any call would reach somebody now. A session that the client has to itself stays open for
+    /// that long.
     fn hears(&self) -> bool;
 
     /// A question outside of any call.

@@ -16,6 +16,7 @@ use sallyport_mcp::revision::Revision;
 use sallyport_mcp::session::SessionSeal;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::ask::Questions;
 use crate::exchange::ClientView;
@@ -29,7 +30,6 @@ use crate::spec::ProxyLimits;
 use crate::stream::Outbox;
 use crate::sync::lock;
 use crate::tasks::Hears;
-use crate::upstream::Listening;
 
 const SHARDS: usize = 16;
 
@@ -50,7 +50,7 @@ pub(crate) struct Session {
     /// Its running requests.
     pub(crate) running: Arc<Running>,
     /// The resources it follows, by visible URI; dropping a value ends the subscription at the server.
-    pub(crate) followed: Mutex<HashMap<Box<str>, Listening>>,
+    pub(crate) followed: Mutex<HashMap<Box<str>, AbortOnDropHandle<()>>>,
     /// The servers that it has used.
     linked: Mutex<BTreeSet<ServerName>>,
     endpoint: Arc<str>,

@@ -4,6 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::select_all;
 use futures_util::stream;
 use http::HeaderMap;
 use http::request::Parts;
@@ -120,8 +121,8 @@ impl Source {
 pub(crate) struct Open {
     caller: Arc<Caller>,
     pass: Pass,
-    /// What it ends with, if it belongs to something.
-    ended: Option<CancellationToken>,
+    /// What it ends with: with whatever of it is over first.
+    ended: Vec<CancellationToken>,
     _seat: Seat,
 }
 
@@ -164,12 +165,18 @@ pub(crate) fn open(
     Ok(Open {
         caller: Arc::clone(caller),
         pass: Pass::of(caller, parts),
-        ended,
+        ended: ended.into_iter().collect(),
         _seat: seat,
     })
 }
 
 impl Open {
+    /// It ends with any of these, too.
+    pub(crate) fn until(mut self, ends: Vec<CancellationToken>) -> Self {
+        self.ended.extend(ends);
+        self
+    }
+
     /// The stream as a body. The event `first` is said before anything else, the message `last` when the gateway ends
     /// it; `kept` lives as long as the stream.
     pub(crate) fn body(
@@ -213,12 +220,7 @@ async fn next<K>(mut live: Live<K>) -> Option<(Result<Bytes, Fault>, Live<K>)> {
     let source = &mut live.source;
     let beat = caller.proxy.pulse.next(caller.worker.index());
     let closing = &caller.proxy.closing;
-    let ended = async {
-        match ended {
-            Some(ended) => ended.cancelled().await,
-            None => pending().await,
-        }
-    };
+    let ended = any(ended);
     let frame = tokio::select! {
         biased;
         frame = source.next() => frame,
@@ -233,6 +235,18 @@ async fn next<K>(mut live: Live<K>) -> Option<(Result<Bytes, Fault>, Live<K>)> {
             live.over = true;
             let last = live.last.take()?;
             Some((Ok(sse::frame(&last)), live))
+        }
+    }
+}
+
+/// Becomes ready with the first of these that is cancelled.
+pub(crate) async fn any(tokens: &[CancellationToken]) {
+    match tokens {
+        [] => pending().await,
+        [one] => one.cancelled().await,
+        several => {
+            let several = several.iter().map(|token| Box::pin(token.cancelled()));
+            select_all(several).await;
         }
     }
 }

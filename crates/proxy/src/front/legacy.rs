@@ -154,7 +154,7 @@ pub(super) async fn request(
         Method::Ping => Ok(Bytes::from_static(b"{}")),
         Method::SetLevel => set_level(caller, session, envelope),
         Method::ResourcesSubscribe => Box::pin(follow::subscribe(caller, session, envelope)).await,
-        Method::ResourcesUnsubscribe => follow::unsubscribe(caller, session, envelope),
+        Method::ResourcesUnsubscribe => follow::unsubscribe(session, envelope),
         called if called.is_for_one_server() => match call(caller, session, envelope, body, &id).await {
             Ok(said) => return said,
             Err(refusal) => Err(refusal),

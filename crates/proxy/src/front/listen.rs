@@ -15,6 +15,7 @@ use sallyport_mcp::meta::ModernMeta;
 use sallyport_mcp::method::Method;
 use sallyport_mcp::sse;
 use sallyport_net::Response;
+use tokio_util::sync::CancellationToken;
 
 use super::{modern, refuse_to};
 use crate::caller::{Caller, Client};
@@ -62,9 +63,11 @@ pub(super) async fn listen(
         first,
         last,
         events,
+        ends,
         kept,
     } = start(&caller, wanted, id).await;
     let first = Some(sse::frame(&first));
+    let open = open.until(ends);
     deliver::events(open.body(Source::Feed(events), first, Some(last), kept))
 }
 
@@ -109,6 +112,8 @@ pub(super) struct Stream {
     pub(super) last: Bytes,
     /// What is said in between.
     pub(super) events: Events,
+    /// With any of these it is over: a server that it is about was replaced, and the client is to ask the new one.
+    pub(super) ends: Vec<CancellationToken>,
     /// What holds the stream open at the hub and at the servers.
     pub(super) kept: (Place, Vec<Listening>),
 }
@@ -144,6 +149,7 @@ pub(super) async fn start(caller: &Arc<Caller>, wanted: Wanted, id: Bytes) -> St
         first: acknowledgement(wants, &accepted, &accepted_tasks, &id),
         last: error::result(&id, &ended(&id)),
         events,
+        ends: listening.iter().map(Listening::end).collect(),
         kept: (place, listening),
     }
 }

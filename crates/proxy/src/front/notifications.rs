@@ -13,7 +13,7 @@ use sallyport_net::Response;
 use super::{refuse, share};
 use crate::caller::Caller;
 use crate::door;
-use crate::exchange::{Answered, Control};
+use crate::exchange::Answered;
 use crate::refusal::Refusal;
 use crate::session::Session;
 
@@ -83,10 +83,7 @@ async fn roots_changed(caller: &Arc<Caller>, session: &Arc<Session>) {
         };
         let ears = Arc::clone(&session.ears);
         let told = match upstream.link(&caller.worker, &session.view, ears).await {
-            Ok(link) if link.era() == Era::Legacy => {
-                link.control(&caller.worker, Control::RootsChanged).await
-            }
-            Ok(_) => Ok(()),
+            Ok(link) => link.roots_changed(&caller.worker).await,
             Err(fault) => Err(fault),
         };
         if let Err(fault) = told {

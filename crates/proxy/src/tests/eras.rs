@@ -279,7 +279,7 @@ async fn p_93_a_legacy_server_is_asked_for_what_it_said_it_can() {
 }
 
 /// A legacy server with resources, whose tool `poke` talks about them, about itself and about its progress.
-async fn talking() -> Fake {
+pub(super) async fn talking() -> Fake {
     Fake::start(|came: &Came| match came.message["method"].as_str() {
         Some("initialize") => result(
             came,

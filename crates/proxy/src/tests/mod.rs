@@ -8,6 +8,7 @@ mod duplex;
 mod eras;
 mod extensions;
 mod fake;
+mod follows;
 mod inflight;
 mod levels;
 mod lists;

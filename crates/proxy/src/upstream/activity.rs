@@ -43,6 +43,11 @@ impl Activity {
         state.since.elapsed()
     }
 
+    /// If it is idle, it is so from now on.
+    pub(crate) fn touch(&self) {
+        self.lock().since = Instant::now();
+    }
+
     /// Whether it is in use.
     pub(crate) fn is_busy(&self) -> bool {
         self.lock().users > 0

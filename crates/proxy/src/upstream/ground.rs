@@ -62,6 +62,8 @@ pub(crate) struct Ground {
     pub(crate) param_headers: ParamHeaders,
     /// Starts that failed, whoever asked for them: a command that cannot start fails for everyone.
     pub(crate) starts: Mutex<Breaker>,
+    /// The server promised to tell of changes of its lists, and cannot be heard.
+    is_deaf: AtomicBool,
     /// How often the supervisor has made contact.
     contacts: AtomicU64,
     /// How many calls run.
@@ -110,9 +112,21 @@ impl Ground {
             target,
             param_headers: ParamHeaders::default(),
             starts: Mutex::default(),
+            is_deaf: AtomicBool::new(false),
             contacts: AtomicU64::new(0),
             wires: Mutex::default(),
         })
+    }
+
+    /// Notes whether the news of lists that the server promised can be heard. Where they cannot, lists are asked for again
+    /// from time to time.
+    pub(crate) fn hears(&self, hears: bool) {
+        self.is_deaf.store(!hears, Ordering::Release);
+    }
+
+    /// Whether the news of lists that the server promised cannot be heard.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.is_deaf.load(Ordering::Acquire)
     }
 
     /// Where the server is.

@@ -15,8 +15,9 @@ use super::inbox::Attached;
 use super::lanes::Lanes;
 use super::listen::{ListenFilter, Listening};
 use super::outgoing::{Logs, Outgoing};
+use super::request::RequestError;
 use super::slot::Slot;
-use crate::exchange::{Control, Downstream, OutboundCall, Reply};
+use crate::exchange::{Downstream, OutboundCall, Reply};
 
 /// Calls and controls of one client at a legacy server.
 pub(crate) struct LegacyLink {
@@ -30,8 +31,6 @@ pub(crate) struct LegacyLink {
     attached: Attached,
     /// Its ears in those that its calls have had to themselves.
     leased: Mutex<Vec<Attached>>,
-    /// Resources that the client subscribed to, so that a repetition asks nothing of the server.
-    subscribed: Mutex<Vec<Box<str>>>,
 }
 
 impl LegacyLink {
@@ -52,7 +51,6 @@ impl LegacyLink {
             is_alone: is_client,
             attached,
             leased: Mutex::default(),
-            subscribed: Mutex::default(),
         }
     }
 
@@ -126,28 +124,23 @@ impl LegacyLink {
         }
     }
 
-    /// Tells the server something outside of calls.
-    ///
-    /// # Errors
-    /// A fault when the server does not take it.
-    pub(crate) async fn control(&self, worker: &Arc<Worker>, control: Control) -> Result<(), Fault> {
-        let slot = self.lanes.control();
-        match control {
-            Control::RootsChanged => self.roots_changed(worker).await,
-            Control::Subscribe(uri) => self.subscribe(worker, slot, &uri).await,
-            Control::Unsubscribe(uri) => self.unsubscribe(worker, slot, &uri).await,
-        }
-    }
-
     /// Every session or process of the client that is open may have asked for its roots; one that is not open has none
     /// to forget.
-    async fn roots_changed(&self, worker: &Arc<Worker>) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    /// A fault when one of them does not take it.
+    pub(crate) async fn roots_changed(&self, worker: &Arc<Worker>) -> Result<(), Fault> {
         let message = error::notification("notifications/roots/list_changed", None);
         let mut told = Ok(());
         for wire in self.lanes.all().iter().filter_map(|slot| slot.alive()) {
             told = told.and(wire.notify(worker, &message).await);
         }
         told
+    }
+
+    /// Whether the client hears now what is said in the session that it has to itself.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.is_alone && self.downstream.hears()
     }
 
     /// The level of the client's session has changed.
@@ -161,50 +154,7 @@ impl LegacyLink {
         }
     }
 
-    async fn subscribe(&self, worker: &Arc<Worker>, slot: &Arc<Slot>, uri: &str) -> Result<(), Fault> {
-        if !self.remember(uri) {
-            return Ok(());
-        }
-        // Open before anybody listens: a session that is opened later is told of everything that is listened to.
-        if let Err(fault) = slot.hear().await {
-            self.forget(uri);
-            return Err(fault);
-        }
-        if !self.attached.subscribe(uri) {
-            return Ok(());
-        }
-        let told = slot.subscribe(worker, uri, true).await;
-        if told.is_err() {
-            self.attached.unsubscribe(uri);
-            self.forget(uri);
-        }
-        told
-    }
-
-    async fn unsubscribe(&self, worker: &Arc<Worker>, slot: &Arc<Slot>, uri: &str) -> Result<(), Fault> {
-        if self.forget(uri) && self.attached.unsubscribe(uri) {
-            return slot.subscribe(worker, uri, false).await;
-        }
-        Ok(())
-    }
-
-    fn remember(&self, uri: &str) -> bool {
-        let mut subscribed = self.subscribed.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = !subscribed.iter().any(|known| **known == *uri);
-        if new {
-            subscribed.push(uri.into());
-        }
-        new
-    }
-
-    fn forget(&self, uri: &str) -> bool {
-        let mut subscribed = self.subscribed.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = subscribed.len();
-        subscribed.retain(|known| **known != *uri);
-        subscribed.len() < before
-    }
-
-    /// Listens on behalf of a modern client; list changes show in the fleet, so only resources are asked for.
+    /// Listens; list changes show in the fleet, so only resources are asked for.
     ///
     /// # Errors
     /// A fault when no session can be opened. A resource that the server does not take is left out.
@@ -227,7 +177,10 @@ impl LegacyLink {
             // Before anybody listens: a session that is opened later is told of everything that is listened to.
             listener.slot.hear().await?;
         }
-        for uri in asked {
+        let mut refused = None;
+        let alone = asked.len() == 1;
+        // What was not announced is not asked for (P-93).
+        for uri in asked.into_iter().filter(|_| listener.slot.has_subscriptions()) {
             let first = listener.attached.subscribe(&uri);
             let told = if first {
                 listener.slot.subscribe(worker, &uri, true).await
@@ -239,10 +192,13 @@ impl LegacyLink {
                     listener.uris().push(uri.as_str().into());
                     filter.uris.push(uri);
                 }
-                Err(fault) if fault.retry == Retry::Safe => return Err(fault),
-                Err(fault) => {
+                Err(RequestError::Fault(fault)) if alone || fault.retry == Retry::Safe => return Err(fault),
+                Err(error) => {
                     listener.attached.unsubscribe(&uri);
-                    tracing::debug!(server = %self.ground.spec.name, %fault, "a resource is not subscribed to");
+                    tracing::debug!(server = %self.ground.spec.name, %error, "a resource is not subscribed to");
+                    if let RequestError::Refused(raw) = error {
+                        refused.get_or_insert(raw);
+                    }
                 }
             }
         }
@@ -253,11 +209,8 @@ impl LegacyLink {
         if !filter.uris.is_empty() || !filter.tasks.is_empty() {
             listener.stay();
         }
-        Ok(Listening::new(
-            filter,
-            self.ground.closing.clone(),
-            Box::new(listener),
-        ))
+        let listening = Listening::new(filter, self.ground.closing.clone(), Box::new(listener));
+        Ok(listening.refusing(refused))
     }
 }
 

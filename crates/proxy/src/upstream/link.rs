@@ -16,7 +16,7 @@ use super::ground::{Ground, Place};
 use super::legacy::LegacyLink;
 use super::listen::{ListenFilter, Listening};
 use super::modern::ModernLink;
-use crate::exchange::{Control, Downstream, OutboundCall, Reply};
+use crate::exchange::{Downstream, OutboundCall, Reply};
 use crate::spec::ServerLimits;
 
 /// A client's use of a server. Calls of one client go through one link; it is opened when it is needed and closes when
@@ -125,6 +125,14 @@ impl Link {
         reply
     }
 
+    /// Whether its client hears now what is said in the session that it has to itself.
+    pub(crate) fn is_heard(&self) -> bool {
+        match &self.kind {
+            Kind::Legacy(link) => link.is_heard(),
+            Kind::Modern(_) | Kind::Demo(_) => false,
+        }
+    }
+
     /// The level of the client's session has changed: where the server has a session of this client alone, it is told
     /// without waiting. Others learn of it with the next call.
     pub(crate) fn level_changed(&self, level: LogLevel) {
@@ -133,16 +141,16 @@ impl Link {
         }
     }
 
-    /// Tells the server something outside of calls.
+    /// `notifications/roots/list_changed` of the client's session. Modern servers have no ear for it: they ask for roots
+    /// anew with each call.
     ///
     /// # Errors
     /// A [`Fault`] when the server does not take it.
-    pub async fn control(&self, worker: &Arc<Worker>, control: Control) -> Result<(), Fault> {
+    pub(crate) async fn roots_changed(&self, worker: &Arc<Worker>) -> Result<(), Fault> {
         let _busy = self.activity.enter();
         match &self.kind {
-            Kind::Legacy(link) => link.control(worker, control).await,
-            Kind::Modern(link) => link.control(control).await,
-            Kind::Demo(_) => Ok(()),
+            Kind::Legacy(link) => link.roots_changed(worker).await,
+            Kind::Modern(_) | Kind::Demo(_) => Ok(()),
         }
     }
 

@@ -48,6 +48,9 @@ const SWEEP: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     idle: Duration,
+    /// Whether an own session stays open for as long as its client listens. How long a process may be idle is the
+    /// operator's to say.
+    waits: bool,
     per_principal: usize,
     in_all: usize,
 }
@@ -55,6 +58,7 @@ struct Bounds {
 impl Bounds {
     const NETWORK: Self = Self {
         idle: Duration::from_secs(30 * 60),
+        waits: true,
         per_principal: 64,
         in_all: 10_000,
     };
@@ -62,6 +66,7 @@ impl Bounds {
     /// A process costs more than a session.
     const STDIO: Self = Self {
         idle: Processes::IDLE,
+        waits: false,
         per_principal: 16,
         in_all: 256,
     };
@@ -208,7 +213,12 @@ impl Links {
         let mut idle = Vec::new();
         let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
         links.retain(|_, own| {
-            let is_idle = |link: &Link| link.activity().idle() >= self.bounds.idle;
+            let is_idle = |link: &Link| {
+                if self.bounds.waits && link.is_heard() {
+                    link.activity().touch();
+                }
+                link.activity().idle() >= self.bounds.idle
+            };
             idle.extend(own.links.extract_if(|_, link| is_idle(link)));
             !own.links.is_empty()
         });

@@ -36,10 +36,15 @@ pub struct ListenFilter {
     pub tasks: Vec<String>,
 }
 
+/// How often a stream that broke is asked for in vain before its news count as not to be heard.
+const DEAF: u32 = 3;
+
 /// An open listening; dropping it ends it.
 pub struct Listening {
     /// What the server agreed to tell.
     pub accepted: ListenFilter,
+    /// The raw error with which it refused the first of the rest, if it said why.
+    pub refused: Option<Bytes>,
     ended: CancellationToken,
     _open: Box<dyn Send + Sync>,
     _busy: Option<Busy>,
@@ -49,10 +54,17 @@ impl Listening {
     pub(crate) fn new(accepted: ListenFilter, ended: CancellationToken, open: Box<dyn Send + Sync>) -> Self {
         Self {
             accepted,
+            refused: None,
             ended,
             _open: open,
             _busy: None,
         }
+    }
+
+    /// The same, with why it is not more.
+    pub(crate) fn refusing(mut self, refused: Option<Bytes>) -> Self {
+        self.refused = refused;
+        self
     }
 
     /// Keeps the link in use.
@@ -64,6 +76,11 @@ impl Listening {
     /// Becomes ready when the server is removed; a broken stream is opened again without a word.
     pub async fn ended(&self) {
         self.ended.cancelled().await;
+    }
+
+    /// What is cancelled when the server is removed.
+    pub(crate) fn end(&self) -> CancellationToken {
+        self.ended.clone()
     }
 }
 
@@ -197,7 +214,16 @@ impl Follower {
                 }
             }
             tokio::time::sleep(backoff.failed(&*self.ground.deps.random)).await;
+            if backoff.failures() == DEAF && self.hears_of_lists() {
+                self.ground.hears(false);
+                self.ground.changes.add(Changed::LISTS);
+            }
         }
+    }
+
+    /// Whether this is how changes of lists are told.
+    fn hears_of_lists(&self) -> bool {
+        self.filter.tools || self.filter.prompts || self.filter.resources
     }
 
     async fn take_all(
@@ -220,6 +246,9 @@ impl Follower {
                         Some(waiting) => drop(waiting.send(Ok(accepted))),
                         // What changed in between was told to nobody.
                         None => self.ground.changes.add(Changed::LISTS),
+                    }
+                    if self.hears_of_lists() {
+                        self.ground.hears(true);
                     }
                 }
                 Method::ResourceUpdated | Method::Tasks => self.updated(&bytes, &envelope),

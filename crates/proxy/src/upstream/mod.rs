@@ -41,6 +41,7 @@ pub(crate) mod stdio;
 mod supervise;
 #[cfg(test)]
 mod tests;
+mod union;
 mod wire;
 
 use std::collections::BTreeMap;

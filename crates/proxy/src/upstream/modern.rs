@@ -1,7 +1,6 @@
 //! A client's use of a modern server.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use memchr::memmem::Finder;
@@ -18,7 +17,8 @@ use super::listen::{ListenFilter, Listening, OpenListen, follow};
 use super::outgoing::{Logs, Outgoing};
 use super::presented::Presented;
 use super::slot::Slot;
-use crate::exchange::{Control, Downstream, OutboundCall, Reply};
+use super::union::Union;
+use crate::exchange::{Downstream, OutboundCall, Reply};
 
 /// Prepared once: for short parameters the preparation costs more than the search.
 static BAGGAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"baggage"));
@@ -39,15 +39,8 @@ pub(crate) struct ModernLink {
     client: Era,
     presented: Presented,
     way: Way,
-    downstream: Arc<dyn Downstream>,
-    /// What a legacy client's session asked for.
-    session: Mutex<Session>,
-}
-
-#[derive(Default)]
-struct Session {
-    uris: BTreeSet<Box<str>>,
-    listening: Option<AbortOnDropHandle<()>>,
+    /// What a legacy client's session follows.
+    union: Arc<Union>,
 }
 
 impl ModernLink {
@@ -58,13 +51,17 @@ impl ModernLink {
         way: Way,
         downstream: Arc<dyn Downstream>,
     ) -> Self {
+        let listener = Listener {
+            ground: Arc::clone(ground),
+            presented: presented.clone(),
+            way: way.clone(),
+        };
         Self {
             ground: Arc::clone(ground),
             client,
             presented,
             way,
-            downstream,
-            session: Mutex::default(),
+            union: Union::new(listener, downstream),
         }
     }
 
@@ -113,51 +110,8 @@ impl ModernLink {
         self.presented.modern_params(&params, level)
     }
 
-    /// Tells the server something outside of calls, as far as modern servers have an ear for it.
-    ///
-    /// # Errors
-    /// A fault when the server does not take it.
-    pub(crate) async fn control(&self, control: Control) -> Result<(), Fault> {
-        match control {
-            Control::Subscribe(uri) => {
-                let new = self.session().uris.insert(uri);
-                self.resubscribe(new).await
-            }
-            Control::Unsubscribe(uri) => {
-                let known = self.session().uris.remove(&uri);
-                self.resubscribe(known).await
-            }
-            Control::RootsChanged => Ok(()),
-        }
-    }
-
-    /// Filters cannot be changed: a new stream takes the old one's place once it is acknowledged.
-    async fn resubscribe(&self, changed: bool) -> Result<(), Fault> {
-        if !changed {
-            return Ok(());
-        }
-        let uris: Vec<String> = self
-            .session()
-            .uris
-            .iter()
-            .map(|uri| String::from(&**uri))
-            .collect();
-        if uris.is_empty() {
-            let ended = self.session().listening.take();
-            drop(ended);
-            return Ok(());
-        }
-        let filter = ListenFilter {
-            uris,
-            ..ListenFilter::default()
-        };
-        let (_, listening) = self.open(filter, Arc::clone(&self.downstream)).await?;
-        let before = self.session().listening.replace(listening);
-        drop(before);
-        Ok(())
-    }
-
-    /// Listens on behalf of a modern client. List changes show in the fleet; they are not asked for here.
+    /// Listens; a legacy session's subscriptions share one stream. List changes show in the fleet; they are not asked for
+    /// here.
     ///
     /// # Errors
     /// A fault when the server does not open a stream.
@@ -170,18 +124,36 @@ impl ModernLink {
         if filter.uris.is_empty() && filter.tasks.is_empty() {
             return Ok(Listening::new(filter, closing, Box::new(())));
         }
+        if self.client == Era::Legacy && filter.tasks.is_empty() {
+            let (accepted, joined) = self.union.join(std::mem::take(&mut filter.uris)).await?;
+            filter.uris = accepted;
+            return Ok(Listening::new(filter, closing, Box::new(joined)));
+        }
         let asked = ListenFilter {
             uris: std::mem::take(&mut filter.uris),
             tasks: std::mem::take(&mut filter.tasks),
             ..ListenFilter::default()
         };
-        let (accepted, listening) = self.open(asked, downstream).await?;
+        let (accepted, listening) = self.union.listener().open(asked, downstream).await?;
         filter.uris = accepted.uris;
         filter.tasks = accepted.tasks;
         Ok(Listening::new(filter, closing, Box::new(listening)))
     }
+}
 
-    async fn open(
+/// Opens listen streams for one client.
+pub(crate) struct Listener {
+    pub(crate) ground: Arc<Ground>,
+    presented: Presented,
+    way: Way,
+}
+
+impl Listener {
+    /// Opens a stream and waits for its acknowledgement.
+    ///
+    /// # Errors
+    /// A fault when the server does not open it.
+    pub(crate) async fn open(
         &self,
         filter: ListenFilter,
         downstream: Arc<dyn Downstream>,
@@ -201,10 +173,6 @@ impl ModernLink {
         );
         let accepted = wait(&self.ground, acknowledged).await?;
         Ok((accepted, listening))
-    }
-
-    fn session(&self) -> std::sync::MutexGuard<'_, Session> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

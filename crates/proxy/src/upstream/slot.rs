@@ -8,7 +8,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use sallyport_core::fault::{Blame, Fault};
 use sallyport_mcp::Era;
-use sallyport_mcp::capabilities::InitializeResult;
+use sallyport_mcp::capabilities::{InitializeResult, ServerCapabilities};
 use sallyport_mcp::json::quote_into;
 use sallyport_mcp::log::LogLevel;
 use sallyport_mcp::method::Method;
@@ -221,6 +221,9 @@ impl Slot {
             match Session::open(ground, &self.presented, Arc::clone(&inbox)).await {
                 Ok((session, hello)) => {
                     ground.form.found(HttpForm::Streamable);
+                    if !self.counts {
+                        session.tells.store(tells(&hello.capabilities), Ordering::Release);
+                    }
                     self.state().hello = Some(Arc::new(hello));
                     if !self.presented.declared.is_empty() {
                         // What is asked there before it is open is lost.
@@ -377,25 +380,29 @@ impl Slot {
         Ok(())
     }
 
+    /// Whether the server of the present session tells of changes of resources.
+    pub(crate) fn has_subscriptions(&self) -> bool {
+        let hello = self.hello();
+        let resources = hello.and_then(|hello| hello.capabilities.resources);
+        resources.is_some_and(|resources| resources.subscribe)
+    }
+
     /// Tells the server that somebody listens to a resource, or nobody any more.
     ///
     /// # Errors
-    /// A fault when the server does not take it.
+    /// [`RequestError`] when the server does not take it.
     pub(crate) async fn subscribe(
         self: &Arc<Self>,
         worker: &Arc<Worker>,
         uri: &str,
         on: bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), RequestError> {
         let method = if on {
             Method::ResourcesSubscribe
         } else {
             Method::ResourcesUnsubscribe
         };
-        self.request(worker, method, uri_params(uri))
-            .await
-            .map(drop)
-            .map_err(|error| error.into_fault("subscribe to a resource"))
+        self.request(worker, method, uri_params(uri)).await.map(drop)
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, SessionState> {
@@ -411,6 +418,15 @@ impl Drop for Slot {
             self.ground.tasks.spawn(async move { wire.close().await });
         }
     }
+}
+
+/// Whether the server promises to tell of changes of any of its lists.
+fn tells(capabilities: &ServerCapabilities) -> bool {
+    capabilities.tools == Some(true)
+        || capabilities.prompts == Some(true)
+        || capabilities
+            .resources
+            .is_some_and(|resources| resources.list_changed)
 }
 
 fn removed() -> Fault {

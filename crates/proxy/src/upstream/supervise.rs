@@ -182,9 +182,8 @@ impl Supervisor {
         if mirrored {
             ground.param_headers.learn(&next.tools);
         }
-        self.upstream
-            .freshness
-            .fetched(shortest, tells_all(&contact.capabilities));
+        let tells = tells_all(&contact.capabilities) && !ground.is_deaf();
+        self.upstream.freshness.fetched(shortest, tells);
         Ok(Arc::new(next))
     }
 
@@ -215,6 +214,7 @@ impl Supervisor {
             Err(fault) => {
                 // Its lists are then asked for again from time to time.
                 tracing::info!(server = %ground.spec.name, %fault, "a server does not tell of changes as it promised");
+                ground.hears(false);
                 self.upstream.freshness.fetched(None, false);
                 Ok(None)
             }

@@ -175,12 +175,12 @@ async fn deaf(era: Era) -> anyhow::Result<Vec<&'static str>> {
 }
 
 #[tokio::test]
-async fn a_subscribed_resource_is_told_to_clients_of_a_legacy_server() {
+async fn p_102_a_subscribed_resource_is_told_to_clients_of_a_legacy_server() {
     assert_eq!(deaf(Era::Legacy).await.unwrap(), Vec::<&str>::new());
 }
 
 #[tokio::test]
-async fn a_subscribed_resource_is_told_to_clients_of_a_modern_server() {
+async fn p_102_a_subscribed_resource_is_told_to_clients_of_a_modern_server() {
     assert_eq!(deaf(Era::Modern).await.unwrap(), Vec::<&str>::new());
 }
 

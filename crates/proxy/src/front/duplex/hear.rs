@@ -21,7 +21,7 @@ use crate::notice;
 use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::stream::Feed;
-use crate::stream_get::Seat;
+use crate::stream_get::{self, Seat};
 use crate::sync::lock;
 
 /// What every message's work shares.
@@ -200,6 +200,7 @@ impl Talk {
             first,
             last,
             mut events,
+            ends,
             kept,
         } = stream;
         self.say(first).await;
@@ -207,6 +208,7 @@ impl Talk {
             let next = tokio::select! {
                 biased;
                 () = self.inner.ending.cancelled() => None,
+                () = stream_get::any(&ends) => None,
                 next = events.next() => next,
             };
             let Some(message) = next else { break };

@@ -2,6 +2,7 @@
 //! answer whose stream broke off.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -75,7 +76,7 @@ impl Session {
             tokio::select! {
                 () = session.gone.cancelled() => {}
                 () = session.ground.closing.cancelled() => {}
-                () = session.follow() => {}
+                () = session.follow() => session.unheard(),
             }
         });
     }
@@ -89,15 +90,28 @@ impl Session {
         let _waited = timeout(HEAR, tried).await;
     }
 
+    /// There is no stream, or none any more: what the server promised to tell is asked for from time to time.
+    fn unheard(&self) {
+        if self.tells.load(Ordering::Acquire) && !self.is_gone() {
+            self.ground.hears(false);
+            self.ground.changes.add(Changed::LISTS);
+        }
+    }
+
     async fn follow(self: &Arc<Self>) {
         let mut backoff = Backoff::default();
         let mut last: Option<Box<str>> = None;
+        let mut was_open = false;
         while backoff.failures() < GIVE_UP {
             let began = Instant::now();
             let opened = self.open_stream(last.as_deref()).await;
             self.hearing.send_replace(Hearing::Tried);
             let wait = match opened {
                 Ok(events) => {
+                    was_open = true;
+                    if self.tells.load(Ordering::Acquire) {
+                        self.ground.hears(true);
+                    }
                     let retry = self.take_all(events, &mut last).await;
                     if began.elapsed() >= LIVED {
                         backoff.succeeded();
@@ -109,7 +123,8 @@ impl Session {
                     retry.max(backoff.failed(&*self.ground.deps.random))
                 }
                 Err(HttpError::Refused(refused)) if (400..500).contains(&refused.status) => {
-                    if refused.status == 404 && last.is_some() {
+                    // Where there was a stream, it is the session that is not there any more.
+                    if refused.status == 404 && was_open {
                         self.gone.cancel();
                     }
                     return;

@@ -1,5 +1,6 @@
 //! A legacy session at a server.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ pub(crate) struct Session {
     pub(super) post: RequestHead,
     pub(super) get: RequestHead,
     has_id: bool,
+    /// Whether the server promised to tell of changes of its lists in this session, which is the gateway's own.
+    pub(crate) tells: AtomicBool,
     /// Of the session's own stream.
     pub(super) hearing: watch::Sender<Hearing>,
     /// The server has forgotten the session, or it was closed.
@@ -137,6 +140,7 @@ impl Session {
             post,
             get,
             has_id: id.is_some(),
+            tells: AtomicBool::new(false),
             hearing: watch::Sender::default(),
             gone: CancellationToken::new(),
         })

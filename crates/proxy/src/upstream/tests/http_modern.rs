@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::fake::{Back, Fake, STREAM, TEXT, events, json, modern_manners, result, status, typed};
 use super::support::{House, all, eventually, http, last, legacy, modern, tool_call, with_token};
-use crate::exchange::{Control, Message, Reply};
+use crate::exchange::{Message, Reply};
 use crate::upstream::{ListenFilter, Status};
 
 #[tokio::test]
@@ -253,9 +253,15 @@ async fn p_102_a_legacy_clients_subscription_becomes_a_stream_of_its_server() {
         .send(format!("{STREAM}data: {acknowledged}\n\n"))
         .await
         .expect("read");
-    link.control(&house.worker, Control::Subscribe("a:1".into()))
+    let filter = ListenFilter {
+        uris: vec!["a:1".into()],
+        ..ListenFilter::default()
+    };
+    let listening = link
+        .listen(&house.worker, filter, house.ear.clone())
         .await
         .expect("subscribed");
+    assert_eq!(listening.accepted.uris, ["a:1"]);
     assert_eq!(
         fake.calls("subscriptions/listen")[0].json()["params"]["notifications"]["resourceSubscriptions"][0],
         "a:1"
@@ -268,9 +274,7 @@ async fn p_102_a_legacy_clients_subscription_becomes_a_stream_of_its_server() {
         [r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:1","_meta":{}}}"#]
     );
     let before = fake.closed();
-    link.control(&house.worker, Control::Unsubscribe("a:1".into()))
-        .await
-        .expect("unsubscribed");
+    drop(listening);
     eventually("the end of the stream", || fake.closed() > before).await;
     house.upstreams.shutdown().await;
 }

@@ -6,6 +6,7 @@ mod http_attacks;
 mod http_legacy;
 mod http_modern;
 mod manage;
+mod news;
 mod policy;
 mod sse;
 mod stdio_attacks;

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use sallyport_core::Timestamp;
 
 use super::fake::{Came, Fake, Goes, legacy, modern, result};
+use super::levels::eventually;
 use super::*;
 use crate::sync::lock;
 
@@ -144,7 +145,98 @@ async fn p_99_a_call_that_waits_too_long_is_given_up() {
         .send(Ask::modern_with("alice", "tools/call", params, form()))
         .await;
     assert_eq!(late.code().await, -32602);
-    assert_eq!(fake.came("tools/call").len(), 1);
+    let calls = fake.came("tools/call");
+    assert_eq!(calls.len(), 1);
+    eventually("the cancellation", || {
+        !fake.came("notifications/cancelled").is_empty()
+    })
+    .await;
+    let cancelled = fake.came("notifications/cancelled");
+    assert_eq!(cancelled.len(), 1);
+    assert_eq!(
+        cancelled[0].message["params"]["requestId"], calls[0].message["id"],
+        "by the id that the server knows"
+    );
+    eventually("the word that there is no answer", || {
+        let answers = fake.answers("q1");
+        answers
+            .iter()
+            .any(|came| came.message["result"]["action"] == "cancel")
+    })
+    .await;
+}
+
+/// A legacy server over stdio whose processes write down which calls they got. `ask` asks and waits, `plain` does not.
+fn asking_processes(log: &std::path::Path) -> ServerSpec {
+    let script = format!(
+        r#"
+answer() {{ printf '{{"jsonrpc":"2.0","id":%s,"result":%s}}\n' "$id" "$1"; }}
+note() {{ printf '%s %s\n' "$$" "$1" >> '{log}'; }}
+while IFS= read -r line; do
+  id=${{line#*'"id":'}}; id=${{id%%,*}}
+  case $line in
+    *'"method":"initialize"'*)
+      answer '{{"protocolVersion":"2025-06-18","capabilities":{{"tools":{{}}}},"serverInfo":{{"name":"sh","version":"1"}}}}' ;;
+    *'"method":"tools/list"'*)
+      answer '{{"tools":[{{"name":"ask","inputSchema":{{"type":"object"}}}},{{"name":"plain","inputSchema":{{"type":"object"}}}}]}}' ;;
+    *'"method":"notifications/cancelled"'*) note cancelled ;;
+    *'"method":"tools/call"'*'"ask"'*) note ask
+      printf '{{"jsonrpc":"2.0","id":"q1","method":"elicitation/create","params":{{"message":"who?","requestedSchema":{{"type":"object","properties":{{}}}}}}}}\n' ;;
+    *'"method":"tools/call"'*) note plain; answer '{{"content":[]}}' ;;
+    *'"method":"server/discover"'*)
+      printf '{{"jsonrpc":"2.0","id":%s,"error":{{"code":-32601,"message":"no"}}}}\n' "$id" ;;
+  esac
+done"#,
+        log = log.display()
+    );
+    let transport = Transport::Stdio {
+        command: "/bin/sh".to_owned(),
+        args: vec!["-c".to_owned(), script],
+        env: BTreeMap::new(),
+        cwd: None,
+    };
+    server("fake", transport)
+}
+
+#[tokio::test]
+async fn p_99_the_process_of_a_call_that_is_given_up_takes_the_next_one() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = dir.path().join("log");
+    let gate = Gate::new(config(
+        vec![asking_processes(&log)],
+        vec![profile("default", &["fake"])],
+    ));
+    let call = async |name: &str| {
+        let ask = Ask::modern_with("alice", "tools/call", json!({"name": name}), form());
+        gate.send(ask).await.json().await
+    };
+    // A call beside it has a process of its own, for as long as it is waited for.
+    for name in ["ask", "plain"] {
+        let said = call(name).await;
+        let kind = if name == "ask" {
+            "input_required"
+        } else {
+            "complete"
+        };
+        assert_eq!(said["result"]["resultType"], kind, "{said}");
+    }
+    gate.proxy.lot.sweep(Timestamp::from_millis(1_000_000 + 600_000));
+    let noted = || std::fs::read_to_string(&log).unwrap_or_default();
+    eventually("the cancellation", || noted().contains("cancelled")).await;
+    call("plain").await;
+    let noted = noted();
+    let lines: Vec<_> = noted.lines().filter_map(|line| line.split_once(' ')).collect();
+    let [
+        (first, "ask"),
+        (second, "plain"),
+        (third, "cancelled"),
+        (fourth, "plain"),
+    ] = lines[..]
+    else {
+        panic!("{noted}");
+    };
+    assert_ne!(first, second);
+    assert_eq!((third, fourth), (first, first), "its lease is free");
 }
 
 #[tokio::test]

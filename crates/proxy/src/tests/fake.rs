@@ -64,6 +64,13 @@ impl Fake {
         lock(&self.came).len()
     }
 
+    /// The answers to a question of this id that have come.
+    pub(super) fn answers(&self, id: &str) -> Vec<Came> {
+        let came = lock(&self.came);
+        let answers = |came: &&Came| came.message["id"] == id && came.message.get("method").is_none();
+        came.iter().filter(answers).cloned().collect()
+    }
+
     /// The messages of this method that have come.
     pub(super) fn came(&self, method: &str) -> Vec<Came> {
         let came = lock(&self.came);

@@ -1,6 +1,9 @@
-//! What is remembered of legacy sessions over restarts: which of them may still be used, and since when nobody has.
+//! What is remembered of legacy sessions outside of a process's memory: which of them may still be used, and since when
+//! nobody has.
 //!
-//! A session's id holds all that it takes to go on with it; what is kept only says whether it may.
+//! A session's id holds all that it takes to go on with it, in whatever process; what is kept only says whether it may.
+
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -23,46 +26,71 @@ pub struct KnownSession {
     pub used: Timestamp,
 }
 
-/// What is kept of the time before a start.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct KnownSessions {
-    /// Of the sessions that were opened up to here all that may be used are in the list; `None` if nothing was kept yet.
-    pub complete_to: Option<Timestamp>,
-    /// Those that may be used.
-    pub live: Vec<KnownSession>,
-    /// Those that were ended since, or not long before.
-    pub ended: Vec<SessionNonce>,
+/// What is kept of a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It may be used. It was used last then, or a little later.
+    Used(Timestamp),
+    /// Its client has ended it.
+    Ended,
+    /// Nothing: it is new, or was given up long ago.
+    Unknown,
 }
 
-/// What has changed since it was last kept.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+/// What has changed since it was last kept, and how much is kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionChanges {
-    /// Of the sessions that were opened up to here all are kept with this.
-    pub complete_to: Timestamp,
+    /// The time.
+    pub now: Timestamp,
     /// Sessions that are new, or have been used.
     pub used: Vec<KnownSession>,
-    /// Sessions that may not be used any more.
+    /// Sessions that nobody will ask for any more.
     pub gone: Vec<(PrincipalKey, SessionNonce)>,
+    /// What has not been used for longer than this is given up.
+    pub idle: Duration,
+    /// How many are kept of each principal in `used`: those that were used last.
+    pub per_principal: usize,
 }
 
-/// It could not be written.
+/// Nothing can be kept or found out now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-#[error("what is known of sessions cannot be written")]
-pub struct SessionsNotKept;
+#[error("the store of sessions does not answer")]
+pub struct SessionsUnavailable;
 
-/// Remembers sessions over restarts.
+/// Remembers sessions over restarts, and for all processes that serve them.
 pub trait KeepSessions: Send + Sync {
-    /// Ends a session for good; whoever has its id finds nothing, also after a restart.
+    /// Ends a session for good; whoever has its id finds nothing, in other processes as soon as they look
+    /// ([`Self::ended_since`]).
     ///
     /// # Errors
-    /// [`SessionsNotKept`]: after a restart it might be good again.
-    fn end(&self, session: KnownSession) -> Pending<'_, Result<(), SessionsNotKept>>;
+    /// [`SessionsUnavailable`]: it goes on.
+    fn end(&self, session: KnownSession) -> Pending<'_, Result<(), SessionsUnavailable>>;
 
     /// Keeps what has changed. A session that was ended stays so.
     ///
     /// # Errors
-    /// [`SessionsNotKept`]: nothing was kept.
-    fn keep(&self, changes: SessionChanges) -> Pending<'_, Result<(), SessionsNotKept>>;
+    /// [`SessionsUnavailable`]: nothing was kept.
+    fn keep(&self, changes: SessionChanges) -> Pending<'_, Result<(), SessionsUnavailable>>;
+
+    /// What is kept of a session.
+    ///
+    /// # Errors
+    /// [`SessionsUnavailable`].
+    fn fate<'a>(
+        &'a self,
+        owner: &'a PrincipalKey,
+        nonce: SessionNonce,
+    ) -> Pending<'a, Result<Fate, SessionsUnavailable>>;
+
+    /// The sessions that were ended at `time` or later, by whatever process, as far as they were ended within the last ten
+    /// minutes.
+    ///
+    /// # Errors
+    /// [`SessionsUnavailable`].
+    fn ended_since(
+        &self,
+        time: Timestamp,
+    ) -> Pending<'_, Result<Vec<(PrincipalKey, SessionNonce)>, SessionsUnavailable>>;
 }
 
 /// Remembers nothing: for a gateway that lives as long as one command.
@@ -70,11 +98,26 @@ pub trait KeepSessions: Send + Sync {
 pub struct NothingKept;
 
 impl KeepSessions for NothingKept {
-    fn end(&self, _: KnownSession) -> Pending<'_, Result<(), SessionsNotKept>> {
+    fn end(&self, _: KnownSession) -> Pending<'_, Result<(), SessionsUnavailable>> {
         Box::pin(async { Ok(()) })
     }
 
-    fn keep(&self, _: SessionChanges) -> Pending<'_, Result<(), SessionsNotKept>> {
+    fn keep(&self, _: SessionChanges) -> Pending<'_, Result<(), SessionsUnavailable>> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn fate<'a>(
+        &'a self,
+        _: &'a PrincipalKey,
+        _: SessionNonce,
+    ) -> Pending<'a, Result<Fate, SessionsUnavailable>> {
+        Box::pin(async { Ok(Fate::Unknown) })
+    }
+
+    fn ended_since(
+        &self,
+        _: Timestamp,
+    ) -> Pending<'_, Result<Vec<(PrincipalKey, SessionNonce)>, SessionsUnavailable>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 }

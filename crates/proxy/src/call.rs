@@ -51,7 +51,7 @@ pub(crate) async fn serve(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: Inb
         None => match inbound.parts.method {
             // In a box: it is large, and would be moved at each step of the way up to the connection.
             http::Method::POST => Box::pin(front::post(caller, inbound)).await,
-            http::Method::GET => stream_get::get(&caller, &inbound.parts),
+            http::Method::GET => Box::pin(stream_get::get(&caller, &inbound.parts)).await,
             http::Method::DELETE => Box::pin(front::delete(&caller, &inbound.parts)).await,
             _ => door::method_not_allowed(),
         },

@@ -1,11 +1,16 @@
-//! Which legacy sessions that are not in memory may come back, over restarts too, and until when.
+//! Which legacy sessions that are not in this process's memory may be taken into it.
+//!
+//! An id can come to a process that has never seen it: after a restart, after a long silence, or because another process
+//! has opened the session. What all of them know of sessions is in the store; a session that is so new that nobody has
+//! written of it yet is good by its seal alone.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sallyport_core::session::{
-    KeepSessions, KnownSession, KnownSessions, SessionChanges, SessionNonce, SessionsNotKept,
+    Fate, KeepSessions, KnownSession, SessionChanges, SessionNonce, SessionsUnavailable,
 };
 use sallyport_core::{PrincipalKey, Timestamp};
 
@@ -13,249 +18,172 @@ use crate::session::Sessions;
 use crate::spec::ProxyLimits;
 use crate::sync::lock;
 
-/// How often what has changed is written.
-pub(crate) const WRITE: Duration = Duration::from_secs(60);
+/// How often what has changed is written, and what other processes have ended is learned.
+pub(crate) const LOOK: Duration = Duration::from_secs(1);
 
 /// How exactly it is written when a session was last used: one that is used all day is written four times an hour.
 const EXACT: Duration = Duration::from_secs(15 * 60);
 
-/// A session that was opened longer ago than this is in memory by now.
-const OPENING: Duration = Duration::from_secs(10);
+/// A session of which nothing has been written is good for so long: many times [`LOOK`], so that a process that is killed
+/// or cannot write for a moment loses none.
+const UNWRITTEN: Duration = Duration::from_secs(60);
 
-/// So many sessions of one principal wait outside of memory for each that may be in it. A client that has forgotten
-/// more than that does not remember their ids either.
-const AWAY: usize = 4;
+/// What other processes have ended is asked for from so long before the last look, for writes that took their time.
+const OVERLAP: Duration = Duration::from_secs(10);
+
+/// So many sessions of one principal are kept for each that may be in memory. A client that has forgotten more than that
+/// does not remember their ids either.
+const KEPT: usize = 5;
+
+/// So many sessions that have left memory wait to be written; more are not, and end when they are older than
+/// [`UNWRITTEN`]. Some 4 MB.
+const AWAY: usize = 16 * 1024;
 
 /// The sessions outside of memory.
 pub(crate) struct Kept {
     keeper: Arc<dyn KeepSessions>,
-    /// Since when every session that is opened is known.
-    started: Timestamp,
-    /// Up to when every session that was opened before is known.
-    complete_to: Option<Timestamp>,
     inner: Mutex<Inner>,
-}
-
-/// A session that is not in memory.
-#[derive(Clone, Copy)]
-struct Away {
-    created: Timestamp,
-    used: Timestamp,
-    /// Whether it has been written, and whether as it is.
-    is_written: bool,
-    has_changed: bool,
-    /// It is on its way into memory, and does not count.
-    returns: bool,
+    failing: AtomicBool,
 }
 
 #[derive(Default)]
 struct Inner {
-    away: HashMap<PrincipalKey, HashMap<SessionNonce, Away>>,
-    /// Ended ones of the time of which not all are known.
-    ended: HashSet<SessionNonce>,
-    /// What is to be written.
+    /// Those that have left memory since the last write.
+    away: HashMap<SessionNonce, KnownSession>,
+    /// Those that need not be kept any more.
     gone: Vec<(PrincipalKey, SessionNonce)>,
+    /// Up to when it is known what has been ended.
+    looked: Option<Timestamp>,
 }
 
 impl Kept {
-    /// Starts with what an earlier process has kept.
-    pub(crate) fn new(keeper: Arc<dyn KeepSessions>, known: KnownSessions, now: Timestamp) -> Self {
-        let mut inner = Inner::default();
-        for session in known.live {
-            let own = inner.away.entry(session.owner).or_default();
-            let away = Away {
-                created: session.created,
-                used: session.used,
-                is_written: true,
-                has_changed: false,
-                returns: false,
-            };
-            own.insert(session.nonce, away);
-        }
-        inner.ended.extend(known.ended);
+    pub(crate) fn new(keeper: Arc<dyn KeepSessions>) -> Self {
         Self {
             keeper,
-            started: now,
-            complete_to: known.complete_to,
-            inner: Mutex::new(inner),
+            inner: Mutex::default(),
+            failing: AtomicBool::new(false),
         }
     }
 
-    /// Whether a session that is not in memory may be used at `now`. It has to be taken in afterwards ([`Self::take`]).
-    pub(crate) fn admits(&self, session: &KnownSession, now: Timestamp, limits: &ProxyLimits) -> bool {
+    /// Whether a session that is not in memory may be used at `now`.
+    ///
+    /// # Errors
+    /// [`SessionsUnavailable`] when that cannot be found out.
+    pub(crate) async fn admits(
+        &self,
+        session: &KnownSession,
+        now: Timestamp,
+        limits: &ProxyLimits,
+    ) -> Result<bool, SessionsUnavailable> {
         let KnownSession { owner, nonce, .. } = session;
-        let mut inner = lock(&self.inner);
-        let away = inner.away.get(owner).and_then(|own| own.get(nonce)).copied();
-        let away = match away {
-            Some(away) => away,
-            // When it was used is not known, but that was before the start.
-            None if self.is_of_the_gap(session.created) && !inner.ended.contains(nonce) => Away {
-                created: session.created,
-                used: self.started,
-                is_written: false,
-                has_changed: true,
-                returns: true,
-            },
-            None => return false,
+        let away = lock(&self.inner).away.get(nonce).map(|away| away.used);
+        let fate = match away {
+            Some(used) => Fate::Used(used),
+            None => self.keeper.fate(owner, *nonce).await?,
         };
-        let admits = now.since(away.used) <= limits.session_idle;
-        if admits {
-            let own = inner.away.entry(owner.clone()).or_default();
-            let returns = true;
-            own.insert(*nonce, Away { returns, ..away });
-        }
-        admits
-    }
-
-    /// There was no room in memory for a session that was admitted.
-    pub(crate) fn stays(&self, owner: &PrincipalKey, nonce: &SessionNonce) {
-        let mut inner = lock(&self.inner);
-        let own = inner.away.get_mut(owner);
-        if let Some(away) = own.and_then(|own| own.get_mut(nonce)) {
-            away.returns = false;
-        }
-    }
-
-    /// Takes a session into memory, and says whether it has been written. `None` if it has ended since it was admitted.
-    pub(crate) fn take(&self, owner: &PrincipalKey, nonce: &SessionNonce) -> Option<bool> {
-        let away = lock(&self.inner).remove(owner, nonce)?;
-        Some(away.is_written)
+        Ok(match fate {
+            Fate::Used(used) => now.since(used) <= limits.session_idle,
+            Fate::Ended => false,
+            Fate::Unknown => now.since(session.created) <= UNWRITTEN,
+        })
     }
 
     /// A session leaves memory; it may come back.
-    pub(crate) fn leaves(&self, session: &KnownSession, is_written: bool, limits: &ProxyLimits) {
+    pub(crate) fn leaves(&self, session: KnownSession) {
         let mut inner = lock(&self.inner);
-        let own = inner.away.entry(session.owner.clone()).or_default();
-        let away = Away {
-            created: session.created,
-            used: session.used,
-            is_written,
-            has_changed: true,
-            returns: false,
-        };
-        own.insert(session.nonce, away);
-        let waiting = || own.iter().filter(|(_, away)| !away.returns);
-        if waiting().count() > limits.sessions_per_principal.saturating_mul(AWAY) {
-            let oldest = waiting().min_by_key(|(_, away)| away.used);
-            if let Some((oldest, created)) = oldest.map(|(nonce, away)| (*nonce, away.created)) {
-                if self.is_of_the_gap(created) {
-                    inner.ended.insert(oldest);
-                }
-                inner.end(&session.owner, oldest, false);
-            }
+        if inner.away.len() < AWAY {
+            inner.away.insert(session.nonce, session);
         }
     }
 
-    /// A session ends for good. It is written with the next changes.
-    pub(crate) fn ends(&self, session: &KnownSession, is_written: bool) {
+    /// A session ends, and its id is not asked for again or is too old by itself.
+    pub(crate) fn ends(&self, session: KnownSession, is_written: bool) {
         let mut inner = lock(&self.inner);
-        if self.is_of_the_gap(session.created) {
-            inner.ended.insert(session.nonce);
+        inner.away.remove(&session.nonce);
+        if is_written {
+            inner.gone.push((session.owner, session.nonce));
         }
-        inner.end(&session.owner, session.nonce, is_written);
     }
 
     /// Writes that a session has ended.
     ///
     /// # Errors
-    /// [`SessionsNotKept`]: it has ended all the same, until a restart.
-    pub(crate) async fn ended(&self, session: KnownSession) -> Result<(), SessionsNotKept> {
-        self.keeper.end(session).await
+    /// [`SessionsUnavailable`]: it has not.
+    pub(crate) async fn end(&self, session: KnownSession) -> Result<(), SessionsUnavailable> {
+        let nonce = session.nonce;
+        self.keeper.end(session).await?;
+        lock(&self.inner).away.remove(&nonce);
+        Ok(())
     }
 
-    /// Ends those that nobody has used for too long.
-    pub(crate) fn sweep(&self, now: Timestamp, limits: &ProxyLimits) {
-        let mut inner = lock(&self.inner);
-        let mut idle = Vec::new();
-        for (owner, own) in &inner.away {
-            let old = own
-                .iter()
-                .filter(|(_, away)| now.since(away.used) > limits.session_idle);
-            idle.extend(old.map(|(nonce, _)| (owner.clone(), *nonce)));
-        }
-        for (owner, nonce) in idle {
-            inner.end(&owner, nonce, false);
+    /// Ends what other processes have ended, and writes what has changed. What fails is tried again the next time.
+    pub(crate) async fn look(&self, sessions: &Sessions, now: Timestamp, limits: &ProxyLimits) {
+        let done = async {
+            self.learn(sessions, now).await?;
+            self.write(sessions, now, limits).await
+        };
+        let failed = done.await.is_err();
+        if failed != self.failing.swap(failed, Ordering::Relaxed) {
+            if failed {
+                tracing::warn!("what is known of sessions cannot be written or read");
+            } else {
+                tracing::info!("what is known of sessions is written and read again");
+            }
         }
     }
 
-    /// Writes what has changed; when that fails, it is tried again with the next changes.
-    pub(crate) async fn write(&self, sessions: &Sessions, now: Timestamp, limits: &ProxyLimits) {
+    async fn learn(&self, sessions: &Sessions, now: Timestamp) -> Result<(), SessionsUnavailable> {
+        let looked = lock(&self.inner).looked.unwrap_or(now);
+        for (owner, nonce) in self.keeper.ended_since(looked.minus(OVERLAP)).await? {
+            lock(&self.inner).away.remove(&nonce);
+            sessions.has_ended(&owner, &nonce);
+        }
+        lock(&self.inner).looked = Some(now);
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        sessions: &Sessions,
+        now: Timestamp,
+        limits: &ProxyLimits,
+    ) -> Result<(), SessionsUnavailable> {
         let exact = EXACT.min(limits.session_idle / 4);
-        let mut used = Vec::new();
+        let mut present = Vec::new();
         sessions.each(|session| {
             if session.is_to_be_written(exact) {
-                used.push((Arc::clone(session), session.known()));
+                present.push((Arc::clone(session), session.known()));
             }
         });
-        let (away, gone) = lock(&self.inner).changed();
-        if used.is_empty() && away.is_empty() && gone.is_empty() {
-            return;
-        }
-        let mut all: Vec<_> = used.iter().map(|(_, known)| known.clone()).collect();
-        all.extend_from_slice(&away);
-        let changes = SessionChanges {
-            complete_to: now.minus(OPENING),
-            used: all,
-            gone: gone.clone(),
+        let (away, gone) = {
+            let mut inner = lock(&self.inner);
+            let away: Vec<_> = inner.away.values().cloned().collect();
+            (away, std::mem::take(&mut inner.gone))
         };
-        match self.keeper.keep(changes).await {
-            Ok(()) => {
-                for (session, known) in used {
-                    session.is_written_as_used(known.used);
-                }
-                lock(&self.inner).are_written(&away);
-            }
-            Err(SessionsNotKept) => lock(&self.inner).gone.extend(gone),
+        if present.is_empty() && away.is_empty() && gone.is_empty() {
+            return Ok(());
         }
-    }
-
-    /// Whether of the sessions of this time not all are known: the last minute of the process before this one.
-    fn is_of_the_gap(&self, created: Timestamp) -> bool {
-        created <= self.started && self.complete_to.is_none_or(|complete_to| created > complete_to)
-    }
-}
-
-impl Inner {
-    fn remove(&mut self, owner: &PrincipalKey, nonce: &SessionNonce) -> Option<Away> {
-        let own = self.away.get_mut(owner)?;
-        let away = own.remove(nonce);
-        if own.is_empty() {
-            self.away.remove(owner);
-        }
-        away
-    }
-
-    /// Ends a session. What was never written need not be taken back.
-    fn end(&mut self, owner: &PrincipalKey, nonce: SessionNonce, is_written: bool) {
-        let away = self.remove(owner, &nonce);
-        if is_written || away.is_some_and(|away| away.is_written) {
-            self.gone.push((owner.clone(), nonce));
-        }
-    }
-
-    /// What has to be written of the sessions that are away, and those that are gone.
-    fn changed(&mut self) -> (Vec<KnownSession>, Vec<(PrincipalKey, SessionNonce)>) {
-        let each = self.away.iter().flat_map(|(owner, own)| {
-            let changed = own.iter().filter(|(_, away)| away.has_changed);
-            changed.map(|(nonce, away)| KnownSession {
-                owner: owner.clone(),
-                nonce: *nonce,
-                created: away.created,
-                used: away.used,
-            })
+        let known = present.iter().map(|(_, known)| known);
+        let written = self.keeper.keep(SessionChanges {
+            now,
+            used: known.chain(&away).cloned().collect(),
+            gone: gone.clone(),
+            idle: limits.session_idle,
+            per_principal: limits.sessions_per_principal.saturating_mul(KEPT),
         });
-        (each.collect(), std::mem::take(&mut self.gone))
-    }
-
-    fn are_written(&mut self, sessions: &[KnownSession]) {
-        for KnownSession {
-            owner, nonce, used, ..
-        } in sessions
-        {
-            let away = self.away.get_mut(owner).and_then(|own| own.get_mut(nonce));
-            if let Some(away) = away.filter(|away| away.used == *used) {
-                (away.is_written, away.has_changed) = (true, false);
+        if let Err(error) = written.await {
+            lock(&self.inner).gone.extend(gone);
+            return Err(error);
+        }
+        for (session, known) in present {
+            session.is_written_as_used(known.used);
+        }
+        let mut inner = lock(&self.inner);
+        for session in &away {
+            if inner.away.get(&session.nonce) == Some(session) {
+                inner.away.remove(&session.nonce);
             }
         }
+        Ok(())
     }
 }

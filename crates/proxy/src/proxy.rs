@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use sallyport_core::approval::AskPerson;
 use sallyport_core::audit::Audit;
 use sallyport_core::capability::{SealState, VerifyProof, VerifyToken};
-use sallyport_core::session::{KeepSessions, KnownSessions};
+use sallyport_core::session::KeepSessions;
 use sallyport_core::watch::WatchLogins;
 use sallyport_core::{Clock, Random, Timestamp};
 use sallyport_net::{Inbound, Response, Worker};
@@ -51,8 +51,8 @@ pub struct ProxyDeps {
     pub proofs: Arc<dyn VerifyProof>,
     /// Seals sessions, cursors and states.
     pub sealer: Arc<dyn SealState>,
-    /// Remembers which sessions may be used, and what is known of them at the start.
-    pub sessions: (Arc<dyn KeepSessions>, KnownSessions),
+    /// Remembers which sessions may be used.
+    pub sessions: Arc<dyn KeepSessions>,
     /// Where calls and refusals are recorded.
     pub audit: Arc<dyn Audit>,
     /// Wall-clock time.
@@ -110,7 +110,6 @@ impl Proxy {
     pub fn new(deps: ProxyDeps, config: ProxyConfig) -> Arc<Self> {
         let books = Books::new(deps.audit, deps.metrics, deps.clock);
         let (gone, left) = mpsc::unbounded_channel();
-        let (keeper, known) = deps.sessions;
         let hears = Hears {
             tasks: Arc::new(Tasks::new(books.clone())),
             hub: Arc::default(),
@@ -120,7 +119,7 @@ impl Proxy {
             Arc::clone(&deps.random),
             books.clone(),
             hears.clone(),
-            (Kept::new(keeper, known, books.clock.now()), gone),
+            (Kept::new(deps.sessions), gone),
         );
         deps.upstreams.apply(config.servers.clone());
         let fleet = deps.upstreams.watch();
@@ -161,7 +160,7 @@ impl Proxy {
             .spawn(beat(Weak::clone(&weak), QUIET, |proxy| &proxy.quiet));
         deps.control.spawn(turnout::watch(Weak::clone(&weak)));
         deps.control.spawn(sweep(Weak::clone(&weak)));
-        deps.control.spawn(write_sessions(Weak::clone(&weak)));
+        deps.control.spawn(look(Weak::clone(&weak)));
         deps.control.spawn(let_go(weak, left));
         proxy
     }
@@ -242,12 +241,12 @@ async fn sweep(proxy: Weak<Proxy>) {
     }
 }
 
-async fn write_sessions(proxy: Weak<Proxy>) {
+async fn look(proxy: Weak<Proxy>) {
     loop {
-        tokio::time::sleep(kept::WRITE).await;
+        tokio::time::sleep(kept::LOOK).await;
         let Some(proxy) = proxy.upgrade() else { return };
         let limits = proxy.world.load().limits;
-        proxy.sessions.write(&limits).await;
+        proxy.sessions.look(&limits).await;
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sallyport_core::capability::{Purpose, SealState};
-use sallyport_core::session::{KnownSession, SessionNonce, SessionsNotKept};
+use sallyport_core::session::{KnownSession, SessionNonce, SessionsUnavailable};
 use sallyport_core::{PrincipalKey, Random, ServerName, Timestamp};
 use sallyport_mcp::capabilities::ClientCapabilities;
 use sallyport_mcp::log::LogLevel;
@@ -232,11 +232,11 @@ impl Sessions {
         let binding = binding(opening.owner, opening.endpoint);
         let id = self.sealer.seal(Purpose::Session, &binding, &seal.encode());
         let session = self.build(&id, opening.owner, opening.endpoint, seal);
-        self.insert(session, limits).map(|(session, _)| session)
+        self.insert(session, limits)
     }
 
-    /// The session of this id, if it is this principal's, of this endpoint, and has not ended. One that is not in memory
-    /// (after a restart, or a long silence) is taken up again from its seal.
+    /// The session of this id, if it is in memory, this principal's, of this endpoint, and has not ended. If there is none,
+    /// [`Self::reopen`] may find one.
     pub(crate) fn find(
         &self,
         owner: &PrincipalKey,
@@ -248,10 +248,7 @@ impl Sessions {
         let known = lock(self.shard(owner))
             .get(owner)
             .and_then(|own| own.get(id).cloned());
-        let session = match known.filter(|session| session.endpoint == *endpoint) {
-            Some(session) => session,
-            None => self.reopen(owner, endpoint, id, limits)?,
-        };
+        let session = known.filter(|session| session.endpoint == *endpoint)?;
         if session.is_too_old(now, limits) || session.is_forsaken(now, limits) {
             self.end(&session);
             return None;
@@ -272,36 +269,29 @@ impl Sessions {
         goes_on
     }
 
-    fn reopen(
+    /// Takes a session up from its id, if that is this principal's, of this endpoint, and has not ended: after a restart,
+    /// after a long silence, and where another process has opened it.
+    ///
+    /// # Errors
+    /// [`SessionsUnavailable`] when it cannot be found out whether it has ended.
+    pub(crate) async fn reopen(
         &self,
         owner: &PrincipalKey,
         endpoint: &Arc<str>,
         id: &str,
         limits: &ProxyLimits,
-    ) -> Option<Arc<Session>> {
+    ) -> Result<Option<Arc<Session>>, SessionsUnavailable> {
         let binding = binding(owner, endpoint);
-        let plain = self.sealer.open(Purpose::Session, &binding, id)?;
-        let session = self.build(id, owner, endpoint, SessionSeal::decode(&plain)?);
-        if !self.kept.admits(&session.known(), session.last_used(), limits) {
-            return None;
-        }
-        let nonce = session.nonce;
-        let Ok((session, is_first)) = self.insert(session, limits) else {
-            self.kept.stays(owner, &nonce);
-            return None;
+        let plain = self.sealer.open(Purpose::Session, &binding, id);
+        let Some(seal) = plain.as_deref().and_then(SessionSeal::decode) else {
+            return Ok(None);
         };
-        if is_first {
-            match self.kept.take(owner, &session.nonce) {
-                Some(true) => session.is_written_as_used(Timestamp::from_millis(0)),
-                Some(false) => {}
-                // Ended in this moment.
-                None => {
-                    self.remove(&session);
-                    return None;
-                }
-            }
+        let session = self.build(id, owner, endpoint, seal);
+        let now = session.last_used();
+        if session.is_too_old(now, limits) || !self.kept.admits(&session.known(), now, limits).await? {
+            return Ok(None);
         }
-        Some(session)
+        Ok(self.insert(session, limits).ok())
     }
 
     fn build(&self, id: &str, owner: &PrincipalKey, endpoint: &Arc<str>, seal: SessionSeal) -> Session {
@@ -340,12 +330,8 @@ impl Sessions {
     }
 
     /// Puts a session in its place, unless another request has just done so; the oldest idle one of the same principal
-    /// makes room, and says whether it was not there before.
-    fn insert(
-        &self,
-        session: Session,
-        limits: &ProxyLimits,
-    ) -> Result<(Arc<Session>, bool), TooManySessions> {
+    /// makes room.
+    fn insert(&self, session: Session, limits: &ProxyLimits) -> Result<Arc<Session>, TooManySessions> {
         let session = Arc::new(session);
         let owner = &session.view.principal;
         let mut evicted = Vec::new();
@@ -353,14 +339,14 @@ impl Sessions {
             let mut shard = lock(self.shard(owner));
             let own = shard.entry(owner.clone()).or_default();
             if let Some(twin) = own.get(&session.id) {
-                return Ok((Arc::clone(twin), false));
+                return Ok(Arc::clone(twin));
             }
             while own.len() >= limits.sessions_per_principal.max(1) {
                 let idle = own.values().filter(|session| session.is_idle());
                 let oldest = idle.min_by_key(|session| session.seen.load(Ordering::Relaxed));
                 let oldest = Arc::clone(&oldest.ok_or(TooManySessions)?.id);
                 if let Some(oldest) = own.remove(&oldest) {
-                    self.kept.leaves(&oldest.known(), oldest.is_written(), limits);
+                    self.kept.leaves(oldest.known());
                     evicted.push(oldest);
                 }
             }
@@ -368,29 +354,41 @@ impl Sessions {
         }
         self.books.metrics.gauge(&Gauge::Sessions, 1);
         self.let_go(&evicted);
-        Ok((session, true))
+        Ok(session)
     }
 
-    /// Ends a session for good.
+    /// Ends a session whose id nobody has, or which is too old.
     pub(crate) fn end(&self, session: &Arc<Session>) {
         self.remove(session);
-        self.kept.ends(&session.known(), session.is_written());
+        self.kept.ends(session.known(), session.is_written());
     }
 
-    /// Ends a session so that it stays ended whatever happens.
+    /// Ends a session for good, in all processes and over restarts.
     ///
     /// # Errors
-    /// [`SessionsNotKept`]: a restart would bring it back.
-    pub(crate) async fn end_durably(&self, session: &Arc<Session>) -> Result<(), SessionsNotKept> {
-        self.end(session);
+    /// [`SessionsUnavailable`]: it goes on.
+    pub(crate) async fn end_durably(&self, session: &Arc<Session>) -> Result<(), SessionsUnavailable> {
         let mut known = session.known();
         known.used = self.books.clock.now();
-        self.kept.ended(known).await
+        self.kept.end(known).await?;
+        self.remove(session);
+        Ok(())
     }
 
-    /// Writes what has changed of the sessions.
-    pub(crate) async fn write(&self, limits: &ProxyLimits) {
-        self.kept.write(self, self.books.clock.now(), limits).await;
+    /// Another process has ended a session.
+    pub(crate) fn has_ended(&self, owner: &PrincipalKey, nonce: &SessionNonce) {
+        let found = lock(self.shard(owner)).get(owner).and_then(|own| {
+            let mut sessions = own.values();
+            sessions.find(|session| session.nonce == *nonce).cloned()
+        });
+        if let Some(session) = found {
+            self.remove(&session);
+        }
+    }
+
+    /// Learns what other processes have ended, and writes what has changed.
+    pub(crate) async fn look(&self, limits: &ProxyLimits) {
+        self.kept.look(self, self.books.clock.now(), limits).await;
     }
 
     fn remove(&self, session: &Arc<Session>) {
@@ -429,7 +427,6 @@ impl Sessions {
             });
         }
         self.let_go(&idle);
-        self.kept.sweep(now, limits);
     }
 
     /// Whether a session stays in memory.
@@ -440,9 +437,9 @@ impl Sessions {
         }
         let silent = now.since(session.last_used());
         if silent > limits.session_idle {
-            self.kept.ends(&session.known(), session.is_written());
+            self.kept.ends(session.known(), session.is_written());
         } else if silent > IN_MEMORY {
-            self.kept.leaves(&session.known(), session.is_written(), limits);
+            self.kept.leaves(session.known());
         } else {
             return true;
         }

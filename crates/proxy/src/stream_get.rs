@@ -29,8 +29,8 @@ use crate::spec::ProxyLimits;
 use crate::stream::Events;
 
 /// Opens the stream of a legacy session. Without a session there is none: 405, by which older clients fall back.
-pub(crate) fn get(caller: &Arc<Caller>, parts: &Parts) -> Response {
-    let session = match front::session_of(caller, &parts.headers) {
+pub(crate) async fn get(caller: &Arc<Caller>, parts: &Parts) -> Response {
+    let session = match front::session_of(caller, &parts.headers).await {
         Ok(Some(session)) => session,
         Ok(None) => return door::method_not_allowed(),
         Err(refusal) => return door::message(refusal.status, refusal.message(None)),

@@ -2,49 +2,22 @@
 
 use std::time::Duration;
 
-use sallyport_core::PrincipalKey;
 use sallyport_core::audit::Pending;
-use sallyport_core::session::{KeepSessions, KnownSession, KnownSessions, SessionChanges, SessionsNotKept};
+use sallyport_core::session::{
+    Fate, KeepSessions, KnownSession, SessionChanges, SessionNonce, SessionsUnavailable,
+};
+use sallyport_core::{PrincipalKey, Timestamp};
+use sqlx::sqlite::SqliteRow;
 
 use crate::columns::Columns as _;
 use crate::{Store, StoreError};
 
-/// How long a session that was ended is remembered at least: longer than any write takes that had begun before.
+/// How long a session that was ended is remembered: until no process can have it in memory, or write of it, any more.
 const ENDED: Duration = Duration::from_secs(600);
 
-impl Store {
-    /// What is known of the sessions that were opened before.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the store failed.
-    pub async fn known_sessions(&self) -> Result<KnownSessions, StoreError> {
-        let mark = sqlx::query("SELECT complete_to FROM sessions_known")
-            .fetch_optional(self.reader())
-            .await?;
-        let rows = sqlx::query("SELECT owner, nonce, created, used, ended FROM sessions")
-            .fetch_all(self.reader())
-            .await?;
-        let mut known = KnownSessions {
-            complete_to: mark.map(|row| row.time("complete_to")).transpose()?,
-            ..KnownSessions::default()
-        };
-        for row in &rows {
-            let corrupt = |what| StoreError::Corrupt { what };
-            let nonce = row.bytes("nonce")?.try_into().map_err(|_| corrupt("nonce"))?;
-            if row.maybe_time("ended")?.is_some() {
-                known.ended.push(nonce);
-                continue;
-            }
-            known.live.push(KnownSession {
-                owner: PrincipalKey::parse(&row.text("owner")?).ok_or(corrupt("owner"))?,
-                nonce,
-                created: row.time("created")?,
-                used: row.time("used")?,
-            });
-        }
-        Ok(known)
-    }
+type Id = (PrincipalKey, SessionNonce);
 
+impl Store {
     async fn end_session(&self, session: KnownSession) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         sqlx::query(
@@ -65,7 +38,7 @@ impl Store {
         for session in &changes.used {
             sqlx::query(
                 "INSERT INTO sessions (owner, nonce, created, used) VALUES (?1, ?2, ?3, ?4) \
-                 ON CONFLICT DO UPDATE SET used = ?4",
+                 ON CONFLICT DO UPDATE SET used = max(used, ?4)",
             )
             .bind(session.owner.as_str())
             .bind(session.nonce.as_slice())
@@ -81,33 +54,88 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
         }
-        // What was opened up to here and has no row is no session any more: that it was ended need not be kept.
-        sqlx::query("DELETE FROM sessions WHERE ended <= ?1 AND created <= ?1")
-            .bind(changes.complete_to.minus(ENDED).as_millis())
+        let mut owners: Vec<_> = changes
+            .used
+            .iter()
+            .map(|session| session.owner.as_str())
+            .collect();
+        owners.sort_unstable();
+        owners.dedup();
+        let most = i64::try_from(changes.per_principal).unwrap_or(i64::MAX);
+        for owner in owners {
+            sqlx::query(
+                "DELETE FROM sessions WHERE owner = ?1 AND ended IS NULL AND nonce NOT IN (\
+                 SELECT nonce FROM sessions WHERE owner = ?1 AND ended IS NULL ORDER BY used DESC LIMIT ?2)",
+            )
+            .bind(owner)
+            .bind(most)
             .execute(&mut *tx)
             .await?;
-        sqlx::query(
-            "INSERT INTO sessions_known (one, complete_to) VALUES (1, ?1) \
-             ON CONFLICT DO UPDATE SET complete_to = max(complete_to, ?1)",
-        )
-        .bind(changes.complete_to.as_millis())
-        .execute(&mut *tx)
-        .await?;
+        }
+        sqlx::query("DELETE FROM sessions WHERE ended IS NULL AND used < ?")
+            .bind(changes.now.minus(changes.idle).as_millis())
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("DELETE FROM sessions WHERE ended < ?")
+            .bind(changes.now.minus(ENDED).as_millis())
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await
     }
+
+    async fn fate_of_session(&self, owner: &PrincipalKey, nonce: SessionNonce) -> Result<Fate, StoreError> {
+        let row = sqlx::query("SELECT used, ended FROM sessions WHERE owner = ? AND nonce = ?")
+            .bind(owner.as_str())
+            .bind(nonce.as_slice())
+            .fetch_optional(self.reader())
+            .await?;
+        Ok(match row {
+            None => Fate::Unknown,
+            Some(row) if row.maybe_time("ended")?.is_some() => Fate::Ended,
+            Some(row) => Fate::Used(row.time("used")?),
+        })
+    }
+
+    async fn sessions_ended_since(&self, time: Timestamp) -> Result<Vec<Id>, StoreError> {
+        let rows = sqlx::query("SELECT owner, nonce FROM sessions WHERE ended >= ?")
+            .bind(time.as_millis())
+            .fetch_all(self.reader())
+            .await?;
+        rows.iter().map(id).collect()
+    }
+}
+
+fn id(row: &SqliteRow) -> Result<Id, StoreError> {
+    let corrupt = |what| StoreError::Corrupt { what };
+    let owner = PrincipalKey::parse(&row.text("owner")?).ok_or(corrupt("owner"))?;
+    let nonce = row.bytes("nonce")?.try_into().map_err(|_| corrupt("nonce"))?;
+    Ok((owner, nonce))
 }
 
 impl KeepSessions for Store {
-    fn end(&self, session: KnownSession) -> Pending<'_, Result<(), SessionsNotKept>> {
+    fn end(&self, session: KnownSession) -> Pending<'_, Result<(), SessionsUnavailable>> {
         Box::pin(async move { self.end_session(session).await.map_err(told) })
     }
 
-    fn keep(&self, changes: SessionChanges) -> Pending<'_, Result<(), SessionsNotKept>> {
+    fn keep(&self, changes: SessionChanges) -> Pending<'_, Result<(), SessionsUnavailable>> {
         Box::pin(async move { self.keep_sessions(changes).await.map_err(told) })
+    }
+
+    fn fate<'a>(
+        &'a self,
+        owner: &'a PrincipalKey,
+        nonce: SessionNonce,
+    ) -> Pending<'a, Result<Fate, SessionsUnavailable>> {
+        Box::pin(async move { self.fate_of_session(owner, nonce).await.map_err(told) })
+    }
+
+    fn ended_since(&self, time: Timestamp) -> Pending<'_, Result<Vec<Id>, SessionsUnavailable>> {
+        Box::pin(async move { self.sessions_ended_since(time).await.map_err(told) })
     }
 }
 
-fn told(error: StoreError) -> SessionsNotKept {
-    tracing::warn!("sessions cannot be kept: {error}");
-    SessionsNotKept
+/// Said quietly: whoever asks tries again soon, and says so once.
+fn told(error: StoreError) -> SessionsUnavailable {
+    tracing::debug!("the store of sessions: {error}");
+    SessionsUnavailable
 }

@@ -20,7 +20,7 @@ use crate::session::Session;
 
 /// Answers a batch (2025-03-26, Transports, Sending Messages).
 pub(super) async fn post(caller: Arc<Caller>, parts: &Parts, body: Bytes) -> Response {
-    let session = match session_of(&caller, &parts.headers) {
+    let session = match session_of(&caller, &parts.headers).await {
         Ok(Some(session)) if are_taken(&caller, &session) => session,
         Ok(_) => return refuse(&unreadable(&ScanError::Batch)),
         Err(refusal) => return refuse(&refusal),

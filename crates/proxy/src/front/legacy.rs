@@ -47,7 +47,7 @@ pub(super) async fn post(
             Err(refusal) => refuse_to(id, &refusal),
         };
     }
-    let session = match session_of(&caller, &parts.headers) {
+    let session = match session_of(&caller, &parts.headers).await {
         Ok(Some(session)) => session,
         Ok(None) => {
             let refusal = no_session();

@@ -97,11 +97,10 @@ fn era_of(version: HeaderField<'_>, envelope: &Envelope<'_>, spoken: Spoken) -> 
 
 /// Ends a legacy session (2025-06-18, Transports, Session Management). Without a session: 405.
 pub(crate) async fn delete(caller: &Arc<Caller>, parts: &Parts) -> Response {
-    match session_of(caller, &parts.headers) {
+    match session_of(caller, &parts.headers).await {
         Ok(Some(session)) => {
             if caller.proxy.sessions.end_durably(&session).await.is_err() {
-                let text = "The session has ended, but a restart of the gateway would bring it back";
-                return refuse(&Refusal::new(500, INTERNAL_ERROR, text));
+                return refuse(&unavailable());
             }
             let mut response = door::accepted();
             *response.status_mut() = http::StatusCode::NO_CONTENT;
@@ -116,8 +115,11 @@ pub(crate) async fn delete(caller: &Arc<Caller>, parts: &Parts) -> Response {
 ///
 /// # Errors
 /// 404 for one that is unknown, ended, of another principal or endpoint, or of a revision that is off: all alike (P-73,
-/// P-74).
-pub(crate) fn session_of(caller: &Caller, headers: &HeaderMap) -> Result<Option<Arc<Session>>, Refusal> {
+/// P-74). 503 where it cannot be found out whether it has ended.
+pub(crate) async fn session_of(
+    caller: &Caller,
+    headers: &HeaderMap,
+) -> Result<Option<Arc<Session>>, Refusal> {
     let sessions = &caller.proxy.sessions;
     // What was found before was found at the same endpoint, where the same revisions were on.
     if let Some(session) = caller.session().filter(|it| sessions.goes_on(it, &caller.limits)) {
@@ -130,13 +132,25 @@ pub(crate) fn session_of(caller: &Caller, headers: &HeaderMap) -> Result<Option<
             return Err(Refusal::new(400, INVALID_REQUEST, "Mcp-Session-Id is malformed"));
         }
     };
-    let found = sessions.find(&caller.key, &caller.endpoint.key, id, &caller.limits);
+    let (owner, endpoint, limits) = (&caller.key, &caller.endpoint.key, &caller.limits);
+    let found = match sessions.find(owner, endpoint, id, limits) {
+        Some(session) => Some(session),
+        // In a box, as whatever is seldom needed: the future of every call has room for it otherwise.
+        None => Box::pin(sessions.reopen(owner, endpoint, id, limits))
+            .await
+            .map_err(|_| unavailable())?,
+    };
     let gone = || Refusal::new(404, INVALID_REQUEST, "Session not found: initialize again");
     let spoken = caller.endpoint.spoken();
     let session = found.filter(|session| spoken.has(session.view.revision));
     let session = session.ok_or_else(gone)?;
     caller.found(&session);
     Ok(Some(session))
+}
+
+fn unavailable() -> Refusal {
+    let text = "What is known of sessions cannot be read or written now: try again";
+    Refusal::new(503, INTERNAL_ERROR, text)
 }
 
 /// The bounds on what clients send.

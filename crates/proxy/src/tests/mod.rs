@@ -171,7 +171,7 @@ impl Gate {
             verifier: Arc::clone(&keys) as _,
             proofs: Arc::clone(&keys) as _,
             sealer: Arc::new(Wax),
-            sessions: (Arc::clone(&shelf) as _, shelf.known()),
+            sessions: Arc::clone(&shelf) as _,
             audit: Arc::clone(&trail) as Arc<dyn Audit>,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             random,

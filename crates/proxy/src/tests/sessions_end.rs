@@ -41,7 +41,7 @@ async fn r25_p_73_p_80_a_session_that_was_deleted_is_gone_after_a_restart() {
             );
             if written {
                 pass(&gate, 60_000);
-                gate.proxy.sessions.write(&ProxyLimits::default()).await;
+                gate.proxy.sessions.look(&ProxyLimits::default()).await;
             }
             if restarted {
                 gate = gate.again(demo(), 5000);
@@ -51,7 +51,7 @@ async fn r25_p_73_p_80_a_session_that_was_deleted_is_gone_after_a_restart() {
             for _ in 0..3 {
                 assert_eq!(status(&gate, &ended).await, 404, "{written} {restarted}");
                 assert_eq!(status(&gate, &other).await, 200, "{written} {restarted}");
-                gate.proxy.sessions.write(&ProxyLimits::default()).await;
+                gate.proxy.sessions.look(&ProxyLimits::default()).await;
                 gate = gate.again(demo(), 61_000);
             }
         }
@@ -59,12 +59,43 @@ async fn r25_p_73_p_80_a_session_that_was_deleted_is_gone_after_a_restart() {
 }
 
 #[tokio::test]
-async fn p_80_an_end_that_could_not_be_written_is_told() {
+async fn p_80_what_cannot_be_written_or_read_is_told_and_tried_again() {
     let gate = Gate::new(demo());
     let id = gate.session("alice", json!({})).await;
     gate.shelf.break_it(true);
-    assert_eq!(end(&gate, &id).await, 500);
-    assert_eq!(status(&gate, &id).await, 404, "it has ended all the same");
+    assert_eq!(end(&gate, &id).await, 503);
+    assert_eq!(status(&gate, &id).await, 200, "it has not ended");
+    let again = gate.again(demo(), 0);
+    assert_eq!(status(&again, &id).await, 503, "nobody knows whether it has");
+    gate.shelf.break_it(false);
+    assert_eq!(status(&again, &id).await, 200);
+    assert_eq!(end(&again, &id).await, 204);
+    assert_eq!(status(&again, &id).await, 404);
+}
+
+#[tokio::test]
+async fn a_session_is_good_in_every_process_that_shares_the_store() {
+    let limits = ProxyLimits::default();
+    let one = Gate::new(demo());
+    let other = one.again(demo(), 0);
+    let id = one.session("alice", json!({})).await;
+    assert_eq!(status(&other, &id).await, 200, "before anybody has written of it");
+    let (late, lost) = (
+        one.session("alice", json!({})).await,
+        one.session("alice", json!({})).await,
+    );
+    one.proxy.sessions.look(&limits).await;
+    pass(&other, 61_000);
+    assert_eq!(status(&other, &late).await, 200, "as it was written");
+    // Nothing was ever written of one that was opened so long ago.
+    one.shelf.forget();
+    assert_eq!(status(&other, &lost).await, 404);
+    one.proxy.sessions.look(&limits).await;
+    pass(&one, 61_000);
+    assert_eq!(end(&other, &id).await, 204);
+    one.proxy.sessions.look(&limits).await;
+    assert_eq!(status(&one, &id).await, 404, "as soon as it has looked");
+    assert_eq!(status(&one, &late).await, 200);
 }
 
 #[tokio::test]
@@ -98,15 +129,15 @@ async fn the_time_that_a_session_lies_idle_goes_on_over_restarts() {
     for (past, expected) in [(0, 200), (1, 404)] {
         let mut gate = Gate::new(demo());
         let id = gate.session("alice", json!({})).await;
-        gate.proxy.sessions.write(&limits).await;
+        gate.proxy.sessions.look(&limits).await;
         // Used again: that is written too.
         pass(&gate, 3_600_000);
         assert_eq!(status(&gate, &id).await, 200);
-        gate.proxy.sessions.write(&limits).await;
+        gate.proxy.sessions.look(&limits).await;
         for part in [idle / 2, idle - idle / 2 + past] {
             gate = gate.again(demo(), part);
             gate.proxy.sessions.sweep(&limits);
-            gate.proxy.sessions.write(&limits).await;
+            gate.proxy.sessions.look(&limits).await;
         }
         assert_eq!(status(&gate, &id).await, expected);
         let again = gate.again(demo(), 0);
@@ -132,20 +163,19 @@ async fn sessions_that_made_room_come_back_at_the_limit_and_not_one_past_it() {
     config.limits.sessions_per_principal = 2;
     let gate = Gate::new(config.clone());
     let mut ids = Vec::new();
-    // Two in memory, eight outside of it, and one more than that.
+    // Ten are kept, two of them in memory, and this is one more than that.
     for _ in 0..11 {
         ids.push(gate.session("alice", json!({})).await);
         pass(&gate, 1);
     }
-    assert_eq!(
-        status(&gate, &ids[0]).await,
-        404,
-        "the one that was used least lately"
-    );
-    pass(&gate, 60_000);
-    gate.proxy.sessions.write(&config.limits).await;
-    for gate in [&gate.again(config.clone(), 60_000), &gate] {
-        assert_eq!(status(gate, &ids[0]).await, 404);
+    gate.proxy.sessions.look(&config.limits).await;
+    pass(&gate, 61_000);
+    for gate in [&gate.again(config.clone(), 0), &gate] {
+        assert_eq!(
+            status(gate, &ids[0]).await,
+            404,
+            "the one that was used least lately"
+        );
         for id in &ids[1..] {
             assert_eq!(status(gate, id).await, 200);
         }
@@ -159,10 +189,10 @@ async fn what_could_not_be_written_is_written_later() {
     let id = gate.session("alice", json!({})).await;
     pass(&gate, 60_000);
     gate.shelf.break_it(true);
-    gate.proxy.sessions.write(&limits).await;
-    assert_eq!(gate.shelf.known().live.len(), 0);
+    gate.proxy.sessions.look(&limits).await;
+    assert_eq!(gate.shelf.live(), 0);
     gate.shelf.break_it(false);
-    gate.proxy.sessions.write(&limits).await;
-    assert_eq!(gate.shelf.known().live.len(), 1);
+    gate.proxy.sessions.look(&limits).await;
+    assert_eq!(gate.shelf.live(), 1);
     assert_eq!(status(&gate.again(demo(), 3_600_000), &id).await, 200);
 }

@@ -9,9 +9,12 @@ use sallyport_core::audit::{Audit, AuditUnavailable, Entry, Event, Outcome, Pend
 use sallyport_core::capability::{
     ProofError, ProvedRequest, Purpose, SealState, TokenError, VerifyProof, VerifyToken,
 };
-use sallyport_core::session::{KeepSessions, KnownSession, KnownSessions, SessionChanges, SessionsNotKept};
+use sallyport_core::session::{
+    Fate, KeepSessions, KnownSession, SessionChanges, SessionNonce, SessionsUnavailable,
+};
 use sallyport_core::{
-    ClientId, Clock, GrantId, Principal, Random, Resource, ScopeSet, Thumbprint, Timestamp, TokenId, UserId,
+    ClientId, Clock, GrantId, Principal, PrincipalKey, Random, Resource, ScopeSet, Thumbprint, Timestamp,
+    TokenId, UserId,
 };
 
 use crate::sync::lock;
@@ -75,53 +78,99 @@ impl Audit for Trail {
     }
 }
 
-/// What is kept of sessions, for one gate after the other.
+/// What is kept of sessions, for one gate after the other, or beside it.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
-    known: Mutex<KnownSessions>,
+    kept: Mutex<Vec<(KnownSession, Option<Timestamp>)>>,
     broken: AtomicBool,
 }
 
 impl Shelf {
-    pub(crate) fn known(&self) -> KnownSessions {
-        lock(&self.known).clone()
+    /// How many may be used.
+    pub(crate) fn live(&self) -> usize {
+        lock(&self.kept)
+            .iter()
+            .filter(|(_, ended)| ended.is_none())
+            .count()
+    }
+
+    /// Loses everything.
+    pub(crate) fn forget(&self) {
+        lock(&self.kept).clear();
     }
 
     pub(crate) fn break_it(&self, broken: bool) {
         self.broken.store(broken, Ordering::Relaxed);
     }
 
-    fn change(&self, change: impl FnOnce(&mut KnownSessions)) -> Result<(), SessionsNotKept> {
-        if self.broken.load(Ordering::Relaxed) {
-            return Err(SessionsNotKept);
-        }
-        change(&mut lock(&self.known));
-        Ok(())
+    fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Vec<(KnownSession, Option<Timestamp>)>) -> T,
+    ) -> Pending<'_, Result<T, SessionsUnavailable>> {
+        let done = if self.broken.load(Ordering::Relaxed) {
+            Err(SessionsUnavailable)
+        } else {
+            Ok(work(&mut lock(&self.kept)))
+        };
+        Box::pin(async move { done })
     }
 }
 
 impl KeepSessions for Shelf {
-    fn end(&self, session: KnownSession) -> Pending<'_, Result<(), SessionsNotKept>> {
-        let done = self.change(|known| {
-            known.live.retain(|other| other.nonce != session.nonce);
-            known.ended.push(session.nonce);
-        });
-        Box::pin(async move { done })
+    fn end(&self, session: KnownSession) -> Pending<'_, Result<(), SessionsUnavailable>> {
+        self.with(|kept| {
+            kept.retain(|(other, _)| other.nonce != session.nonce);
+            let ended = session.used;
+            kept.push((session, Some(ended)));
+        })
     }
 
-    fn keep(&self, changes: SessionChanges) -> Pending<'_, Result<(), SessionsNotKept>> {
-        let done = self.change(|known| {
+    fn keep(&self, changes: SessionChanges) -> Pending<'_, Result<(), SessionsUnavailable>> {
+        self.with(|kept| {
             for session in changes.used {
-                known.live.retain(|other| other.nonce != session.nonce);
-                if !known.ended.contains(&session.nonce) {
-                    known.live.push(session);
+                match kept.iter_mut().find(|(other, _)| other.nonce == session.nonce) {
+                    Some((other, _)) => other.used = other.used.max(session.used),
+                    None => kept.push((session, None)),
                 }
             }
-            let gone = |session: &KnownSession| changes.gone.iter().any(|(_, nonce)| *nonce == session.nonce);
-            known.live.retain(|session| !gone(session));
-            known.complete_to = Some(changes.complete_to);
-        });
-        Box::pin(async move { done })
+            let is_gone = |session: &KnownSession| {
+                let mut gone = changes.gone.iter();
+                gone.any(|(_, nonce)| *nonce == session.nonce)
+                    || changes.now.since(session.used) > changes.idle
+            };
+            kept.retain(|(session, ended)| ended.is_some() || !is_gone(session));
+            kept.sort_by_key(|(session, _)| std::cmp::Reverse(session.used));
+            kept.truncate(changes.per_principal);
+        })
+    }
+
+    fn fate<'a>(
+        &'a self,
+        owner: &'a PrincipalKey,
+        nonce: SessionNonce,
+    ) -> Pending<'a, Result<Fate, SessionsUnavailable>> {
+        self.with(|kept| {
+            let mut kept = kept.iter();
+            match kept.find(|(session, _)| session.nonce == nonce && session.owner == *owner) {
+                None => Fate::Unknown,
+                Some((_, Some(_))) => Fate::Ended,
+                Some((session, None)) => Fate::Used(session.used),
+            }
+        })
+    }
+
+    fn ended_since(
+        &self,
+        time: Timestamp,
+    ) -> Pending<'_, Result<Vec<(PrincipalKey, SessionNonce)>, SessionsUnavailable>> {
+        self.with(|kept| {
+            let ended = kept
+                .iter()
+                .filter(|(_, ended)| ended.is_some_and(|ended| ended >= time));
+            ended
+                .map(|(session, _)| (session.owner.clone(), session.nonce))
+                .collect()
+        })
     }
 }
 

@@ -276,7 +276,7 @@ async fn live(base: Base, wires: Wires<'_>) -> Result<Live, StartError> {
             proofs: proofs.clone(),
             verifier: issuers.clone(),
             sealer: base.vault.clone(),
-            sessions: (Arc::new(base.store.clone()), base.store.known_sessions().await?),
+            sessions: Arc::new(base.store.clone()),
             audit,
             clock: Arc::clone(&base.clock),
             random: Arc::clone(&base.random),

@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use sallyport_authserver::Proofs;
 use sallyport_core::audit::Audit;
 use sallyport_core::policy::Selection;
-use sallyport_core::session::{KnownSessions, NothingKept};
+use sallyport_core::session::NothingKept;
 use sallyport_core::{ProfileSlug, RequestId, ServerName, UserId};
 use sallyport_net::egress::Egress;
 use sallyport_net::{Inbound, Memo, RequestBody, Worker};
@@ -105,7 +105,7 @@ impl Local {
             verifier: Arc::new(Verifier::new(&origin, &signer.verifying_keys(), 0)?),
             proofs: Arc::new(Proofs::new(base.vault.clone(), &*base.random)),
             sealer: base.vault.clone(),
-            sessions: (Arc::new(NothingKept), KnownSessions::default()),
+            sessions: Arc::new(NothingKept),
             audit: trail.clone(),
             clock: Arc::clone(&base.clock),
             random: Arc::clone(&base.random),

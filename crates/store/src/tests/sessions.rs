@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use sallyport_core::session::{KeepSessions as _, KnownSession, SessionChanges};
+use sallyport_core::session::{Fate, KeepSessions as _, KnownSession, SessionChanges};
 use sallyport_core::{PrincipalKey, Timestamp};
 
+use crate::Store;
 use crate::testing::store;
+
+const IDLE: Duration = Duration::from_secs(1000);
 
 fn session(nonce: u8, used: i64) -> KnownSession {
     KnownSession {
@@ -16,33 +19,56 @@ fn session(nonce: u8, used: i64) -> KnownSession {
     }
 }
 
-fn changes(used: Vec<KnownSession>, complete_to: i64) -> SessionChanges {
+fn changes(used: Vec<KnownSession>, now: i64) -> SessionChanges {
     SessionChanges {
-        complete_to: Timestamp::from_secs(complete_to),
+        now: Timestamp::from_secs(now),
         used,
         gone: Vec::new(),
+        idle: IDLE,
+        per_principal: 3,
     }
+}
+
+async fn fate(store: &Store, nonce: u8) -> Fate {
+    let owner = PrincipalKey::gateway();
+    store.fate(&owner, [nonce; 16]).await.expect("an answer")
+}
+
+fn used(time: i64) -> Fate {
+    Fate::Used(Timestamp::from_secs(time))
 }
 
 #[tokio::test]
 async fn sessions_are_kept_with_their_last_use_until_they_go() {
     let (_root, store) = store().await;
-    assert_eq!(store.known_sessions().await.unwrap().complete_to, None);
+    assert_eq!(fate(&store, 1).await, Fate::Unknown);
     let kept = vec![session(1, 100), session(2, 100)];
     store.keep(changes(kept, 110)).await.unwrap();
     let mut next = changes(vec![session(1, 120)], 130);
     next.gone = vec![(PrincipalKey::gateway(), [2; 16])];
     store.keep(next).await.unwrap();
-    let known = store.known_sessions().await.unwrap();
-    assert_eq!(known.complete_to, Some(Timestamp::from_secs(130)));
-    assert_eq!(known.live, [session(1, 120)]);
-    store.keep(changes(Vec::new(), 90)).await.unwrap();
-    let known = store.known_sessions().await.unwrap();
-    assert_eq!(
-        known.complete_to,
-        Some(Timestamp::from_secs(130)),
-        "it never goes back"
-    );
+    assert_eq!(fate(&store, 1).await, used(120));
+    assert_eq!(fate(&store, 2).await, Fate::Unknown);
+    // Another process has seen it used earlier.
+    store.keep(changes(vec![session(1, 110)], 130)).await.unwrap();
+    assert_eq!(fate(&store, 1).await, used(120), "it never goes back");
+    for (now, kept) in [(1120, used(120)), (1121, Fate::Unknown)] {
+        store.keep(changes(Vec::new(), now)).await.unwrap();
+        assert_eq!(fate(&store, 1).await, kept, "idle at the limit and one past it");
+    }
+}
+
+#[tokio::test]
+async fn so_many_are_kept_of_a_principal_and_the_oldest_of_more_go() {
+    let (_root, store) = store().await;
+    let three = (1..=3).map(|n| session(n, 100 + i64::from(n))).collect();
+    store.keep(changes(three, 110)).await.unwrap();
+    assert_eq!(fate(&store, 1).await, used(101), "at the limit");
+    store.end(session(9, 90)).await.unwrap();
+    store.keep(changes(vec![session(4, 104)], 110)).await.unwrap();
+    assert_eq!(fate(&store, 1).await, Fate::Unknown, "one past it");
+    assert_eq!(fate(&store, 2).await, used(102));
+    assert_eq!(fate(&store, 9).await, Fate::Ended, "it is none of them");
 }
 
 #[tokio::test]
@@ -50,21 +76,20 @@ async fn p_73_a_session_that_was_ended_is_not_brought_back_by_a_late_write() {
     let (_root, store) = store().await;
     store.keep(changes(vec![session(1, 100)], 110)).await.unwrap();
     store.end(session(1, 120)).await.unwrap();
-    store.end(session(2, 120)).await.unwrap();
+    store.end(session(2, 121)).await.unwrap();
     store
-        .keep(changes(vec![session(1, 119), session(2, 119)], 121))
+        .keep(changes(vec![session(1, 119), session(2, 119)], 122))
         .await
         .unwrap();
-    let known = store.known_sessions().await.unwrap();
-    assert_eq!(known.live, []);
-    assert_eq!(known.ended, [[1; 16], [2; 16]]);
-    let later = Timestamp::from_secs(120).plus(Duration::from_secs(600));
-    for (complete_to, ended) in [(later.minus(Duration::from_millis(1)), 2), (later, 0)] {
-        let done = SessionChanges {
-            complete_to,
-            ..SessionChanges::default()
-        };
-        store.keep(done).await.unwrap();
-        assert_eq!(store.known_sessions().await.unwrap().ended.len(), ended);
+    for nonce in [1, 2] {
+        assert_eq!(fate(&store, nonce).await, Fate::Ended);
+    }
+    for (time, ended) in [(120, 2), (121, 1), (122, 0)] {
+        let since = store.ended_since(Timestamp::from_secs(time)).await.unwrap();
+        assert_eq!(since.len(), ended, "since {time}");
+    }
+    for (now, kept) in [(720, Fate::Ended), (721, Fate::Unknown)] {
+        store.keep(changes(Vec::new(), now)).await.unwrap();
+        assert_eq!(fate(&store, 1).await, kept);
     }
 }

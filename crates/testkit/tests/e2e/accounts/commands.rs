@@ -1,9 +1,12 @@
 //! The same from the command line.
 
+use std::process::Stdio;
+
 use sallyport_testkit::front::PASSWORD;
 use sallyport_testkit::process::GatewayProcess;
 use sallyport_testkit::provider::{Guarded, LoginServer};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::{come_back, configuration, leave};
 
@@ -33,14 +36,29 @@ async fn a_log_in_at_a_server_is_begun_and_seen_from_the_command_line() {
         .await
         .unwrap();
     browser.come_from("same-origin");
-    let waiting = gateway.run(&["login", "docs", "--account", "work", "-o", "json"], "");
-    let connecting = async {
-        let away = leave(&mut browser, "docs", "work").await.unwrap();
-        let answer = issuer.visit(&away).await.unwrap();
-        come_back(&mut browser, &answer).await.unwrap()
-    };
-    let (waited, _) = tokio::join!(waiting, connecting);
-    let waited: Value = serde_json::from_str(&waited.unwrap()).unwrap();
+    let mut waiting = gateway
+        .command()
+        .unwrap()
+        .args(["login", "docs", "--account", "work", "-o", "json"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // What was connected before it says where to go is not what it waits for.
+    let mut said = BufReader::new(waiting.stderr.take().unwrap()).lines();
+    while !said
+        .next_line()
+        .await
+        .unwrap()
+        .expect("an address")
+        .contains("/connect/docs")
+    {}
+    let away = leave(&mut browser, "docs", "work").await.unwrap();
+    let answer = issuer.visit(&away).await.unwrap();
+    come_back(&mut browser, &answer).await.unwrap();
+    let waited = waiting.wait_with_output().await.unwrap();
+    let waited: Value = serde_json::from_slice(&waited.stdout).unwrap();
     assert_eq!(
         (&waited["user"], &waited["state"]),
         (&json!("ada"), &json!("connected"))

@@ -32,6 +32,13 @@ pub fn is_modern_code(code: i64) -> bool {
     matches!(code, -32022..=-32020)
 }
 
+/// Whether an error in the place of an answer to a modern request says that its sender speaks another revision: by name, or
+/// as servers with `initialize` speak of a session that they miss (`-32600`, and codes of their own).
+#[must_use]
+pub fn is_of_a_handshake(code: i64) -> bool {
+    matches!(code, -32022 | -32600 | -32019..=-32000)
+}
+
 /// An error response. Without `id` the request's could not be read. `data` is a raw JSON value.
 #[must_use]
 pub fn message(id: Option<&[u8]>, code: i32, text: &str, data: Option<&str>) -> Bytes {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::named::{cited, functions};
+use super::named::{cited, functions, tests};
 
 /// Where the checklist is.
 pub(super) const PAGE: &str = "docs/protocol.md";
@@ -56,7 +56,11 @@ fn rows(page: &str) -> impl Iterator<Item = (u16, &str)> {
 
 /// Everything in which the page and the sources disagree.
 pub(super) fn disagreements<'a>(page: &str, sources: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let functions: BTreeSet<&str> = sources.flat_map(functions).collect();
+    let (mut all, mut run) = (BTreeSet::new(), BTreeSet::new());
+    for source in sources {
+        all.extend(functions(source));
+        run.extend(tests(source));
+    }
     let mut named: BTreeMap<u16, BTreeSet<&str>> = BTreeMap::new();
     let mut broken = Vec::new();
     for (id, column) in rows(page) {
@@ -65,7 +69,7 @@ pub(super) fn disagreements<'a>(page: &str, sources: impl Iterator<Item = &'a st
         if names.is_empty() && !excused {
             broken.push(format!("P-{id:02} has neither a test nor a reason"));
         }
-        for name in names.iter().filter(|name| !functions.contains(*name)) {
+        for name in names.iter().filter(|name| !run.contains(*name)) {
             broken.push(format!("P-{id:02}: there is no test {name}"));
         }
         if named.insert(id, names).is_some() {
@@ -75,7 +79,10 @@ pub(super) fn disagreements<'a>(page: &str, sources: impl Iterator<Item = &'a st
     for id in (1..=LAST).filter(|id| !named.contains_key(id)) {
         broken.push(format!("P-{id:02} has no row"));
     }
-    for test in functions {
+    for helper in all.difference(&run).filter(|name| !ids(name).is_empty()) {
+        broken.push(format!("{helper} bears an id and is no test"));
+    }
+    for test in run {
         for id in ids(test) {
             if !named.get(&id).is_some_and(|names| names.contains(test)) {
                 broken.push(format!("{test} is not in the row of P-{id:02}"));
@@ -107,8 +114,20 @@ mod checks {
     }
 
     #[test]
+    fn a_function_that_bears_an_id_is_a_test() {
+        let page: String = (1..=LAST)
+            .map(|id| format!("| P-{id:02} | x | does not apply: `y` is not built |\n"))
+            .collect();
+        let source = "fn p_01_helper() {}\nfn helper() {}";
+        assert_eq!(
+            disagreements(&page, [source].into_iter()),
+            ["p_01_helper bears an id and is no test"]
+        );
+    }
+
+    #[test]
     fn page_and_sources_agree_or_it_is_said_where_not() {
-        let source = "#[test]\nfn p_01_a() {}\nasync fn p_02_p_03_b() {}\nfn helper() {}";
+        let source = "#[test]\nfn p_01_a() {}\n#[tokio::test]\nasync fn p_02_p_03_b() {}\nfn helper() {}";
         let others: String = (4..=LAST)
             .map(|id| format!("| P-{id:02} | x | does not apply: `y` is not built |\n"))
             .collect();
@@ -123,6 +142,7 @@ mod checks {
             [
                 "P-01: there is no test gone",
                 "P-02 has neither a test nor a reason",
+                "P-02: there is no test helper",
                 "P-02 has two rows",
                 "P-03 has no row",
                 "p_01_a is not in the row of P-01",

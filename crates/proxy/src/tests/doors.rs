@@ -247,3 +247,61 @@ async fn jr_malformed_messages_get_their_codes() {
         .await;
     assert_eq!(broken.code().await, -32700);
 }
+
+#[tokio::test]
+async fn p_32_silent_streams_of_every_kind_are_kept_alive() {
+    let fake = super::fake::Fake::start(|came| {
+        super::fake::legacy(came, &["wait"]).unwrap_or_else(|| {
+            let (say, events) = tokio::sync::mpsc::unbounded_channel();
+            let token = &came.message["params"]["_meta"]["progressToken"];
+            let params = json!({"progressToken": token, "progress": 1});
+            let note = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params});
+            say.send(note).expect("a listener");
+            // Nothing more is said, and the stream stays open.
+            Box::leak(Box::new(say));
+            super::fake::Goes::Events(events)
+        })
+    })
+    .await;
+    let gate = Gate::new(config(
+        vec![http("a", fake.at, Protocol::Legacy)],
+        vec![profile("default", &["a"])],
+    ));
+    let session = gate.session_of("2025-11-25", "alice", json!({})).await;
+    let call = json!({"name": "wait", "_meta": {"progressToken": 1}});
+    let listen = json!({"notifications": {"toolsListChanged": true}});
+    for (ask, said_first) in [
+        (Ask::get("alice", &session), false),
+        (
+            Ask::legacy("alice", Some(&session), "tools/call", call.clone()),
+            true,
+        ),
+        (Ask::modern("alice", "tools/call", call), true),
+        (Ask::modern("alice", "subscriptions/listen", listen), true),
+    ] {
+        let mut stream = gate.send(ask).await;
+        assert!(stream.is_events());
+        if said_first {
+            stream.event().await.expect("what comes first");
+        }
+        let beating = async {
+            loop {
+                gate.proxy.pulse.beat();
+                tokio::task::yield_now().await;
+            }
+        };
+        let comment = async {
+            loop {
+                let frame = stream.body.frame().await.expect("more").expect("a body");
+                if frame.into_data().expect("data").starts_with(b":") {
+                    return;
+                }
+            }
+        };
+        let comment = tokio::time::timeout(Duration::from_secs(10), comment);
+        tokio::select! {
+            came = comment => came.expect("a comment in time"),
+            () = beating => {}
+        }
+    }
+}

@@ -171,3 +171,61 @@ async fn a_batch_of_which_all_was_cancelled_gets_no_body() {
     assert_eq!(answer.status, 202);
     assert_eq!(answer.text().await, "");
 }
+
+#[tokio::test]
+async fn ss_05_a_thousand_clients_that_leave_give_everything_back() {
+    let speaking = Arc::new(std::sync::Mutex::new(None));
+    let said = Arc::clone(&speaking);
+    let note = |token: &Value| {
+        let params = json!({"progressToken": token, "progress": 1});
+        json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
+    };
+    let fake = Fake::start(move |came| {
+        super::fake::modern(came, &["wait"]).unwrap_or_else(|| {
+            let (say, events) = tokio::sync::mpsc::unbounded_channel();
+            let token = &came.message["params"]["_meta"]["progressToken"];
+            say.send(note(token)).expect("a listener");
+            *said.lock().expect("no panic") = Some(say);
+            Goes::Events(events)
+        })
+    })
+    .await;
+    let gate = Gate::new(config(
+        vec![http("a", fake.at, Protocol::Modern)],
+        vec![profile("default", &["a"])],
+    ));
+    let open = || std::fs::read_dir("/proc/self/fd").expect("Linux").count();
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let mut before = (0, 0);
+    for nth in 0..=1000 {
+        let call = json!({"name": "wait", "_meta": {"progressToken": nth}});
+        let mut left = gate.send(Ask::modern("alice", "tools/call", call)).await;
+        assert!(left.event().await.is_some(), "{nth}");
+        drop(left);
+        // Whoever goes on speaking to somebody that left notices.
+        let say = speaking.lock().expect("no panic").take().expect("a call");
+        let noticed = async {
+            while say.send(note(&json!(nth))).is_ok() {
+                tokio::time::sleep(Duration::from_micros(100)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(1), noticed)
+            .await
+            .expect("the server is told within a second");
+        if nth == 0 {
+            before = (open(), tasks());
+        }
+    }
+    let given_back = async {
+        while (open(), tasks()) > before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(1), given_back)
+        .await
+        .unwrap_or_else(|_| panic!("before: {before:?}, after: {:?}", (open(), tasks())));
+    assert!(open() <= before.0 && tasks() <= before.1);
+    let alice = sallyport_core::PrincipalKey::parse("5:alice:client").expect("a key");
+    let place = gate.proxy.usage.take(&alice, crate::limits::Kind::Calls, 1);
+    assert!(place.is_some(), "no call is counted any more");
+}

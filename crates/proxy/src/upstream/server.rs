@@ -236,6 +236,18 @@ impl Upstream {
         (self.pools.get(common, make), false)
     }
 
+    /// Closes the gateway's own conversation, where nobody else uses it: what speaks there may be of another time than what
+    /// clients speak with.
+    pub(super) async fn renew(&self) {
+        if self.ground.spec.shared {
+            return;
+        }
+        let [_, modern] = &self.own;
+        if let Some(wire) = modern.load_full().and_then(|slot| slot.alive()) {
+            wire.close().await;
+        }
+    }
+
     /// Closes what has been idle for too long, until the server is removed.
     pub(super) async fn sweep(self: Arc<Self>) {
         loop {

@@ -82,6 +82,7 @@ impl Supervisor {
                 Why::Contradicted => {
                     known = Speaks::default();
                     self.upstream.ground.form.forget();
+                    self.upstream.renew().await;
                 }
             }
             let ground = &self.upstream.ground;

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sallyport_testkit::everything::serve::Server;
 use sallyport_testkit::everything::{Era, Options};
 use sallyport_testkit::http::Request;
 use sallyport_testkit::mcp::{Exchange, Modern};
 use serde_json::{Value, json};
 
-use crate::support::{Scene, names, servers, within};
+use crate::support::{Scene, names, server, servers, within};
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
 
@@ -379,7 +382,7 @@ async fn p_80_a_session_that_ends_ends_at_the_server_too() {
 }
 
 #[tokio::test]
-async fn p_33_initialize_is_answered_with_a_version_that_has_it() {
+async fn p_72_initialize_is_answered_with_a_version_that_has_it() {
     let scene = Scene::demo().await.unwrap();
     for asked in ["2026-07-28", "2031-01-01", "nonsense", "2024-11-05"] {
         let session = sallyport_testkit::mcp::Legacy::open(
@@ -399,4 +402,46 @@ async fn p_33_initialize_is_answered_with_a_version_that_has_it() {
     let mut modern: Modern = scene.modern(json!({}));
     let refused = modern.request("initialize", json!({})).await.unwrap();
     assert_eq!((refused.status, refused.error_code().unwrap()), (404, -32601));
+}
+
+/// The bytes of a resource as they are read.
+fn bytes_of(content: &Value) -> Option<Vec<u8>> {
+    match content["blob"].as_str() {
+        Some(blob) => STANDARD.decode(blob).ok(),
+        None => Some(content["text"].as_str()?.as_bytes().to_vec()),
+    }
+}
+
+#[tokio::test]
+async fn p_114_digests_of_skills_hold_through_the_gateway() {
+    let (one, two) = (
+        server(Era::Modern).await.unwrap(),
+        server(Era::Modern).await.unwrap(),
+    );
+    let behind = servers(&[("one", &one), ("two", &two)]);
+    let scene = Scene::with(&behind, vec![one, two]).await.unwrap();
+    let mut client = scene.modern(json!({}));
+    let list = client.request("skills/list", json!({})).await.unwrap();
+    let skills = list.result().unwrap()["skills"].as_array().unwrap().clone();
+    let mut read = 0;
+    for resource in skills
+        .iter()
+        .filter_map(|skill| skill["resources"].as_array())
+        .flatten()
+    {
+        let answer = client
+            .request("resources/read", json!({ "uri": resource["uri"] }))
+            .await
+            .unwrap();
+        let bytes = bytes_of(&answer.result().unwrap()["contents"][0]).unwrap();
+        let digest = digest(&SHA256, &bytes);
+        let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(resource["digest"], format!("sha256:{digest}"), "{resource}");
+        assert_eq!(resource["size"], bytes.len(), "{resource}");
+        read += 1;
+    }
+    assert_eq!(
+        read, 10,
+        "two servers with two skills of three and two files: {list:?}"
+    );
 }

@@ -129,7 +129,7 @@ async fn l_06_batches_at_the_switch() {
 }
 
 #[tokio::test]
-async fn l_06_no_revision_with_initialize_is_said_by_every_way_in() {
+async fn p_33_l_06_no_revision_with_initialize_is_said_by_every_way_in() {
     let gateway = gateway("protocol: { oldest: 2026-07-28 }\n").await;
     let token = token(&gateway).await;
     let asked = Request::post("/mcp")

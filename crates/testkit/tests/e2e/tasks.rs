@@ -337,7 +337,7 @@ async fn p_116_is_02_a_legacy_task_is_nobody_else_s() {
     assert_eq!(found.result().unwrap()["status"], "working", "{found:?}");
 }
 
-async fn p_103(scene: &Scene) {
+async fn modern_tasks(scene: &Scene) {
     let mut client = scene.modern(declared());
     let task = created(
         &client
@@ -418,9 +418,9 @@ async fn p_103(scene: &Scene) {
 #[tokio::test]
 async fn p_103_legacy_tasks_are_modern_ones_to_a_modern_client() {
     let (scene, _server) = legacy_http().await.unwrap();
-    p_103(&scene).await;
+    modern_tasks(&scene).await;
     let scene = legacy_stdio().await.unwrap();
-    p_103(&scene).await;
+    modern_tasks(&scene).await;
 }
 
 #[tokio::test]

@@ -57,6 +57,7 @@ impl Conversation {
             }
             return self.foreign();
         };
+        self.weigh(envelope.error_raw());
         let answer = answer(envelope, &call.id);
         call.mailbox.deliver(Message::Terminal(answer));
         Use::Call

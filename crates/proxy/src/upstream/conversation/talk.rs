@@ -20,11 +20,13 @@ use super::outbox::{FAREWELL, Outbox, QueueError, WriteError};
 use super::porter::{Porter, Porters};
 use super::reading::{Messages, Reading};
 use super::reply::InFlight;
+use crate::upstream::changes::Changed;
 use crate::upstream::ground::Ground;
 use crate::upstream::inbox::{Inbox, Respond};
 use crate::upstream::mailbox::mailbox;
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::pace::Pace;
+use crate::upstream::request::code_of;
 
 /// What carries a conversation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +60,8 @@ pub(crate) struct Conversation {
     /// It has ended, and so has what carried it.
     ended: CancellationToken,
     told_to_end: AtomicBool,
+    /// A modern request has been answered as a modern server does.
+    proved: AtomicBool,
 }
 
 impl Conversation {
@@ -81,6 +85,7 @@ impl Conversation {
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
             told_to_end: AtomicBool::new(false),
+            proved: AtomicBool::new(false),
         })
     }
 
@@ -90,6 +95,21 @@ impl Conversation {
             Era::Legacy
         } else {
             Era::Modern
+        }
+    }
+
+    /// Looks what the answer to a modern request says of the server: one that has never answered well, and says what a server
+    /// with `initialize` says to strangers, is looked at again. The request is not repeated.
+    pub(super) fn weigh(&self, error: Option<&[u8]>) {
+        if self.proved.load(Ordering::Relaxed) || self.era() == Era::Legacy {
+            return;
+        }
+        // Once is enough for a conversation, either way.
+        self.proved.store(true, Ordering::Relaxed);
+        // Strict servers take a request that comes too early for one with wrong parameters.
+        let is_strange = |code| error::is_of_a_handshake(code) || code == i64::from(error::INVALID_PARAMS);
+        if error.and_then(code_of).is_some_and(is_strange) {
+            self.ground.changes.add(Changed::EVERYTHING);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sallyport_core::fault::Fault;
 use sallyport_mcp::Revision;
-use sallyport_mcp::error::{self, HEADER_MISMATCH, UNSUPPORTED_VERSION};
+use sallyport_mcp::error::{self, HEADER_MISMATCH};
 use sallyport_mcp::method::Method as Called;
 use sallyport_mcp::mirror::{self, ParamHeader, encode};
 use sallyport_net::Worker;
@@ -157,7 +157,7 @@ impl Modern {
     /// A refusal with a JSON-RPC error is the answer; others say that the server is not what it was taken for.
     fn refused(&self, refused: Refused, outgoing: &Outgoing<'_>) -> Result<Reply, Fault> {
         let code = refused.code();
-        let contradicts = code.is_none() || code == Some(UNSUPPORTED_VERSION.into());
+        let contradicts = code.is_none_or(error::is_of_a_handshake);
         if contradicts {
             self.ground.changes.add(Changed::EVERYTHING);
         }

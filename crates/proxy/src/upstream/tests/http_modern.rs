@@ -1,5 +1,6 @@
 //! Calls to modern servers over HTTP.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -7,7 +8,9 @@ use futures_util::StreamExt as _;
 use sallyport_mcp::Era;
 use tokio::sync::mpsc;
 
-use super::fake::{Back, Fake, STREAM, TEXT, events, json, modern_manners, result, status, typed};
+use super::fake::{
+    Back, Fake, STREAM, TEXT, events, json, legacy_manners, modern_manners, result, status, typed,
+};
 use super::support::{House, all, eventually, http, last, legacy, modern, tool_call, with_token};
 use crate::exchange::{Message, Reply};
 use crate::upstream::{ListenFilter, Status};
@@ -194,6 +197,46 @@ async fn errors_with_their_own_status_are_answers() {
             && answer.contains("requiredCapabilities")
     );
     house.upstreams.shutdown().await;
+}
+
+#[tokio::test]
+async fn p_88_a_server_that_has_become_a_legacy_one_is_asked_again_and_the_call_is_not_repeated() {
+    for refusal in [
+        r#"{"code":-32000,"message":"Bad Request: Server not initialized"}"#,
+        r#"{"code":-32600,"message":"Bad Request: Missing session ID"}"#,
+        r#"{"code":-32022,"message":"no","data":{"supported":["2025-06-18"]}}"#,
+    ] {
+        let old = Arc::new(AtomicBool::new(false));
+        let is_old = Arc::clone(&old);
+        let fake = Fake::start(move |seen| {
+            if !is_old.load(Ordering::SeqCst) {
+                return modern_manners(&seen).unwrap_or_else(|| json(&result(&seen, TEXT)));
+            }
+            let needs_session = seen.method() != "initialize" && seen.header("mcp-session-id").is_none();
+            if needs_session && seen.method() != "server/discover" {
+                let body = format!(r#"{{"jsonrpc":"2.0","id":{},"error":{refusal}}}"#, seen.id());
+                return typed("400 Bad Request", "application/json", &body);
+            }
+            legacy_manners(&seen).unwrap_or_else(|| json(&result(&seen, TEXT)))
+        })
+        .await;
+        let house = House::new();
+        let upstream = house.with(http(fake.port)).await;
+        assert!(upstream.state().speaks.modern);
+        let link = house.link(&upstream, &modern("{}")).await;
+        house.call(&link, "1", "{}").await.expect("an answer");
+        old.store(true, Ordering::SeqCst);
+        let before = fake.calls("tools/call").len();
+        let _refused = house.call(&link, "2", "{}").await;
+        house
+            .state(|state| state.speaks.legacy && !state.speaks.modern && state.fresh)
+            .await;
+        assert_eq!(fake.calls("tools/call").len(), before + 1, "{refusal}: sent once");
+        let link = house.link(&upstream, &modern("{}")).await;
+        let answer = house.call(&link, "3", "{}").await.expect("an answer");
+        assert!(answer.contains("hi"), "{answer}");
+        house.upstreams.shutdown().await;
+    }
 }
 
 #[tokio::test]

@@ -113,6 +113,26 @@ async fn st_06_no_zombies_and_no_grandchildren() {
 }
 
 #[tokio::test]
+async fn p_95_a_child_is_asked_to_end_by_its_input_then_by_a_signal_then_killed() {
+    let house = House::new();
+    let marker = format!("p95-{}", std::process::id());
+    let ends = house.dir.path().join("ends");
+    let stubborn = r#"trap 'echo term >> "$PWD/ends"' TERM; while read -r line; do :; done; echo eof >> "$PWD/ends"
+        while :; do sleep 0.05; done"#;
+    let mut spec = marked(stdio("sh", &["-c", stubborn]), &marker);
+    spec.limits = quick();
+    // It never introduces itself, and is given up.
+    house.with(spec).await;
+    house.upstreams.shutdown().await;
+    eventually("the end of all children, reaped", || census(&marker) == (0, 0)).await;
+    let ends = std::fs::read_to_string(ends).expect("what it noticed");
+    let mut lines: Vec<_> = ends.lines().collect();
+    lines.dedup();
+    assert_eq!(lines.first(), Some(&"eof"), "{ends}");
+    assert!(lines.contains(&"term"), "{ends}");
+}
+
+#[tokio::test]
 async fn st_07_a_flood_without_line_end_ends_the_child_at_the_bound() {
     let house = House::new();
     let mut spec = script("", "exec tr '\\0' x </dev/zero");

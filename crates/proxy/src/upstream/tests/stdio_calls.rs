@@ -222,3 +222,40 @@ async fn a_process_is_read_by_the_thread_that_calls_most_and_answers_all() {
     assert_eq!(upstream.counters().crashes.get(), 0, "its end was no crash");
     house.upstreams.shutdown().await;
 }
+
+#[tokio::test]
+async fn p_89_a_program_that_has_become_a_legacy_one_is_asked_again_and_the_call_is_not_repeated() {
+    let house = House::new();
+    let server = r#"
+[ -e "$PWD/old" ] && old=1
+while IFS= read -r line; do
+  id=${line#*'"id":'}; id=${id%%,*}
+  case $line in *tools/call*) echo call >> "$PWD/calls";; esac
+  case $old$line in
+    1*'"method":"initialize"'*) met=1; printf '{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"sh","version":"1"}}}\n' "$id";;
+    1*notifications/*) ;;
+    1*) if [ -z "$met" ]; then printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32602,"message":"Invalid request parameters"}}\n' "$id"
+        else printf '{"jsonrpc":"2.0","id":%s,"result":{"content":[],"tools":[]}}\n' "$id"; fi;;
+    *server/discover*) printf '{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}}}}\n' "$id";;
+    *tools/list*) printf '{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","tools":[]}}\n' "$id";;
+    *'"id":'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","content":[]}}\n' "$id";;
+  esac
+done"#;
+    let upstream = house.with(stdio("sh", &["-c", server])).await;
+    assert!(upstream.state().speaks.modern, "{:?}", upstream.state().status);
+    std::fs::write(house.dir.path().join("old"), "").expect("written");
+    // The first process of this client is of the new time, in which there is a handshake.
+    let link = house.link(&upstream, &legacy("a")).await;
+    let refused = house.call(&link, "1", "{}").await.expect("an answer");
+    assert!(refused.contains("-32602"), "{refused}");
+    house
+        .state(|state| state.speaks.legacy && !state.speaks.modern && state.fresh)
+        .await;
+    let calls = || std::fs::read_to_string(house.dir.path().join("calls")).unwrap_or_default();
+    assert_eq!(calls().lines().count(), 1, "sent once");
+    let link = house.link(&upstream, &legacy("a")).await;
+    assert_eq!(link.era(), sallyport_mcp::Era::Legacy);
+    let answer = house.call(&link, "2", "{}").await.expect("an answer");
+    assert!(answer.contains("content"), "{answer}");
+    house.upstreams.shutdown().await;
+}

@@ -9,7 +9,8 @@ use sallyport_core::audit::Audit;
 use sallyport_core::capability::{SealState, VerifyProof, VerifyToken};
 use sallyport_core::session::KeepSessions;
 use sallyport_core::watch::WatchLogins;
-use sallyport_core::{Clock, Random, Timestamp};
+use sallyport_core::{Clock, ProfileSlug, Random, Timestamp};
+use sallyport_mcp::merge::CollisionError;
 use sallyport_net::{Inbound, Response, Worker};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -201,6 +202,16 @@ impl Proxy {
         Hears {
             tasks: Arc::clone(&self.tasks),
             hub: Arc::clone(&self.hub),
+        }
+    }
+
+    /// The names that two servers of a profile claim, and that are left out of both because it changes none
+    /// ([`Naming::Never`](crate::spec::Naming::Never)). Waits until each server has introduced itself, or had its time to.
+    pub async fn collisions(&self, profile: &ProfileSlug) -> Vec<CollisionError> {
+        let endpoint = self.world.load().endpoint(&format!("profile/{profile}")).cloned();
+        match endpoint {
+            Some(endpoint) => world::settle(self, &endpoint).await.collisions().to_vec(),
+            None => Vec::new(),
         }
     }
 

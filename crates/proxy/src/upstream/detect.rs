@@ -210,6 +210,7 @@ async fn converse(ground: &Arc<Ground>, slots: &impl OwnSlots, protocol: Protoco
     }
     let opened = conversation::open(ground, Era::Modern, Arc::clone(&modern.inbox), None).await;
     let conversation = opened.inspect_err(|_| ground.started(false))?;
+    conversation.examine();
     let params = Presented::gateway().modern_params(b"{}", None);
     let outgoing = own(Method::Discover.as_str(), params);
     let asked = async { conversation.call(&outgoing)?.reply(()).await };

@@ -127,7 +127,7 @@ impl Builder {
         {
             return Arc::clone(before);
         }
-        let merged = merged(key, spec, &states);
+        let (merged, collisions) = merged(key, spec, &states);
         let identity = Identity {
             key: before.map_or_else(|| key.into(), |before| Arc::clone(&before.key)),
             resources: spec.resources.clone(),
@@ -143,6 +143,7 @@ impl Builder {
             page_items: self.config.limits.page_items,
             spoken: spec.spoken,
             asks: asks(spec, &merged),
+            collisions,
             configured: self.configured,
         };
         Arc::new(Endpoint::new(identity, parts, states, merged, settles))
@@ -185,7 +186,11 @@ fn key_of(kind: &EndpointKind) -> String {
 
 /// The servers' offers as one. A name that two servers have, where none may be changed, is left out of both: nobody can
 /// say whose it is.
-fn merged(key: &str, spec: &EndpointSpec, states: &[Arc<ServerState>]) -> Merged {
+fn merged(
+    key: &str,
+    spec: &EndpointSpec,
+    states: &[Arc<ServerState>],
+) -> (Merged, Vec<merge::CollisionError>) {
     let naming = match (&spec.kind, spec.naming) {
         (EndpointKind::Server(_), _) | (_, Naming::Never) => merge::Naming::Never,
         (_, Naming::OnCollision) => merge::Naming::OnCollision,
@@ -198,6 +203,7 @@ fn merged(key: &str, spec: &EndpointSpec, states: &[Arc<ServerState>]) -> Merged
         ListKind::Resources | ListKind::Templates | ListKind::Skills => rules.resources.admits(visible),
     };
     let mut own: BTreeMap<usize, Catalogue> = BTreeMap::new();
+    let mut collisions = Vec::new();
     for _ in 0..=MAX_COLLISIONS {
         let offers: Vec<(ServerName, &Catalogue)> = states
             .iter()
@@ -205,7 +211,7 @@ fn merged(key: &str, spec: &EndpointSpec, states: &[Arc<ServerState>]) -> Merged
             .map(|(place, state)| (state.name.clone(), own.get(&place).unwrap_or(&state.catalogue)))
             .collect();
         let collision = match merge::merge(&offers, naming, admit) {
-            Ok(merged) => return merged,
+            Ok(merged) => return (merged, collisions),
             Err(collision) => collision,
         };
         tracing::error!(endpoint = key, "left out: {collision}");
@@ -214,7 +220,8 @@ fn merged(key: &str, spec: &EndpointSpec, states: &[Arc<ServerState>]) -> Merged
             let list = catalogue.list_mut(collision.kind);
             list.retain(|item| *item.key != *collision.key);
         }
+        collisions.push(collision);
     }
     tracing::error!(endpoint = key, "left empty: too many names collide");
-    Merged::default()
+    (Merged::default(), collisions)
 }

@@ -9,7 +9,7 @@ use sallyport_core::policy::Rules;
 use sallyport_core::{ProfileSlug, Resource, ServerName, Timestamp};
 use sallyport_mcp::capabilities::ServerCapabilities;
 use sallyport_mcp::catalogue::{CacheHint, CacheScope, ListKind};
-use sallyport_mcp::merge::{Entry, Merged};
+use sallyport_mcp::merge::{CollisionError, Entry, Merged};
 use sallyport_mcp::method::Method;
 use sallyport_mcp::mirror::ParamHeader;
 use sallyport_mcp::render::{self, ListPage};
@@ -55,6 +55,8 @@ pub(super) struct Parts {
     pub(super) spoken: Spoken,
     /// The tools whose calls have to be approved.
     pub(super) asks: HashSet<Box<str>>,
+    /// Names that two servers claim where none may be changed; they are left out.
+    pub(super) collisions: Vec<CollisionError>,
     /// The configuration that it was made from.
     pub(super) configured: u64,
 }
@@ -125,6 +127,11 @@ impl Endpoint {
             Era::Legacy => legacy,
             Era::Modern => modern,
         }
+    }
+
+    /// Names that two servers claim where none may be changed.
+    pub(crate) fn collisions(&self) -> &[CollisionError] {
+        &self.parts.collisions
     }
 
     /// The profile, if it is one.

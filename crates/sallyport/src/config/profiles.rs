@@ -47,7 +47,7 @@ choice! {
         OnCollision = "on-collision",
         /// All names.
         Always = "always",
-        /// None; a name that two servers claim is left out of both, and the log says so.
+        /// None; a name that two servers claim is an error at the start, and later is left out of both.
         Never = "never",
     }
 }

@@ -27,6 +27,7 @@ use super::framed::TcpGate;
 use super::gateway::{Gateway, Overrides};
 use super::issuers::{self, Issuers};
 use super::live::{Live, doors, due, plan_now, run_dir};
+use super::names;
 use super::plan::Plan;
 use super::service::Front;
 use super::watch;
@@ -73,6 +74,7 @@ pub(super) async fn assemble(
         )
         .await?,
     );
+    names::unambiguous(&live).await?;
     started(&live).await?;
     let stop = Stop::default();
     let serving = match listeners {

@@ -11,6 +11,7 @@ mod gateway;
 mod issuers;
 mod live;
 mod local;
+mod names;
 mod offers;
 mod people;
 mod plan;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sallyport_testkit::everything::Era;
+use sallyport_testkit::process::GatewayProcess;
 use serde_json::json;
 
 use crate::support::{Scene, names, server, servers, stdio};
@@ -27,6 +28,29 @@ async fn names_collide_only_where_two_servers_have_them() {
         let answer = client.call(name, json!({ "text": name })).await.unwrap();
         assert_eq!(answer.text().unwrap(), name);
     }
+}
+
+#[tokio::test]
+async fn where_no_name_may_be_changed_two_servers_with_one_are_an_error_at_the_start() {
+    let (one, two) = (
+        server(Era::Dual).await.unwrap(),
+        server(Era::Legacy).await.unwrap(),
+    );
+    let profiles = "profiles:\n  default: { servers: [one, two], naming: never }\n  alone: { servers: [one], naming: never }\n";
+    let more = servers(&[("one", &one), ("two", &two)]) + profiles;
+    let gateway = GatewayProcess::prepare(&more).unwrap();
+    let output = gateway.command().unwrap().arg("serve").output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    for part in [
+        "sallyport.yaml:9",
+        "profile `default`",
+        "`one` and `two` both have `echo` in tools/list",
+        "write `naming: on-collision`",
+    ] {
+        assert!(said.contains(part), "{part} is not in\n{said}");
+    }
+    assert!(!said.contains("`alone`"), "{said}");
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ pub(crate) struct Conversation {
     /// It has ended, and so has what carried it.
     ended: CancellationToken,
     told_to_end: AtomicBool,
-    /// A modern request has been answered as a modern server does.
+    /// What the first answer to a modern request says of the server has been looked at, or need not be.
     proved: AtomicBool,
 }
 
@@ -96,6 +96,11 @@ impl Conversation {
         } else {
             Era::Modern
         }
+    }
+
+    /// It is only being found out what the server speaks: nothing that it says to that contradicts anything.
+    pub(crate) fn examine(&self) {
+        self.proved.store(true, Ordering::Relaxed);
     }
 
     /// Looks what the answer to a modern request says of the server: one that has never answered well, and says what a server

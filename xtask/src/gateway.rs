@@ -143,8 +143,14 @@ impl Gateway {
     /// # Errors
     /// When the banner has none.
     pub(crate) fn setup_link(&self) -> anyhow::Result<String> {
-        let log = fs::read_to_string(&self.log)?;
         let start = format!("{}/setup", self.origin);
+        // It is ready a moment before it says so.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let mut log = fs::read_to_string(&self.log)?;
+        while !log.contains(&start) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(25));
+            log = fs::read_to_string(&self.log)?;
+        }
         let link = log
             .find(&start)
             .and_then(|at| log.get(at..))

@@ -257,7 +257,10 @@ async fn look(proxy: Weak<Proxy>) {
         tokio::time::sleep(kept::LOOK).await;
         let Some(proxy) = proxy.upgrade() else { return };
         let limits = proxy.world.load().limits;
-        proxy.sessions.look(&limits).await;
+        tokio::select! {
+            () = proxy.closing.cancelled() => return,
+            () = proxy.sessions.look(&limits) => {}
+        }
     }
 }
 

@@ -142,6 +142,12 @@ impl Store {
         Ok(())
     }
 
+    /// Whether it is being closed, or is closed: whoever still wants something comes too late.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.inner.readers.is_closed()
+    }
+
     /// Closes the connections; what was acknowledged is on the disk already.
     pub async fn close(&self) {
         self.inner.readers.close().await;

@@ -332,7 +332,9 @@ impl Live {
         let now = self.base.clock.now();
         self.verifier.forget_revoked(now.minus(LONGEST_TOKEN));
         self.verifier.forget_ended(now);
-        if let Err(error) = self.base.store.sweep(now).await {
+        if let Err(error) = self.base.store.sweep(now).await
+            && !self.base.store.is_closed()
+        {
             tracing::warn!(%error, "what has ended could not be removed from the store");
         }
     }

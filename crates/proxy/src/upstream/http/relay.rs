@@ -94,7 +94,7 @@ impl Call {
     /// The answer to the request that was sent, as far as it has come. What did not reach the server needs no cancelling.
     ///
     /// # Errors
-    /// There is none.
+    /// The fault of sending, as it came.
     pub(super) fn sent(&mut self, answer: Result<Answer, Fault>) -> Result<Answer, Fault> {
         answer.inspect_err(|fault| {
             if fault.retry == Retry::Safe {

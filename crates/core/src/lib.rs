@@ -10,6 +10,7 @@ pub mod capability;
 pub mod clock;
 pub mod fault;
 pub mod id;
+pub mod map;
 pub mod permission;
 pub mod policy;
 pub mod principal;

@@ -1,10 +1,10 @@
 //! How much one principal may have open at once.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sallyport_core::PrincipalKey;
+use sallyport_core::map::Map;
 
 use crate::sync::lock;
 
@@ -40,7 +40,7 @@ impl Counts {
     }
 }
 
-type Shard = Mutex<HashMap<PrincipalKey, Arc<Counts>>>;
+type Shard = Mutex<Map<PrincipalKey, Arc<Counts>>>;
 
 /// The counts of every principal that has anything open.
 #[derive(Debug)]

@@ -1,13 +1,14 @@
 //! Legacy sessions: sealed ids that outlive a restart, and what is kept in memory while they are in use.
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sallyport_core::capability::{Purpose, SealState};
+use sallyport_core::map::{Map, Seed};
 use sallyport_core::session::{KnownSession, SessionNonce, SessionsUnavailable};
 use sallyport_core::{PrincipalKey, Random, ServerName, Timestamp};
 use sallyport_mcp::capabilities::ClientCapabilities;
@@ -161,12 +162,12 @@ impl Session {
 }
 
 /// The sessions of one principal, by id.
-type Own = HashMap<Arc<str>, Arc<Session>>;
+type Own = Map<Arc<str>, Arc<Session>>;
 
 /// All sessions in memory.
 pub(crate) struct Sessions {
-    shards: [Mutex<HashMap<PrincipalKey, Own>>; SHARDS],
-    hasher: RandomState,
+    shards: [Mutex<Map<PrincipalKey, Own>>; SHARDS],
+    hasher: Seed,
     kept: Kept,
     gone: mpsc::UnboundedSender<ClientView>,
     sealer: Arc<dyn SealState>,
@@ -200,7 +201,7 @@ impl Sessions {
     ) -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
-            hasher: RandomState::new(),
+            hasher: Seed::default(),
             kept,
             gone,
             sealer,
@@ -462,7 +463,7 @@ impl Sessions {
         }
     }
 
-    fn shard(&self, owner: &PrincipalKey) -> &Mutex<HashMap<PrincipalKey, Own>> {
+    fn shard(&self, owner: &PrincipalKey) -> &Mutex<Map<PrincipalKey, Own>> {
         let place = usize::try_from(self.hasher.hash_one(owner) % SHARDS as u64).unwrap_or(0);
         self.shards.get(place).unwrap_or(&self.shards[0])
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use sallyport_core::ServerName;
+use sallyport_core::map::Map;
 use thiserror::Error;
 
 use super::names::{imitates_prefix, prefixed_name};
@@ -87,7 +88,7 @@ fn claim_uris(merged: &mut Merged, servers: &[(ServerName, &Catalogue)]) {
             claim_skill(merged, item, place);
         }
     }
-    let mut templates = HashMap::new();
+    let mut templates = Map::default();
     for (place, (_, catalogue)) in servers.iter().enumerate() {
         for item in &catalogue.templates {
             claim(&mut templates, &item.key, place);
@@ -110,7 +111,7 @@ fn claim_skill(merged: &mut Merged, skill: &Item, place: usize) {
     }
 }
 
-fn claim(owners: &mut HashMap<Box<str>, Owner>, key: &str, place: usize) {
+fn claim(owners: &mut Map<Box<str>, Owner>, key: &str, place: usize) {
     let owner = owners.entry(key.into()).or_insert(Owner::One(place));
     if *owner != Owner::One(place) {
         *owner = Owner::Several;

@@ -1,10 +1,10 @@
 //! The table of what clients see, and where each entry leads.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use bytes::Bytes;
 use sallyport_core::ServerName;
+use sallyport_core::map::Map;
 
 use super::names::fnv;
 use super::template::template_matches;
@@ -42,13 +42,13 @@ pub struct Merged {
     pub skills: Vec<Entry>,
     pub(super) servers: Vec<ServerName>,
     pub(super) labels: Vec<String>,
-    pub(super) index: [HashMap<Box<str>, usize>; ListKind::COUNT],
+    pub(super) index: [Map<Box<str>, usize>; ListKind::COUNT],
     /// Of every resource, template and file of a skill, admitted or not: whose it is under its own URI, if only one
     /// server has it.
-    pub(super) owners: HashMap<Box<str>, Owner>,
+    pub(super) owners: Map<Box<str>, Owner>,
     pub(super) owned_templates: Vec<(Box<str>, Owner)>,
     /// Of the directory of every skill, with its slash.
-    pub(super) owned_roots: HashMap<Box<str>, Owner>,
+    pub(super) owned_roots: Map<Box<str>, Owner>,
 }
 
 /// By the server's place.

@@ -13,8 +13,9 @@ use tokio::time::Instant;
 
 use super::chunked::{Chunked, SHARE_FROM};
 use super::connection::{Connection, READ, READ_LARGE};
-use super::parse::{Headers, Length};
-use super::pool::{IDLE, Pool};
+use super::headers::Headers;
+use super::parse::Length;
+use super::pool::Pool;
 use super::trouble::Trouble;
 
 const READING: &str = "read the answer";
@@ -34,7 +35,7 @@ pub struct Answer {
 pub struct AnswerBody {
     framing: Framing,
     /// `None` at the end and after an error.
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     home: Option<Home>,
     idle: Duration,
     silent_since: Option<Instant>,
@@ -56,7 +57,7 @@ enum Framing {
 }
 
 impl AnswerBody {
-    pub(super) fn new(connection: Connection, length: Length, idle: Duration) -> Self {
+    pub(super) fn new(connection: Box<Connection>, length: Length, idle: Duration) -> Self {
         let framing = match length {
             Length::Known(length) => Framing::Known(length),
             Length::Chunked => Framing::Chunked(Chunked::new()),
@@ -72,12 +73,12 @@ impl AnswerBody {
         }
     }
 
-    /// Sends the connection home when the body ends, to be kept as long as the server says.
-    pub(super) fn returning(mut self, pool: &Arc<Pool>, target: u64, headers: &Headers) -> Self {
+    /// Sends the connection home when the body ends, to be kept for at most `keep`.
+    pub(super) fn returning(mut self, pool: &Arc<Pool>, target: u64, keep: Duration) -> Self {
         self.home = Some(Home {
             pool: Arc::clone(pool),
             target,
-            keep: keep_alive(headers),
+            keep,
         });
         self
     }
@@ -316,15 +317,4 @@ fn cut(buffer: &mut BytesMut, length: usize) -> BytesMut {
     let piece = BytesMut::from(buffer.get(..length).unwrap_or_default());
     buffer.advance(length.min(buffer.len()));
     piece
-}
-
-/// How long the server keeps idle connections, less a second for what is on its way.
-fn keep_alive(headers: &Headers) -> Duration {
-    let told = headers.get("keep-alive").and_then(|value| {
-        let parameters = value.split(',');
-        parameters
-            .filter_map(|p| p.trim().strip_prefix("timeout="))
-            .find_map(|n| n.trim().parse::<u64>().ok())
-    });
-    told.map_or(IDLE, |seconds| Duration::from_secs(seconds.saturating_sub(1)))
 }

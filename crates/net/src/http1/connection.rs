@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, ReadBuf};
 use tokio::time::Instant;
 
+use super::parse::Familiar;
 use super::spare;
 use crate::egress::Transport;
 use crate::timer::Timer;
@@ -23,12 +24,15 @@ pub(super) const READ_LARGE: usize = 128 * 1024;
 /// A request that took more memory than this leaves none of it with an idle connection.
 const KEEP: usize = 64 * 1024;
 
+/// It is handed from step to step, and so lives in a box.
 pub(super) struct Connection {
     pub(super) transport: Transport,
     /// What was read and not yet taken. Without any memory while that is nothing and the server is silent.
     pub(super) buffer: BytesMut,
     /// The request's bytes, kept for the next one.
     pub(super) out: Vec<u8>,
+    /// The head of the last answer.
+    pub(super) familiar: Familiar,
     timer: Timer,
 }
 
@@ -38,6 +42,7 @@ impl Connection {
             transport,
             buffer: BytesMut::new(),
             out: Vec::new(),
+            familiar: Familiar::default(),
             timer: Timer::default(),
         }
     }

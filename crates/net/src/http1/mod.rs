@@ -8,6 +8,7 @@ mod answer;
 pub(crate) mod chunked;
 mod connection;
 mod head;
+mod headers;
 mod parse;
 mod pool;
 mod send;
@@ -16,7 +17,7 @@ mod trouble;
 
 pub use answer::{Answer, AnswerBody};
 pub use head::{HeaderError, RequestHead};
-pub use parse::Headers;
+pub use headers::{Headers, Media};
 pub use pool::{IDLE, MAX_IDLE, Pool};
 pub use send::send;
 pub use trouble::Trouble;

@@ -2,61 +2,16 @@
 //! refuses: what two readers may read differently can be used to smuggle (HT-01, HT-02).
 
 use std::mem::MaybeUninit;
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::Method;
 use httparse::{Header, ParserConfig, Response, Status};
 
+use super::headers::{Field, Headers};
+use super::pool::IDLE;
 use super::{MAX_HEAD, MAX_HEADERS};
 use crate::listen::digits;
-
-/// The header fields of an answer, kept as they came.
-#[derive(Clone, Debug, Default)]
-pub struct Headers {
-    text: Bytes,
-    fields: Vec<Field>,
-}
-
-/// Offsets into the text: heads are at most 64 KiB long.
-#[derive(Clone, Copy, Debug)]
-struct Field {
-    name: (u16, u16),
-    value: (u16, u16),
-}
-
-impl Headers {
-    /// The field's value, if the field is there exactly once and its value is text.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        let mut found = self.all(name);
-        let first = found.next()?;
-        if found.next().is_some() {
-            return None;
-        }
-        std::str::from_utf8(first).ok()
-    }
-
-    /// All values of the field, in order.
-    pub fn all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        let name = name.as_bytes();
-        self.fields
-            .iter()
-            .filter(move |field| self.cut(field.name).eq_ignore_ascii_case(name))
-            .map(|field| self.cut(field.value))
-    }
-
-    /// All fields in order; names as they came, in any case.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.fields.iter().map(|field| {
-            let name = std::str::from_utf8(self.cut(field.name)).unwrap_or_default();
-            (name, self.cut(field.value))
-        })
-    }
-
-    fn cut(&self, (start, end): (u16, u16)) -> &[u8] {
-        self.text.get(start.into()..end.into()).unwrap_or_default()
-    }
-}
 
 /// How the body of an answer ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,13 +25,15 @@ pub(super) enum Length {
 }
 
 /// The head of an answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Head {
     pub(super) status: u16,
     pub(super) headers: Headers,
     pub(super) length: Length,
     /// Whether the connection may serve another request after this answer.
     pub(super) reusable: bool,
+    /// How long the connection may be kept while nothing is asked.
+    pub(super) keep: Duration,
 }
 
 /// Finds the end of a head, looking at each byte once.
@@ -141,15 +98,52 @@ pub(super) fn take_head(buffer: &mut BytesMut, end: usize, method: &Method) -> R
         fields.push(field(&text, header).ok_or("its head is broken")?);
     }
     let (length, clean) = framing.length(status, method);
+    let headers = Headers::new(text, fields);
     Ok(Head {
         status,
-        headers: Headers {
-            fields,
-            text: text.clone(),
-        },
+        keep: keep_alive(&headers),
+        headers,
         reusable: persistent && clean && !framing.close && length != Length::UntilClose,
         length,
     })
+}
+
+/// How long the server keeps idle connections, less a second for what is on its way.
+fn keep_alive(headers: &Headers) -> Duration {
+    let told = headers.get("keep-alive").and_then(|value| {
+        let parameters = value.split(',');
+        parameters
+            .filter_map(|p| p.trim().strip_prefix("timeout="))
+            .find_map(|n| n.trim().parse::<u64>().ok())
+    });
+    told.map_or(IDLE, |seconds| Duration::from_secs(seconds.saturating_sub(1)))
+}
+
+/// The last head of a connection. Most servers write the same head before each answer, within a second: the same bytes
+/// have the same reading.
+#[derive(Default)]
+pub(super) struct Familiar(Option<Head>);
+
+/// Longer heads are not remembered, in bytes.
+const REMEMBERED: usize = 2 * 1024;
+
+impl Familiar {
+    /// Remembers the head of an answer to a request whose answers have bodies.
+    pub(super) fn remember(&mut self, head: &Head, method: &Method) {
+        let fits = head.headers.text().len() <= REMEMBERED && head.status >= 200 && *method != Method::HEAD;
+        self.0 = fits.then(|| head.clone());
+    }
+
+    /// Takes the head off the buffer if it is the last one again.
+    pub(super) fn take(&self, buffer: &mut BytesMut, method: &Method) -> Option<Head> {
+        let last = self.0.as_ref().filter(|_| *method != Method::HEAD)?;
+        let text = last.headers.text();
+        if !buffer.starts_with(text) {
+            return None;
+        }
+        buffer.advance(text.len());
+        Some(last.clone())
+    }
 }
 
 fn field(text: &[u8], header: &Header<'_>) -> Option<Field> {

@@ -1,9 +1,9 @@
 //! Idle connections of one worker.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use sallyport_core::map::Map;
 use tokio::time::Instant;
 
 use super::connection::Connection;
@@ -17,7 +17,7 @@ pub const MAX_IDLE: usize = 512;
 pub const IDLE: Duration = Duration::from_secs(4);
 
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     until: Instant,
 }
 
@@ -27,7 +27,7 @@ pub struct Pool(Mutex<Shelf>);
 
 #[derive(Default)]
 struct Shelf {
-    idle: HashMap<u64, Vec<Idle>>,
+    idle: Map<u64, Vec<Idle>>,
     /// Whether a task closes the connections whose time is over.
     swept: bool,
 }
@@ -46,13 +46,13 @@ impl Pool {
     }
 
     /// The connection that became idle last, unless its time is over.
-    pub(super) fn take(&self, target: u64) -> Option<Connection> {
+    pub(super) fn take(&self, target: u64) -> Option<Box<Connection>> {
         let newest = self.lock().idle.get_mut(&target)?.pop()?;
         (newest.until > Instant::now()).then_some(newest.connection)
     }
 
     /// Keeps a connection for at most `keep`.
-    pub(super) fn put(self: &Arc<Self>, target: u64, mut connection: Connection, keep: Duration) {
+    pub(super) fn put(self: &Arc<Self>, target: u64, mut connection: Box<Connection>, keep: Duration) {
         if keep.is_zero() {
             return;
         }

@@ -59,7 +59,7 @@ pub async fn send(
 }
 
 /// An idle connection that is still good.
-async fn idle(worker: &Worker, target: &Target) -> Option<Connection> {
+async fn idle(worker: &Worker, target: &Target) -> Option<Box<Connection>> {
     poll_fn(|cx| {
         while let Some(mut connection) = worker.pool().take(target.id()) {
             if connection.is_quiet(cx) {
@@ -71,9 +71,9 @@ async fn idle(worker: &Worker, target: &Target) -> Option<Connection> {
     .await
 }
 
-async fn connect(target: &Arc<Target>, timeouts: Timeouts) -> Result<Connection, Fault> {
+async fn connect(target: &Arc<Target>, timeouts: Timeouts) -> Result<Box<Connection>, Fault> {
     match timeout(timeouts.connect, target.egress().connect(target)).await {
-        Ok(Ok(transport)) => Ok(Connection::new(transport)),
+        Ok(Ok(transport)) => Ok(Box::new(Connection::new(transport))),
         Ok(Err(error)) => Err(Trouble::Egress(error).unsent("connect to the server")),
         Err(_) => Err(Trouble::Timeout("connection").unsent("connect to the server")),
     }
@@ -82,13 +82,13 @@ async fn connect(target: &Arc<Target>, timeouts: Timeouts) -> Result<Connection,
 fn finish(
     worker: &Worker,
     target: &Target,
-    connection: Connection,
+    connection: Box<Connection>,
     (head, complete): (Head, bool),
     timeouts: Timeouts,
 ) -> Answer {
     let mut body = AnswerBody::new(connection, head.length, timeouts.idle);
     if head.reusable && complete {
-        body = body.returning(worker.pool(), target.id(), &head.headers);
+        body = body.returning(worker.pool(), target.id(), head.keep);
     }
     Answer {
         status: head.status,
@@ -146,8 +146,7 @@ impl<'a> Exchange<'a> {
         let complete = poll_fn(|cx| self.poll_write(connection, cx)).await?;
         self.silent_since = None;
         for _ in 0..=MAX_INTERIM {
-            let end = poll_fn(|cx| self.poll_head(connection, cx)).await?;
-            let head = take_head(&mut connection.buffer, end, self.method).map_err(Trouble::Framing)?;
+            let head = poll_fn(|cx| self.poll_head(connection, cx)).await?;
             match head.status {
                 101 => return Err(Trouble::Framing("it switches protocols unasked")),
                 100..=199 => self.end = HeadEnd::default(),
@@ -206,10 +205,18 @@ impl<'a> Exchange<'a> {
         &mut self,
         connection: &mut Connection,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<usize, Trouble>> {
+    ) -> Poll<Result<Head, Trouble>> {
         loop {
-            match self.end.find(&connection.buffer) {
-                Ok(Some(end)) => return Poll::Ready(Ok(end)),
+            let buffer = &mut connection.buffer;
+            if let Some(head) = connection.familiar.take(buffer, self.method) {
+                return Poll::Ready(Ok(head));
+            }
+            match self.end.find(buffer) {
+                Ok(Some(end)) => {
+                    let head = take_head(buffer, end, self.method).map_err(Trouble::Framing)?;
+                    connection.familiar.remember(&head, self.method);
+                    return Poll::Ready(Ok(head));
+                }
                 Ok(None) => {}
                 Err(what) => return Poll::Ready(Err(Trouble::Framing(what))),
             }

@@ -167,7 +167,9 @@ fn line(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
 }
 
 fn number(out: &mut Vec<u8>, length: u64) {
-    let _ = write!(out, "content-length: {length}\r\n");
+    out.extend_from_slice(b"content-length: ");
+    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 /// A date as headers have it, and until when it is the present one.

@@ -1,10 +1,10 @@
 //! The request ids in use toward one server. A client's own id is kept where it is free, so that its message passes
 //! unchanged; else one of ours stands in for it.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use sallyport_core::map::Set;
 
 /// The raw ids of requests that have no answer yet.
 #[derive(Debug, Default)]
@@ -12,7 +12,7 @@ pub(crate) struct Ids(Mutex<InUse>);
 
 #[derive(Debug, Default)]
 struct InUse {
-    ids: HashSet<Bytes>,
+    ids: Set<Bytes>,
     minted: u64,
 }
 

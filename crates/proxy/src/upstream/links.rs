@@ -1,11 +1,11 @@
 //! The links of one server: bounded, and closed when they are idle.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sallyport_core::PrincipalKey;
+use sallyport_core::map::Map;
 use sallyport_core::fault::{Blame, Fault, Retry};
 use sallyport_mcp::{Era, json};
 use tokio::time::{Instant, sleep};
@@ -75,9 +75,9 @@ impl Bounds {
 /// The links of one principal.
 #[derive(Default)]
 struct Own {
-    links: HashMap<Part, Arc<Link>>,
+    links: Map<Part, Arc<Link>>,
     /// What modern clients wrote, and what it means.
-    spelled: HashMap<Bytes, Part>,
+    spelled: Map<Bytes, Part>,
 }
 
 impl Own {
@@ -121,7 +121,7 @@ impl Own {
 /// All links of one server.
 pub(super) struct Links {
     bounds: Bounds,
-    links: RwLock<HashMap<PrincipalKey, Own>>,
+    links: RwLock<Map<PrincipalKey, Own>>,
 }
 
 impl Links {

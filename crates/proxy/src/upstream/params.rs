@@ -1,15 +1,15 @@
 //! Which arguments of a server's tools are mirrored in headers, as its latest list says.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use sallyport_core::map::Map;
 use sallyport_mcp::catalogue::Item;
 use sallyport_mcp::mirror::ParamHeader;
 
 /// The annotated arguments by tool; tools without any are not in it.
 #[derive(Debug, Default)]
-pub(crate) struct ParamHeaders(ArcSwap<HashMap<Box<str>, Box<[ParamHeader]>>>);
+pub(crate) struct ParamHeaders(ArcSwap<Map<Box<str>, Box<[ParamHeader]>>>);
 
 impl ParamHeaders {
     /// Learns from a list of tools.

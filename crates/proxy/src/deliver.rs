@@ -17,6 +17,7 @@ use crate::refusal::Refusal;
 use crate::relay::{Out, Outgoing};
 use crate::replay::{self, Reader, StreamKind};
 use crate::session::Session;
+use crate::turnout::Waited;
 
 static X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -113,15 +114,15 @@ async fn deliver(caller: &Arc<Caller>, session: Option<&Arc<Session>>, mut outgo
         return whole(caller, session, outgoing).await;
     }
     let first = match until_quiet(caller, session, &mut outgoing).await {
-        Waited::Said(Some(Out::Last { status, message })) if caller.accept.json => {
+        First::Said(Some(Out::Last { status, message })) if caller.accept.json => {
             return door::message(status, message);
         }
-        Waited::Said(Some(Out::Long(long))) if caller.accept.json => return door::long(long),
-        Waited::Said(Some(out)) => Some(out),
+        First::Said(Some(Out::Long(long))) if caller.accept.json => return door::long(long),
+        First::Said(Some(out)) => Some(out),
         // Cancelled: there is no response, and the stream ends without one.
-        Waited::Said(None) => return events(Body::empty()),
-        Waited::TurnedOut => return door::turned_out(caller),
-        Waited::TooLong => None,
+        First::Said(None) => return events(Body::empty()),
+        First::TurnedOut => return door::turned_out(caller),
+        First::TooLong => None,
     };
     live(caller, session, outgoing, first)
 }
@@ -166,7 +167,7 @@ fn live(
     events(Body::stream(stream::unfold(told, read)))
 }
 
-enum Waited {
+enum First {
     Said(Option<Out>),
     TurnedOut,
     TooLong,
@@ -174,21 +175,23 @@ enum Waited {
 
 /// Waits for the first message, but not longer than proxies in between put up with silence; shorter when the client gets
 /// an id with the stream, by which it can come back for the response.
-async fn until_quiet(caller: &Caller, session: Option<&Arc<Session>>, outgoing: &mut Outgoing) -> Waited {
-    let beats = async {
-        let pulse = match session {
-            Some(session) if session.primes() => &caller.proxy.quiet,
-            _ => &caller.proxy.pulse,
-        };
-        let worker = caller.worker.index();
-        pulse.next(worker).await;
-        pulse.next(worker).await;
+async fn until_quiet(caller: &Caller, session: Option<&Arc<Session>>, outgoing: &mut Outgoing) -> First {
+    let pulse = match session {
+        Some(session) if session.primes() => &caller.proxy.quiet,
+        _ => &caller.proxy.pulse,
+    };
+    let patience = async {
+        for _ in 0..2 {
+            if caller.next_beat(pulse).await == Waited::TurnedOut {
+                return First::TurnedOut;
+            }
+        }
+        First::TooLong
     };
     tokio::select! {
         biased;
-        out = outgoing.next() => Waited::Said(out),
-        () = caller.turned_out() => Waited::TurnedOut,
-        () = beats => Waited::TooLong,
+        out = outgoing.next() => First::Said(out),
+        over = patience => over,
     }
 }
 
@@ -231,12 +234,14 @@ async fn next(mut live: Live) -> Option<(Result<Bytes, Fault>, Live)> {
     let out = match live.first.take() {
         Some(out) => Some(out),
         None => {
-            let beat = live.caller.proxy.pulse.next(live.caller.worker.index());
+            let caller = &live.caller;
             tokio::select! {
                 biased;
                 out = live.outgoing.next() => Some(out?),
-                () = live.caller.turned_out() => return None,
-                () = beat => None,
+                waited = caller.next_beat(&caller.proxy.pulse) => match waited {
+                    Waited::TurnedOut => return None,
+                    Waited::Beat => None,
+                },
             }
         }
     };
@@ -275,12 +280,14 @@ async fn read(mut told: Told) -> Option<(Result<Bytes, Fault>, Told)> {
         let frames = together(first, &mut told.reader);
         return Some((Ok(frames), told));
     }
-    let beat = told.caller.proxy.pulse.next(told.caller.worker.index());
+    let caller = &told.caller;
     let frame = tokio::select! {
         biased;
         frame = told.reader.next() => together(frame?, &mut told.reader),
-        () = told.caller.turned_out() => return None,
-        () = beat => sse::comment(),
+        waited = caller.next_beat(&caller.proxy.pulse) => match waited {
+            Waited::TurnedOut => return None,
+            Waited::Beat => sse::comment(),
+        },
     };
     Some((Ok(frame), told))
 }

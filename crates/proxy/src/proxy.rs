@@ -173,7 +173,12 @@ impl Proxy {
         lock(&self.builder).apply(config);
         self.upstreams.apply(servers);
         world::rebuild(self);
-        self.turnout.call();
+        self.call_to_look();
+    }
+
+    /// Has everybody who waits look whether they may stay.
+    pub(crate) fn call_to_look(&self) {
+        self.turnout.call([&self.pulse, &self.quiet]);
     }
 
     /// Whether a path may be one of an MCP endpoint: `/mcp`, `/mcp/…` (also those of HTTP+SSE) or `/servers/…/mcp`, with or

@@ -27,6 +27,7 @@ use crate::replay::{EventId, Log, Reader, StreamKind};
 use crate::session::Session;
 use crate::spec::ProxyLimits;
 use crate::stream::Events;
+use crate::turnout::Waited;
 
 /// Opens the stream of a legacy session. Without a session there is none: 405, by which older clients fall back.
 pub(crate) async fn get(caller: &Arc<Caller>, parts: &Parts) -> Response {
@@ -218,7 +219,6 @@ async fn next<K>(mut live: Live<K>) -> Option<(Result<Bytes, Fault>, Live<K>)> {
         caller, pass, ended, ..
     } = &mut live.open;
     let source = &mut live.source;
-    let beat = caller.proxy.pulse.next(caller.worker.index());
     let closing = &caller.proxy.closing;
     let ended = any(ended);
     let frame = tokio::select! {
@@ -226,8 +226,10 @@ async fn next<K>(mut live: Live<K>) -> Option<(Result<Bytes, Fault>, Live<K>)> {
         frame = source.next() => frame,
         () = ended => None,
         () = closing.cancelled() => None,
-        () = caller.turned_out() => None,
-        () = beat => may_stay(caller, pass).then(sse::comment),
+        waited = caller.next_beat(&caller.proxy.pulse) => match waited {
+            Waited::TurnedOut => None,
+            Waited::Beat => may_stay(caller, pass).then(sse::comment),
+        },
     };
     match frame {
         Some(frame) => Some((Ok(frame), live)),

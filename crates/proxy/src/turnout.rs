@@ -15,7 +15,6 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// The call to look.
 pub(crate) struct Turnout {
-    pulse: Pulse,
     /// Counts the calls, so that nobody misses one.
     calls: AtomicU64,
 }
@@ -24,7 +23,6 @@ impl Turnout {
     /// Nobody was called yet.
     pub(crate) fn new() -> Self {
         Self {
-            pulse: Pulse::new(),
             calls: AtomicU64::new(0),
         }
     }
@@ -34,11 +32,22 @@ impl Turnout {
         self.calls.load(Ordering::Acquire)
     }
 
-    /// Everybody looks.
-    pub(crate) fn call(&self) {
+    /// Everybody who waits for one of these looks.
+    pub(crate) fn call(&self, pulses: [&Pulse; 2]) {
         self.calls.fetch_add(1, Ordering::Release);
-        self.pulse.beat();
+        for pulse in pulses {
+            pulse.stir();
+        }
     }
+}
+
+/// What has come about for a caller who waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Waited {
+    /// The next beat.
+    Beat,
+    /// The caller must leave now.
+    TurnedOut,
 }
 
 /// Calls whenever something was revoked.
@@ -49,7 +58,7 @@ pub(crate) async fn watch(proxy: Weak<Proxy>) {
         let Some(proxy) = proxy.upgrade() else { return };
         let now = proxy.verifier.revocations();
         if known.replace(now) != Some(now) {
-            proxy.turnout.call();
+            proxy.call_to_look();
         }
     }
 }
@@ -70,21 +79,30 @@ impl Caller {
         self.proxy.turnout.calls() != self.calls && !self.may_stay()
     }
 
-    /// Resolves when the caller must leave.
-    pub(crate) async fn turned_out(&self) {
-        let turnout = &self.proxy.turnout;
+    /// Waits for the next beat of `pulse`, one of the proxy's, or until the caller must leave: both in one place, because
+    /// every call waits here.
+    pub(crate) async fn next_beat(&self, pulse: &Pulse) -> Waited {
+        let from = pulse.beats();
         let mut seen = self.calls;
         loop {
-            let next = turnout.pulse.next(self.worker.index());
-            let calls = turnout.calls();
-            if calls == seen {
-                next.await;
-                continue;
+            // Made before the looks, so that what comes in between is noticed.
+            let stirred = pulse.stirred(self.worker.index());
+            let calls = self.proxy.turnout.calls();
+            if calls != seen {
+                seen = calls;
+                if !self.may_stay() {
+                    return Waited::TurnedOut;
+                }
             }
-            seen = calls;
-            if !self.may_stay() {
-                return;
+            if pulse.beats() != from {
+                return Waited::Beat;
             }
+            stirred.await;
         }
+    }
+
+    /// Resolves when the caller must leave.
+    pub(crate) async fn turned_out(&self) {
+        while self.next_beat(&self.proxy.pulse).await == Waited::Beat {}
     }
 }

@@ -125,7 +125,7 @@ fn keep_alive(headers: &Headers) -> Duration {
 pub(super) struct Familiar(Option<Head>);
 
 /// Longer heads are not remembered, in bytes.
-const REMEMBERED: usize = 2 * 1024;
+pub(super) const REMEMBERED: usize = 2 * 1024;
 
 impl Familiar {
     /// Remembers the head of an answer to a request whose answers have bodies.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use http::Method;
 use sallyport_core::fault::{Fault, Retry};
 use tokio::net::TcpListener;
@@ -72,6 +73,76 @@ async fn requests_follow_each_other_on_one_connection() {
             "POST /mcp?x=1 HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\naccept: */*\r\ncontent-length: 2\r\n\r\n{{}}"
         )
     );
+}
+
+#[tokio::test]
+async fn a_head_that_comes_again_means_what_it_meant_and_another_what_it_says() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
+    let server = Server::start(vec![vec![
+        Read,
+        OK,
+        Read,
+        Write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nho"),
+        // In two pieces.
+        Read,
+        Write("HTTP/1.1 200 OK\r\nContent-Le"),
+        Write("ngth: 2\r\n\r\nhu"),
+        // It begins like the last, and goes on.
+        Read,
+        Write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: y\r\n\r\nhe"),
+        // After an interim answer.
+        Read,
+        Write("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: y\r\n\r\nha"),
+        // The same length, other digits.
+        Read,
+        Write("HTTP/1.1 404 No\r\nContent-Length: 3\r\nX: y\r\n\r\nhow"),
+    ]])
+    .await;
+    let (worker, target) = (Worker::new(0), server.target());
+    for expected in ["hi", "ho", "hu", "he", "ha"] {
+        assert_eq!(call(&worker, &target).await.unwrap(), (200, expected.to_owned()));
+    }
+    assert_eq!(call(&worker, &target).await.unwrap(), (404, "how".to_owned()));
+    assert_eq!(server.accepted(), 1);
+    let post = &Method::POST;
+    let mut buffer = BytesMut::from(head);
+    let first = parse::take_head(&mut buffer, head.len(), post).unwrap();
+    let mut familiar = parse::Familiar::default();
+    familiar.remember(&first, &Method::HEAD);
+    assert!(
+        familiar.take(&mut BytesMut::from(head), post).is_none(),
+        "HEAD has no body"
+    );
+    familiar.remember(&first, post);
+    assert!(familiar.take(&mut BytesMut::from(head), &Method::HEAD).is_none());
+    assert!(
+        familiar
+            .take(&mut BytesMut::from(&head[..head.len() - 1]), post)
+            .is_none()
+    );
+    let mut more = BytesMut::from(head);
+    more.extend_from_slice(b"{}");
+    assert_eq!(
+        familiar.take(&mut more, post).map(|head| head.length),
+        Some(first.length)
+    );
+    assert_eq!(more, "{}", "the body is left");
+    let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "y".repeat(parse::REMEMBERED));
+    let (past, at) = (long.len() - parse::REMEMBERED, long.as_str());
+    for (text, known) in [
+        (at.to_owned(), false),
+        (at.replace(&"y".repeat(past + 1), "z"), true),
+    ] {
+        let mut buffer = BytesMut::from(text.as_str());
+        let head = parse::take_head(&mut buffer, text.len(), post).unwrap();
+        familiar.remember(&head, post);
+        assert_eq!(
+            familiar.take(&mut BytesMut::from(text.as_str()), post).is_some(),
+            known,
+            "{}",
+            text.len()
+        );
+    }
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sallyport_core::PrincipalKey;
-use sallyport_core::map::Map;
 use sallyport_core::fault::{Blame, Fault, Retry};
+use sallyport_core::map::Map;
 use sallyport_mcp::{Era, json};
 use tokio::time::{Instant, sleep};
 

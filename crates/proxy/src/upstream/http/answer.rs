@@ -83,8 +83,7 @@ impl Refused {
 
 /// The JSON text of an answer that has come with its head: most have.
 pub(super) fn json_here(answer: &mut Answer, message_bytes: usize) -> Option<BytesMut> {
-    let is_json =
-        answer.status == 200 && answer.headers.media() == Media::Json && answer.headers.is_plain();
+    let is_json = answer.status == 200 && answer.headers.media() == Media::Json && answer.headers.is_plain();
     if is_json {
         answer.body.here(message_bytes)
     } else {
@@ -165,8 +164,7 @@ async fn refusal(answer: Answer) -> HttpError {
 /// # Errors
 /// [`HttpError`] otherwise.
 pub(super) fn judge_stream(answer: Answer, message_bytes: usize) -> Result<Events, HttpError> {
-    let events =
-        answer.status == 200 && answer.headers.media() == Media::Events && answer.headers.is_plain();
+    let events = answer.status == 200 && answer.headers.media() == Media::Events && answer.headers.is_plain();
     if events {
         return Ok(Events::new(answer.body, message_bytes));
     }

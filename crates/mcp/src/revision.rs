@@ -60,7 +60,24 @@ impl Revision {
     /// Reads a version as it stands on the wire, byte for byte; `None` for one that this gateway does not know.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Self::SUPPORTED.iter().copied().find(|r| r.as_str() == text)
+        Self::of(text.as_bytes())
+    }
+
+    /// Reads a header field, without regard to blanks around the version.
+    #[must_use]
+    pub fn in_field(field: &[u8]) -> Option<Self> {
+        Self::of(field.trim_ascii())
+    }
+
+    fn of(text: &[u8]) -> Option<Self> {
+        match text {
+            b"2024-11-05" => Some(Self::V2024_11_05),
+            b"2025-03-26" => Some(Self::V2025_03_26),
+            b"2025-06-18" => Some(Self::V2025_06_18),
+            b"2025-11-25" => Some(Self::V2025_11_25),
+            b"2026-07-28" => Some(Self::V2026_07_28),
+            _ => None,
+        }
     }
 
     /// The version as it stands on the wire.
@@ -105,6 +122,8 @@ mod tests {
     fn every_revision_has_its_own_text() {
         for revision in Revision::SUPPORTED {
             assert_eq!(Revision::parse(revision.as_str()), Some(*revision));
+            let field = format!(" {revision}\t");
+            assert_eq!(Revision::in_field(field.as_bytes()), Some(*revision));
         }
         for other in [
             "",
@@ -115,6 +134,9 @@ mod tests {
             "draft",
         ] {
             assert_eq!(Revision::parse(other), None, "{other}");
+        }
+        for other in ["", " ", "2026-07-28,", "2025-06-18\0"] {
+            assert_eq!(Revision::in_field(other.as_bytes()), None, "{other}");
         }
     }
 

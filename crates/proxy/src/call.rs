@@ -66,10 +66,12 @@ pub(crate) async fn serve(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: Inb
 fn enter(proxy: &Arc<Proxy>, worker: &Arc<Worker>, inbound: &Inbound) -> Result<Arc<Caller>, Box<Response>> {
     let world = proxy.world.load();
     let calls = proxy.turnout.calls();
-    if let Some(standing) = Kept::recall(&world, worker, inbound, proxy.books.clock.now()) {
+    let arrived = proxy.books.clock.now();
+    if let Some(standing) = Kept::recall(&world, worker, inbound, arrived) {
         return Ok(Arc::new(Caller {
             standing,
             request: inbound.id,
+            arrived,
             nonce: None,
             calls,
         }));

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use sallyport_core::RequestId;
 use sallyport_core::audit::{Action, Entry, Outcome};
 use sallyport_core::policy::Facts;
+use sallyport_core::{RequestId, Timestamp};
 use sallyport_mcp::capabilities::ClientCapabilities;
 use sallyport_mcp::log::LogLevel;
 use sallyport_mcp::revision::Era;
@@ -27,6 +27,8 @@ pub(crate) struct Caller {
     pub(crate) standing: Arc<Standing>,
     /// The request's number.
     pub(crate) request: RequestId,
+    /// When its head was read.
+    pub(crate) arrived: Timestamp,
     /// The nonce that its next proof shall have, for a client that sends proofs.
     pub(crate) nonce: Option<HeaderValue>,
     /// How often everybody had been called to look whether they may stay, before this caller was let in.
@@ -52,6 +54,7 @@ impl Caller {
             target: None,
             reason: None,
             request: Some(self.request),
+            at: None,
         }
     }
 
@@ -69,6 +72,7 @@ impl Caller {
         Arc::new(Self {
             standing: Arc::new(self.standing.at(endpoint)),
             request: self.request,
+            arrived: self.arrived,
             nonce: None,
             calls: self.calls,
         })

@@ -199,6 +199,7 @@ pub(crate) fn admit(
     Ok(Arc::new(Caller {
         standing,
         request: inbound.id,
+        arrived: proxy.books.clock.now(),
         nonce: is_proved.then(|| proof::fresh(proxy)).flatten(),
         calls,
     }))

@@ -60,11 +60,12 @@ impl Record {
     /// # Errors
     /// [`AuditUnavailable`]: then the call must not be made (AL-04, AL-05).
     pub(crate) fn open(caller: &Arc<Caller>, subject: Option<Subject>) -> Result<Self, AuditUnavailable> {
+        let since = caller.proxy.books.clock.now();
         if let Some(subject) = &subject {
-            write(caller, subject, Outcome::Started, None)?;
+            write(caller, subject, since, Outcome::Started, None)?;
         }
         Ok(Self {
-            since: caller.proxy.books.clock.now(),
+            since,
             caller: Arc::clone(caller),
             subject,
             open: true,
@@ -77,7 +78,8 @@ impl Record {
             return;
         }
         let books = &self.caller.proxy.books;
-        let took = books.clock.now().since(self.since);
+        let now = books.clock.now();
+        let took = now.since(self.since);
         let ended = match outcome {
             Outcome::Ok | Outcome::Started => Ended::Ok,
             Outcome::Denied => Ended::Refused,
@@ -88,7 +90,7 @@ impl Record {
         let Some(subject) = self.subject.take() else {
             return;
         };
-        if write(&self.caller, &subject, outcome, reason).is_err() {
+        if write(&self.caller, &subject, now, outcome, reason).is_err() {
             tracing::error!("the end of a call could not be recorded: the audit trail cannot be written");
         }
     }
@@ -97,6 +99,7 @@ impl Record {
 fn write(
     caller: &Caller,
     subject: &Subject,
+    at: Timestamp,
     outcome: Outcome,
     reason: Option<&str>,
 ) -> Result<(), AuditUnavailable> {
@@ -104,6 +107,7 @@ fn write(
         server: Some(&subject.server),
         target: Some(&subject.target),
         reason,
+        at: Some(at),
         ..caller.entry(subject.action, outcome)
     })
 }

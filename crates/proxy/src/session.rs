@@ -259,8 +259,7 @@ impl Sessions {
     }
 
     /// Whether a session that was found before would be found again: it counts as used.
-    pub(crate) fn goes_on(&self, session: &Session, limits: &ProxyLimits) -> bool {
-        let now = self.books.clock.now();
+    pub(crate) fn goes_on(&self, session: &Session, now: Timestamp, limits: &ProxyLimits) -> bool {
         let goes_on = !session.over.load(Ordering::Acquire)
             && !session.is_too_old(now, limits)
             && !session.is_forsaken(now, limits);

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{ClientId, GrantId, Principal, ProfileSlug, RequestId, ServerName, UserId};
+use crate::{ClientId, GrantId, Principal, ProfileSlug, RequestId, ServerName, Timestamp, UserId};
 
 /// What happened. The text form is part of the trail's format: add, never rename.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -212,6 +212,7 @@ impl Event {
             target: self.target.as_deref(),
             reason: self.reason.as_deref(),
             request: self.request,
+            at: None,
         }
     }
 
@@ -309,6 +310,8 @@ pub struct Entry<'a> {
     pub reason: Option<&'a str>,
     /// [`Event::request`].
     pub request: Option<RequestId>,
+    /// When it happened, where that has been read already; else it is the moment at which it is entered.
+    pub at: Option<Timestamp>,
 }
 
 impl Entry<'_> {

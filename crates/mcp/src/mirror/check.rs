@@ -93,7 +93,7 @@ pub fn classify(version_header: HeaderField<'_>, envelope: &Envelope<'_>) -> Era
         return Era::Legacy;
     }
     let header_is_modern = match version_header {
-        HeaderField::Single(value) => std::str::from_utf8(value).is_ok_and(|v| is_modern_version(v.trim())),
+        HeaderField::Single(value) => is_modern_version(value.trim_ascii()),
         HeaderField::Missing | HeaderField::Repeated => false,
     };
     if header_is_modern || meta::is_modern(envelope) {
@@ -104,12 +104,12 @@ pub fn classify(version_header: HeaderField<'_>, envelope: &Envelope<'_>) -> Era
 }
 
 /// A known modern version, or a later date.
-fn is_modern_version(version: &str) -> bool {
-    match Revision::parse(version) {
+fn is_modern_version(version: &[u8]) -> bool {
+    match Revision::in_field(version) {
         Some(revision) => revision.era() == Era::Modern,
         None => {
-            let date = version.len() == 10 && version.bytes().all(|b| b.is_ascii_digit() || b == b'-');
-            date && version > Revision::V2026_07_28.as_str()
+            let date = version.len() == 10 && version.iter().all(|b| b.is_ascii_digit() || *b == b'-');
+            date && version > Revision::V2026_07_28.as_str().as_bytes()
         }
     }
 }

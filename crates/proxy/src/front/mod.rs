@@ -20,7 +20,7 @@ use sallyport_mcp::jsonrpc::{self, Envelope, Key, Kind, Limits, ScanError};
 use sallyport_mcp::meta;
 use sallyport_mcp::method::Method;
 use sallyport_mcp::mirror::{self, HeaderField};
-use sallyport_mcp::revision::Era;
+use sallyport_mcp::revision::{Era, Revision};
 use sallyport_mcp::spoken::Spoken;
 use sallyport_net::{BodyError, Inbound, Response};
 
@@ -72,10 +72,7 @@ pub(crate) async fn post(caller: Arc<Caller>, inbound: Inbound) -> Response {
 /// is off, is answered like a modern one, with the list of those that are spoken here (P-12, P-75); `Mcp-Method` and its kin decide nothing.
 fn era_of(version: HeaderField<'_>, envelope: &Envelope<'_>, spoken: Spoken) -> Era {
     let unknown = match version {
-        HeaderField::Single(value) => std::str::from_utf8(value)
-            .ok()
-            .and_then(|value| spoken.parse(value.trim()))
-            .is_none(),
+        HeaderField::Single(value) => !Revision::in_field(value).is_some_and(|it| spoken.has(it)),
         HeaderField::Missing => false,
         HeaderField::Repeated => true,
     };
@@ -122,7 +119,10 @@ pub(crate) async fn session_of(
 ) -> Result<Option<Arc<Session>>, Refusal> {
     let sessions = &caller.proxy.sessions;
     // What was found before was found at the same endpoint, where the same revisions were on.
-    if let Some(session) = caller.session().filter(|it| sessions.goes_on(it, &caller.limits)) {
+    if let Some(session) = caller
+        .session()
+        .filter(|it| sessions.goes_on(it, caller.arrived, &caller.limits))
+    {
         return Ok(Some(session));
     }
     let id = match head::one(headers, SESSION_ID) {

@@ -59,7 +59,8 @@ impl Service for Front {
                 self.learn(&inbound).await;
                 self.live.proxy.verify(&inbound, is_trusted)
             }
-            Ok(Way::Other) => self.answer(worker, inbound).await,
+            // In a box: the future of every request has room for it otherwise.
+            Ok(Way::Other) => Box::pin(self.answer(worker, inbound)).await,
             Err(error) => turned_away(error),
         };
         if let Some(line) = line {

@@ -154,9 +154,8 @@ impl Audit for AuditTrail {
         if self.signals.broken.load(Ordering::Acquire) {
             return Err(AuditUnavailable);
         }
-        self.queue
-            .push(self.clock.now(), entry, None)
-            .map_err(|_| AuditUnavailable)
+        let at = entry.at.unwrap_or_else(|| self.clock.now());
+        self.queue.push(at, entry, None).map_err(|_| AuditUnavailable)
     }
 }
 

@@ -262,6 +262,7 @@ impl Inner {
         Ok(Arc::new(Caller {
             standing: Arc::new(Standing::new(&at, principal, self.key.clone())),
             request: self.request,
+            arrived: now,
             nonce: None,
             calls: self.proxy.turnout.calls(),
         }))

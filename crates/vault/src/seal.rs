@@ -1,6 +1,5 @@
 //! The vault: seals and opens secrets and state, and makes keyed hashes.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -8,6 +7,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sallyport_core::capability::{DeriveKeyed, OpenSecret, Purpose, SealSecret, SealState, Tampered};
+use sallyport_core::map::Map;
 use sallyport_core::{Random, Secret};
 
 use crate::ring::{MasterKeys, Ring};
@@ -22,7 +22,7 @@ pub struct Vault {
     root: hmac::Key,
     random: Arc<dyn Random>,
     /// One key for each label; labels are constants of the program, so this does not grow with use.
-    derived: RwLock<HashMap<&'static str, hmac::Key>>,
+    derived: RwLock<Map<&'static str, hmac::Key>>,
 }
 
 impl Vault {

@@ -13,8 +13,9 @@ use crate::columns::Columns as _;
 use crate::write::Prepared;
 use crate::{Store, StoreError};
 
-/// The most records in one row, and in one transaction: some 1.5 MB of calls.
-pub(super) const ROW: usize = 4096;
+/// The most records in one row, and in one transaction: some 3 MB of calls, what the fastest load brings within the time
+/// in which records are gathered.
+pub(super) const ROW: usize = 8192;
 
 /// Bodies of fewer bytes than this are kept as they are: packed, they would not take a page less.
 const PACK: usize = 4096;

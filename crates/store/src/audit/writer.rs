@@ -1,4 +1,4 @@
-//! The task that writes the trail: gathers what comes within 50 ms into one transaction, and moves the checkpoint on.
+//! The task that writes the trail: gathers what comes within 75 ms into one transaction, and moves the checkpoint on.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,9 +17,10 @@ use super::rows::ROW;
 use super::{AuditError, Signals};
 use crate::{Store, StoreError};
 
-/// How long records are gathered before they are written together: half of what [`Audit::record`](sallyport_core::audit::Audit::record)
-/// promises.
-const GATHER: Duration = Duration::from_millis(50);
+/// How long records are gathered before they are written together. A quarter of what
+/// [`Audit::record`](sallyport_core::audit::Audit::record) promises is left for the writing, which takes some 5 ms with its
+/// `fsync`; each transaction costs as much as some hundred calls.
+const GATHER: Duration = Duration::from_millis(75);
 
 /// The most records in one transaction.
 const BATCH: usize = ROW;

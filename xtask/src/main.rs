@@ -1,4 +1,4 @@
-//! Tasks of the workspace that Cargo has no word for: `cargo xtask test`, `bench` and `instructions`.
+//! Tasks of the workspace that Cargo has no word for: `cargo xtask test`, `release`, `bench` and `instructions`.
 #![forbid(unsafe_code)]
 
 mod bench;
@@ -7,6 +7,7 @@ mod gateway;
 mod instructions;
 mod process;
 mod provide;
+mod release;
 mod say;
 mod step;
 mod versions;
@@ -18,9 +19,12 @@ use workspace::Workspace;
 
 const USAGE: &str = "\
 cargo xtask test [--only STEP]…         runs all steps, or the named ones; the last line is the verdict
-cargo xtask bench [--quick] [--bare] [--profile PROFILE] [--only SCENARIO]…
-                                        measures the gateway against nginx before the same server, and with --bare
-                                        that server alone; PROFILE is one of Cargo's, `release` unless named
+cargo xtask release                     builds the program as it is delivered, trained with the load of the benchmark; the
+                                        last line is its path
+cargo xtask bench [--quick] [--bare] [--profile PROFILE] [--against PROGRAM] [--only SCENARIO]…
+                                        measures that program against nginx before the same server, with --bare that
+                                        server alone, with --against another build of the gateway; PROFILE is one of
+                                        Cargo's and measured in its place, `release` without training
 cargo xtask instructions                counts instructions per request, and renews the record that `test` compares with";
 
 /// What was asked for.
@@ -29,8 +33,10 @@ struct Options<'a> {
     only: Vec<&'a str>,
     quick: bool,
     bare: bool,
-    /// The profile of Cargo that is measured.
-    profile: &'a str,
+    /// The profile of Cargo that is measured in place of the trained program.
+    profile: Option<&'a str>,
+    /// Another build of the gateway.
+    against: Option<&'a str>,
 }
 
 fn options(arguments: &[String]) -> anyhow::Result<Options<'_>> {
@@ -38,7 +44,8 @@ fn options(arguments: &[String]) -> anyhow::Result<Options<'_>> {
         only: Vec::new(),
         quick: false,
         bare: false,
-        profile: "release",
+        profile: None,
+        against: None,
     };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
@@ -48,7 +55,8 @@ fn options(arguments: &[String]) -> anyhow::Result<Options<'_>> {
         };
         match argument.as_str() {
             "--only" => options.only.push(name()?),
-            "--profile" => options.profile = name()?,
+            "--profile" => options.profile = Some(name()?),
+            "--against" => options.against = Some(name()?),
             "--quick" => options.quick = true,
             "--bare" => options.bare = true,
             other => anyhow::bail!("unknown argument {other}\n{USAGE}"),
@@ -66,6 +74,7 @@ fn run() -> anyhow::Result<bool> {
     let workspace = Workspace::find()?;
     match verb.as_str() {
         "test" => step::run(&workspace, &options.only),
+        "release" => release::run(&workspace).map(|()| true),
         "bench" => bench::run(&workspace, &options),
         "instructions" => instructions::renew(&workspace).map(|()| true),
         _ => anyhow::bail!("{USAGE}"),

@@ -232,7 +232,10 @@ pub(crate) fn valgrind() -> anyhow::Result<PathBuf> {
 }
 
 /// Installs Debian packages.
-fn install(packages: &[&str]) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When apt-get fails.
+pub(crate) fn install(packages: &[&str]) -> anyhow::Result<()> {
     say::line(format_args!("  installing {} from Debian", packages.join(" ")));
     apt(&["update", "--quiet"])?;
     let install = ["install", "--quiet", "--yes", "--no-install-recommends"];

@@ -38,5 +38,9 @@ pub(crate) const PYTHON_1: &str = "mcp==1.30.0";
 /// See [`PYTHON_2`].
 pub(crate) const FASTMCP: &str = "fastmcp==4.1.0";
 
+/// The versions of LLVM whose `llvm-profdata` reads what programs of this compiler count. Where there is none, Debian's package
+/// of the oldest is installed.
+pub(crate) const LLVM: std::ops::RangeInclusive<u32> = 19..=24;
+
 /// The judge of dependencies, from crates.io.
 pub(crate) const CARGO_DENY: &str = "0.20.2";

@@ -48,6 +48,11 @@ impl Workspace {
         self.target.join("xtask")
     }
 
+    /// The folder of what `cargo xtask release` builds, below the target folder.
+    pub(crate) fn trained(&self) -> PathBuf {
+        self.target.join("trained")
+    }
+
     /// A folder for one run, empty.
     ///
     /// # Errors

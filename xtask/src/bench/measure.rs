@@ -5,11 +5,12 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
+use crate::gateway::Gateway;
 use crate::{command, process, say};
 
 /// What is measured: an endpoint and the processes behind it.
 pub(super) struct Side {
-    name: &'static str,
+    name: String,
     url: String,
     processes: Vec<u32>,
     token: Option<PathBuf>,
@@ -28,19 +29,26 @@ pub(super) struct Measured {
 }
 
 impl Side {
-    pub(super) fn new(name: &'static str, url: &str, processes: Vec<u32>) -> Self {
+    pub(super) fn new(name: &str, url: &str, processes: Vec<u32>) -> Self {
         Self {
-            name,
+            name: name.to_owned(),
             url: url.to_owned(),
             processes,
             token: None,
         }
     }
 
-    /// The same with the bearer token in `file`.
-    pub(super) fn with_token(mut self, file: &Path) -> Self {
-        self.token = Some(file.to_owned());
-        self
+    /// The profile `slug` of `gateway`, with a token in `folder`.
+    ///
+    /// # Errors
+    /// When it gives no token.
+    pub(super) fn of(name: &str, gateway: &Gateway, folder: &Path, slug: &str) -> anyhow::Result<Self> {
+        let token = folder.join(format!("{slug}.token"));
+        std::fs::write(&token, gateway.token(slug)?)?;
+        Ok(Self {
+            token: Some(token),
+            ..Self::new(name, &gateway.url(slug), vec![gateway.id()])
+        })
     }
 
     fn sum(&self, figure: fn(u32) -> anyhow::Result<u64>) -> anyhow::Result<u64> {

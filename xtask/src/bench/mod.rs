@@ -4,6 +4,7 @@ mod goal;
 mod measure;
 mod more;
 mod nginx;
+mod programs;
 
 use std::process::Command;
 
@@ -12,10 +13,11 @@ use anyhow::Context as _;
 use crate::gateway::Gateway;
 use crate::process::{Background, children};
 use crate::workspace::Workspace;
-use crate::{Options, command, say};
+use crate::{Options, say};
 use goal::Goals;
 use measure::{HEAD, Rounds, Side};
 use nginx::Nginx;
+use programs::Programs;
 
 /// What is measured against nginx.
 struct Scenario {
@@ -77,42 +79,40 @@ const IN_FLIGHT: [u32; 3] = [1, 16, 64];
 /// # Errors
 /// When something cannot be built or started.
 pub(crate) fn run(workspace: &Workspace, options: &Options<'_>) -> anyhow::Result<bool> {
-    for package in ["sallyport", "sallyport-bench"] {
-        command::run(workspace.cargo().args([
-            "build",
-            "--profile",
-            options.profile,
-            "--quiet",
-            "--bins",
-            "--package",
-            package,
-        ]))?;
-    }
-    let program = |name: &str| workspace.program(options.profile, name);
-    let mut bare = Command::new(program("sallyport-bench-upstream"));
+    let programs = Programs::build(workspace, options)?;
+    let mut bare = Command::new(programs.bench("upstream"));
     let (upstream, url) = Background::with_first_line(&mut bare).context("the bare server")?;
     let origin = url.trim_end_matches("/mcp");
     let folder = workspace.scratch("bench")?;
     let more = format!(
         "servers:\n  bench: {{ url: \"{origin}/mcp\" }}\n  wide: {{ url: \"{origin}/1000/mcp\" }}\nprofiles:\n  default: {{ servers: [bench] }}\n  wide: {{ servers: [wide] }}\n"
     );
-    let gateway = Gateway::start(&program("sallyport"), &folder, &more, true)?;
+    let gateway = Gateway::start(programs.gateway(), &folder, &more, true)?;
+    let against = match programs.against() {
+        Some(program) => {
+            let folder = workspace.scratch("bench-against")?;
+            Some((Gateway::start(program, &folder, &more, true)?, folder))
+        }
+        None => None,
+    };
     let nginx = Nginx::start(&workspace.nginx()?, &folder.join("nginx"), origin)?;
     let mut places = Vec::new();
     for (slug, path) in [("default", "/mcp"), ("wide", "/1000/mcp")] {
-        let token = folder.join(format!("{slug}.token"));
-        std::fs::write(&token, gateway.token(slug)?)?;
         let (url, processes) = relayed(&nginx, path)?;
         let mut sides = vec![
             Side::new("nginx", &url, processes),
-            Side::new("gateway", &gateway.url(slug), vec![gateway.id()]).with_token(&token),
+            Side::of("gateway", &gateway, &folder, slug)?,
         ];
+        if let Some((gateway, folder)) = &against {
+            sides.push(Side::of("against", gateway, folder, slug)?);
+        }
         if options.bare {
             sides.push(Side::new("bare", &format!("{origin}{path}"), vec![upstream.id()]));
         }
         places.push((slug, sides));
     }
     let (seconds, rounds) = (1.0, if options.quick { 1 } else { 5 });
+    programs.print();
     say::line(format_args!(
         "{} cores, {rounds} rounds of {seconds} s each; CPU is the process's own, per 1000 requests",
         std::thread::available_parallelism().map_or(0, usize::from)
@@ -123,7 +123,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options<'_>) -> anyhow::Resul
     };
     let how = more::How {
         workspace,
-        profile: options.profile,
+        programs: &programs,
         origin,
         nginx: relayed(&nginx, "/mcp")?,
         seconds,
@@ -138,7 +138,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options<'_>) -> anyhow::Resul
 
 /// Measures all scenarios that are wanted; returns how many requests had no right answer.
 fn compare(how: &more::How<'_>, places: &[(&str, Vec<Side>)], goals: &mut Goals) -> anyhow::Result<f64> {
-    let program = how.workspace.program(how.profile, "sallyport-bench-load");
+    let program = how.programs.bench("load");
     let mut errors = 0.0;
     for Scenario {
         name,

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use anyhow::Context as _;
 
 use super::goal::Goals;
 use super::measure::{HEAD, Rounds, Side};
+use super::programs::Programs;
 use crate::gateway::Gateway;
 use crate::workspace::Workspace;
 use crate::{process, say};
@@ -40,8 +41,7 @@ pub(super) const NAMES: [&str; 4] = [CALLS, STDIO, STDIO_PROGRESS, MEMORY];
 /// How it is measured.
 pub(super) struct How<'a> {
     pub(super) workspace: &'a Workspace,
-    /// The profile of Cargo that is measured.
-    pub(super) profile: &'a str,
+    pub(super) programs: &'a Programs<'a>,
     /// The bare server's origin.
     pub(super) origin: &'a str,
     /// The plain proxy before the bare server, and its processes: what a program's calls are compared with.
@@ -61,24 +61,22 @@ pub(super) fn run(how: &How<'_>, goals: &mut Goals) -> anyhow::Result<f64> {
         return Ok(0.0);
     }
     let folder = how.workspace.scratch("bench-more")?;
-    let program = |name: &str| how.workspace.program(how.profile, name);
-    let config = config(how.origin, &program("sallyport-bench-stdio"));
-    let gateway = Gateway::start(&program("sallyport"), &folder, &config, true)?;
-    let token = |slug: &str| -> anyhow::Result<PathBuf> {
-        let file = folder.join(format!("{slug}.token"));
-        std::fs::write(&file, gateway.token(slug)?)?;
-        Ok(file)
-    };
+    let config = config(how.origin, &how.programs.bench("stdio"));
+    let gateway = Gateway::start(how.programs.gateway(), &folder, &config, true)?;
     let mut errors = 0.0;
     if wanted(MEMORY) {
-        idle(
-            &gateway,
-            &program("sallyport-bench-idle"),
-            &token("default")?,
-            goals,
-        )?;
+        let token = folder.join("idle.token");
+        std::fs::write(&token, gateway.token("default")?)?;
+        idle(&gateway, &how.programs.bench("idle"), &token, goals)?;
     }
-    let load = program("sallyport-bench-load");
+    let against = match how.programs.against() {
+        Some(program) => {
+            let folder = how.workspace.scratch("bench-more-against")?;
+            Some((Gateway::start(program, &folder, &config, true)?, folder))
+        }
+        None => None,
+    };
+    let load = how.programs.bench("load");
     for (name, scenario, slugs, in_flight) in [
         (
             CALLS,
@@ -99,8 +97,12 @@ pub(super) fn run(how: &How<'_>, goals: &mut Goals) -> anyhow::Result<f64> {
             sides.push(Side::new("nginx, over HTTP", url, processes.clone()));
         }
         for slug in slugs {
-            let url = gateway.url(slug);
-            sides.push(Side::new(slug, &url, vec![gateway.id()]).with_token(&token(slug)?));
+            sides.push(Side::of(slug, &gateway, &folder, slug)?);
+        }
+        if let Some((gateway, folder)) = &against {
+            for slug in slugs {
+                sides.push(Side::of(&format!("{slug}, against"), gateway, folder, slug)?);
+            }
         }
         for in_flight in in_flight {
             let measure = |side: &Side| side.measure(&load, scenario, *in_flight, how.seconds);

@@ -9,11 +9,44 @@ use crate::upstream::message::{self, Lists, Outcome};
 /// How much is read at once.
 const READ: usize = 64 * 1024;
 
+/// What a server of one era alone does not know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Eras {
+    /// It speaks both.
+    Both,
+    /// `server/discover`.
+    Legacy,
+    /// `initialize`.
+    Modern,
+}
+
+impl Eras {
+    /// The eras by the program's argument.
+    #[must_use]
+    pub fn named(word: Option<&str>) -> Option<Self> {
+        match word {
+            None => Some(Self::Both),
+            Some("legacy") => Some(Self::Legacy),
+            Some("modern") => Some(Self::Modern),
+            Some(_) => None,
+        }
+    }
+
+    fn unknown(self) -> Option<&'static str> {
+        match self {
+            Self::Both => None,
+            Self::Legacy => Some("\"server/discover\""),
+            Self::Modern => Some("\"initialize\""),
+        }
+    }
+}
+
 /// Answers line by line until `input` ends.
 ///
 /// # Errors
 /// When reading or writing fails.
-pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
+pub fn run(mut input: impl Read, mut output: impl Write, eras: Eras) -> io::Result<()> {
+    let unknown = eras.unknown();
     let lists = Lists::new(10);
     let (mut unread, mut answers) = (Vec::new(), Vec::new());
     let mut piece = vec![0; READ];
@@ -25,7 +58,13 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
         unread.extend_from_slice(piece.get(..length).unwrap_or_default());
         let mut rest = unread.as_slice();
         while let Some((line, after)) = memchr(b'\n', rest).and_then(|end| rest.split_at_checked(end + 1)) {
-            answer(line, &lists, &mut answers);
+            match unknown.filter(|method| memmem::find(line, method.as_bytes()).is_some()) {
+                None => answer(line, &lists, &mut answers),
+                Some(method) => {
+                    let other = String::from_utf8_lossy(line).replace(method, "\"unknown\"");
+                    answer(other.as_bytes(), &lists, &mut answers);
+                }
+            }
             rest = after;
         }
         let done = unread.len() - rest.len();
@@ -71,7 +110,7 @@ mod tests {
             "\n{\"cut"
         );
         let mut out = Vec::new();
-        run(input.as_bytes(), &mut out).unwrap();
+        run(input.as_bytes(), &mut out, Eras::Both).unwrap();
         let lines: Vec<serde_json::Value> = out
             .split(|b| *b == b'\n')
             .filter(|line| !line.is_empty())
@@ -84,5 +123,24 @@ mod tests {
             serde_json::json!({"progressToken": 7, "progress": 2, "total": 2})
         );
         assert_eq!(lines[4]["id"], 3);
+    }
+
+    #[test]
+    fn a_server_of_one_era_does_not_know_the_others_first_message() {
+        let input = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{}}\n{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"server/discover\"}\n";
+        for (word, known) in [
+            (None, [true; 2]),
+            (Some("legacy"), [true, false]),
+            (Some("modern"), [false, true]),
+        ] {
+            let mut out = Vec::new();
+            run(input.as_bytes(), &mut out, Eras::named(word).unwrap()).unwrap();
+            let lines = out.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+            let answered: Vec<bool> = lines
+                .map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap()["error"].is_null())
+                .collect();
+            assert_eq!(answered, known, "{word:?}");
+        }
+        assert_eq!(Eras::named(Some("old")), None);
     }
 }

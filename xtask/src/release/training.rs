@@ -11,8 +11,9 @@ use crate::gateway::Gateway;
 use crate::process::Background;
 use crate::workspace::Workspace;
 
-/// The load's scenario, the profile that it goes to, and its requests, which take about a second each.
-const LESSONS: [(&str, &str, u32); 14] = [
+/// The load's scenario, the profile that it goes to, and its requests. `modern` and `legacy` are servers of that era alone:
+/// what they say is translated.
+const LESSONS: [(&str, &str, u32); 18] = [
     ("call", "default", 16_000),
     ("call-modern", "default", 16_000),
     ("list", "default", 8_000),
@@ -27,6 +28,10 @@ const LESSONS: [(&str, &str, u32); 14] = [
     ("call-modern", "stdio", 8_000),
     ("progress", "stdio", 1_600),
     ("progress-modern", "stdio", 1_600),
+    ("call", "modern", 4_000),
+    ("progress", "modern", 800),
+    ("call-modern", "legacy", 4_000),
+    ("progress-modern", "legacy", 800),
 ];
 const IN_FLIGHT: [u32; 2] = [1, 16];
 
@@ -94,8 +99,8 @@ fn is_complete(report: &str, requests: u64) -> anyhow::Result<bool> {
 /// A profile for each kind of server.
 fn config(origin: &str, program: &Path) -> String {
     format!(
-        "servers:\n  bench: {{ url: \"{origin}/mcp\" }}\n  wide: {{ url: \"{origin}/1000/mcp\" }}\n  program: {{ command: \"{}\" }}\nprofiles:\n  default: {{ servers: [bench] }}\n  wide: {{ servers: [wide] }}\n  stdio: {{ servers: [program] }}\n",
-        program.display()
+        "servers:\n  bench: {{ url: \"{origin}/mcp\" }}\n  wide: {{ url: \"{origin}/1000/mcp\" }}\n  program: {{ command: \"{program}\" }}\n  old: {{ command: \"{program}\", args: [legacy] }}\n  new: {{ command: \"{program}\", args: [modern] }}\nprofiles:\n  default: {{ servers: [bench] }}\n  wide: {{ servers: [wide] }}\n  stdio: {{ servers: [program] }}\n  legacy: {{ servers: [old] }}\n  modern: {{ servers: [new] }}\n",
+        program = program.display()
     )
 }
 

@@ -17,7 +17,13 @@ macro_rules! methods {
             /// Reads a method's name, byte for byte.
             #[must_use]
             pub fn parse(name: &str) -> Self {
-                match name { $($name => Self::$method,)* _ => Self::Unknown }
+                Self::of_bytes(name.as_bytes())
+            }
+
+            /// As [`Method::parse`], of what need not be text.
+            pub(crate) fn of_bytes(name: &[u8]) -> Self {
+                $(if name == $name.as_bytes() { return Self::$method; })*
+                Self::Unknown
             }
 
             /// The name on the wire; empty for [`Method::Unknown`].

@@ -5,6 +5,7 @@ mod canonical;
 mod object;
 mod scanner;
 mod special;
+mod step;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -17,7 +18,7 @@ use thiserror::Error;
 
 pub use canonical::canonical;
 pub use object::{Element, Member, Object, elements, find, find_span, find_within, leading, members};
-pub(crate) use scanner::Scanner;
+pub(crate) use scanner::{Scanner, StringToken};
 pub(crate) use text::unescape;
 pub(crate) use text::well_formed;
 pub use text::{decode, quote, quote_into};
@@ -41,6 +42,15 @@ impl Span {
         Self {
             start: narrow(start),
             end: narrow(end),
+        }
+    }
+
+    /// As [`Span::new`], for what lies in a text that is known to be below 4 GiB.
+    #[inline]
+    fn below_4_gib(start: usize, end: usize) -> Self {
+        Self {
+            start: start as u32,
+            end: end as u32,
         }
     }
 

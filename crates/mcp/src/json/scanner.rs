@@ -1,19 +1,21 @@
 //! The scanner: a position in a text, moved over one token or value at a time. It never recurses.
 
-use super::special::{ascii, plain, special_or_beyond};
-use super::{JsonError, MAX_DEPTH, Span};
+use super::{JsonError, MAX_DEPTH, Span, step};
 
 /// A string token.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StringToken {
     /// With its quotes.
     pub(crate) span: Span,
+    /// What stands between them, the first byte lowest and zeros behind the last; all zero if that was not found out at
+    /// one look, because it is long, escaped, or near the end of the text.
+    pub(crate) word: u64,
     /// Whether it holds escapes, so that its value is not what lies between the quotes.
     pub(crate) escaped: bool,
 }
 
 /// A position in a JSON text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -24,6 +26,7 @@ pub(crate) struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     /// Begins at the start of a text. That it is UTF-8 is found out string by string; all else is ASCII.
+    #[inline]
     pub(crate) fn new(bytes: &'a [u8], depth: usize) -> Result<Self, JsonError> {
         if u32::try_from(bytes.len()).is_err() {
             return Err(JsonError::TooLarge);
@@ -37,35 +40,47 @@ impl<'a> Scanner<'a> {
     }
 
     /// The whole text, whether it was moved over or not.
+    #[inline]
     pub(crate) fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// The offset of the next byte.
+    #[inline]
     pub(crate) fn at(&self) -> usize {
         self.at
     }
 
+    /// Moves behind a value that a copy has moved over.
+    #[inline]
+    pub(crate) fn go_behind(&mut self, value: Span) {
+        self.at = value.end();
+    }
+
     /// What stands between a string token's quotes, escapes and all: UTF-8.
+    #[inline]
     pub(crate) fn inner(&self, token: StringToken) -> &'a [u8] {
         let (start, end) = (token.span.start() + 1, token.span.end().saturating_sub(1));
         self.bytes.get(start..end).unwrap_or_default()
     }
 
     /// The next byte that is no white space, left where it is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn peek(&mut self) -> Result<u8, JsonError> {
-        while let Some(&byte) = self.bytes.get(self.at) {
-            if byte > b' ' || !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-                return Ok(byte);
+        match step::peek(self.bytes, self.at) {
+            Ok((at, byte)) => {
+                self.at = at;
+                Ok(byte)
             }
-            self.at += 1;
+            Err(miss) => {
+                self.at = self.bytes.len();
+                Err(miss.into())
+            }
         }
-        Err(JsonError::Truncated)
     }
 
     /// Moves over one structural byte.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
         if self.peek()? == byte {
             self.at += 1;
@@ -76,7 +91,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Moves over `byte` if it comes next.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, byte: u8) -> Result<bool, JsonError> {
         let there = self.peek()? == byte;
         self.at += usize::from(there);
@@ -84,6 +99,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Nothing but white space may follow.
+    #[inline]
     pub(crate) fn end(&mut self) -> Result<(), JsonError> {
         match self.peek() {
             Err(JsonError::Truncated) => Ok(()),
@@ -92,162 +108,53 @@ impl<'a> Scanner<'a> {
     }
 
     /// Enters an object or array whose opening byte is next.
+    #[inline]
     pub(crate) fn open(&mut self, byte: u8) -> Result<(), JsonError> {
         self.expect(byte)?;
         self.deeper()
     }
 
     /// Leaves the level entered last, after its closing byte.
+    #[inline]
     pub(crate) fn close(&mut self) {
         self.depth = self.depth.saturating_sub(1);
     }
 
     /// Moves over the next value, whatever it is, and tells where it lies.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn value(&mut self) -> Result<Span, JsonError> {
         let first = self.peek()?;
         let start = self.at;
         if first == b'"' {
-            self.string()?;
+            self.at = step::string(self.bytes, start)?.at();
         } else {
             self.skip_value()?;
         }
-        Ok(Span::new(start, self.at))
+        Ok(Span::below_4_gib(start, self.at))
     }
 
     /// Moves over an object's key and its colon.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn key(&mut self) -> Result<StringToken, JsonError> {
-        self.peek()?;
-        let key = self.string()?;
-        self.expect(b':')?;
-        Ok(key)
+        let (start, _) = step::peek(self.bytes, self.at)?;
+        let (end, word) = step::short_string(self.bytes, start)?;
+        self.at = step::colon(self.bytes, end.at())?;
+        Ok(StringToken {
+            span: Span::below_4_gib(start, end.at()),
+            word,
+            escaped: end.escaped(),
+        })
     }
 
-    /// Moves over a string token. Nearly every key ends within eight bytes, so that one look will do.
+    /// Moves over the next value, wherever it ends.
     #[inline]
-    pub(crate) fn string(&mut self) -> Result<StringToken, JsonError> {
-        let start = self.at;
-        let rest = self.bytes.get(start..).unwrap_or_default();
-        let [b'"', rest @ ..] = rest else {
-            return Err(self.unexpected());
-        };
-        if let Some(word) = rest.first_chunk::<8>() {
-            let marks = special_or_beyond(u64::from_le_bytes(*word));
-            let length = (marks.trailing_zeros() / 8) as usize;
-            if rest.get(length) == Some(&b'"') {
-                self.at = start + length + 2;
-                let span = Span::new(start, self.at);
-                return Ok(StringToken { span, escaped: false });
-            }
-        }
-        self.at = start + 1;
-        self.long_string(start)
-    }
-
-    /// Moves over the rest of a string token that began at `start`.
-    fn long_string(&mut self, start: usize) -> Result<StringToken, JsonError> {
-        let mut escaped = false;
-        loop {
-            self.characters()?;
-            match self.bytes.get(self.at) {
-                Some(b'"') => {
-                    self.at += 1;
-                    let span = Span::new(start, self.at);
-                    return Ok(StringToken { span, escaped });
-                }
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                Some(_) => return Err(self.unexpected()),
-                None => return Err(JsonError::Truncated),
-            }
-        }
-    }
-
-    /// Moves over the characters up to the next quote, backslash or control character.
-    fn characters(&mut self) -> Result<(), JsonError> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let ascii = ascii(rest);
-        self.at += ascii;
-        let rest = rest.get(ascii..).unwrap_or_default();
-        if rest.first().is_some_and(|byte| !byte.is_ascii()) {
-            let count = plain(rest);
-            let stretch = rest.get(..count).unwrap_or_default();
-            simdutf8::basic::from_utf8(stretch).map_err(|_| JsonError::Utf8)?;
-            self.at += count;
-        }
+    pub(crate) fn skip_value(&mut self) -> Result<(), JsonError> {
+        let room = self.limit.saturating_sub(self.depth);
+        self.at = step::skip(self.bytes, self.at, room)?;
         Ok(())
     }
 
-    /// Moves over the next value. Levels are counted and remembered as bits, one for each open object or array.
-    pub(crate) fn skip_value(&mut self) -> Result<(), JsonError> {
-        let outside = self.depth;
-        let mut objects: u128 = 0;
-        loop {
-            match self.peek()? {
-                b'"' => {
-                    self.string()?;
-                }
-                b'{' => {
-                    self.at += 1;
-                    self.deeper()?;
-                    objects = (objects << 1) | 1;
-                    if !self.take(b'}')? {
-                        self.key()?;
-                        continue;
-                    }
-                    self.depth -= 1;
-                    objects >>= 1;
-                }
-                b'[' => {
-                    self.at += 1;
-                    self.deeper()?;
-                    objects <<= 1;
-                    if !self.take(b']')? {
-                        continue;
-                    }
-                    self.depth -= 1;
-                    objects >>= 1;
-                }
-                b'-' | b'0'..=b'9' => self.number()?,
-                b't' => self.literal(b"true")?,
-                b'f' => self.literal(b"false")?,
-                b'n' => self.literal(b"null")?,
-                _ => return Err(self.unexpected()),
-            }
-            if self.after_value(outside, &mut objects)? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Moves over what may follow a value inside: closing bytes, or a comma and in an object the next key. True when
-    /// no level is open any more.
     #[inline]
-    fn after_value(&mut self, outside: usize, objects: &mut u128) -> Result<bool, JsonError> {
-        while self.depth > outside {
-            let in_object = *objects & 1 == 1;
-            match self.peek()? {
-                b',' => {
-                    self.at += 1;
-                    if in_object {
-                        self.key()?;
-                    }
-                    return Ok(false);
-                }
-                b'}' if in_object => {}
-                b']' if !in_object => {}
-                _ => return Err(self.unexpected()),
-            }
-            self.at += 1;
-            self.depth -= 1;
-            *objects >>= 1;
-        }
-        Ok(true)
-    }
-
     fn deeper(&mut self) -> Result<(), JsonError> {
         self.depth += 1;
         if self.depth > self.limit {
@@ -256,72 +163,8 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// RFC 8259 §6.
-    fn number(&mut self) -> Result<(), JsonError> {
-        self.at += usize::from(self.bytes.get(self.at) == Some(&b'-'));
-        if self.bytes.get(self.at) == Some(&b'0') {
-            self.at += 1;
-        } else {
-            self.digits()?;
-        }
-        if self.bytes.get(self.at) == Some(&b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.bytes.get(self.at), Some(b'e' | b'E')) {
-            self.at += 1;
-            self.at += usize::from(matches!(self.bytes.get(self.at), Some(b'+' | b'-')));
-            self.digits()?;
-        }
-        Ok(())
-    }
-
-    /// One digit or more.
-    fn digits(&mut self) -> Result<(), JsonError> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let count = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-        self.at += count;
-        if count == 0 {
-            return Err(self.unexpected());
-        }
-        Ok(())
-    }
-
-    fn literal(&mut self, word: &[u8]) -> Result<(), JsonError> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        if !rest.starts_with(word) {
-            return Err(self.unexpected());
-        }
-        self.at += word.len();
-        Ok(())
-    }
-
-    /// RFC 8259 §7. A lone surrogate is legal here and passes untouched; it has no value, so that decoding refuses it.
-    fn escape(&mut self) -> Result<(), JsonError> {
-        match self.bytes.get(self.at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
-            Some(b'u') => {
-                let digits = self
-                    .bytes
-                    .get(self.at + 2..self.at + 6)
-                    .ok_or(JsonError::Truncated)?;
-                if !digits.iter().all(u8::is_ascii_hexdigit) {
-                    return Err(self.unexpected());
-                }
-                self.at += 6;
-            }
-            Some(_) => return Err(self.unexpected()),
-            None => return Err(JsonError::Truncated),
-        }
-        Ok(())
-    }
-
     /// The error for the byte at the position.
     pub(crate) fn unexpected(&self) -> JsonError {
-        if self.at >= self.bytes.len() {
-            JsonError::Truncated
-        } else {
-            JsonError::Syntax { at: self.at }
-        }
+        step::Miss::unexpected(self.bytes, self.at).into()
     }
 }

@@ -126,10 +126,15 @@ impl Beyond {
     }
 }
 
-/// As [`special`], for strings that end with their first byte that is not ASCII.
-#[inline]
-pub(super) fn special_or_beyond(word: u64) -> u64 {
-    special(word, Beyond::Ends)
+/// As [`ascii`], of a word: eight if nothing ends the stretch in it. Beside it the bytes before, the first one lowest, with
+/// zeros for the rest.
+#[inline(always)]
+pub(super) fn ascii_in_word(word: [u8; 8]) -> (usize, u64) {
+    let word = u64::from_le_bytes(word);
+    let marks = special(word, Beyond::Ends);
+    // All bits below the byte that is marked first; all there are if none is.
+    let before = ((marks & marks.wrapping_neg()) >> 7).wrapping_sub(1);
+    ((marks.trailing_zeros() / 8) as usize, word & before)
 }
 
 /// Sets the high bit of each byte that ends a stretch. Bits above the lowest one set may be wrong: a borrow runs upwards.
@@ -137,15 +142,15 @@ pub(super) fn special_or_beyond(word: u64) -> u64 {
 fn special(word: u64, beyond: Beyond) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let zero = |x: u64| x.wrapping_sub(ONES) & !x;
-    let quote = zero(word ^ (ONES * b'"' as u64));
-    let backslash = zero(word ^ (ONES * b'\\' as u64));
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    let high = match beyond {
-        Beyond::Passes => 0,
-        Beyond::Ends => word,
-    };
-    (quote | backslash | control | high) & HIGH
+    // A byte that is less than what is taken from it gets its high bit set; so does many a byte that is not ASCII.
+    let quote = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
+    let backslash = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+    let control = word.wrapping_sub(ONES * 0x20);
+    let below = quote | backslash | control;
+    match beyond {
+        Beyond::Passes => below & !word & HIGH,
+        Beyond::Ends => (below | word) & HIGH,
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::special::ascii;
+
 /// The value of a JSON string token with its quotes, borrowed where it has no escapes. `None` if `raw` is no string, or
 /// holds a lone surrogate, which has no value.
 #[must_use]
@@ -10,11 +12,19 @@ pub fn decode(raw: &[u8]) -> Option<Cow<'_, str>> {
 }
 
 /// The value of what stands between a string token's quotes.
+#[inline]
 pub(crate) fn unescape(inner: &[u8]) -> Option<Cow<'_, str>> {
-    let inner = simdutf8::basic::from_utf8(inner).ok()?;
-    // Most have no escape, and the search for one byte is quicker than the search for a character.
-    let Some((plain, escaped)) = memchr::memchr(b'\\', inner.as_bytes()).and_then(|_| inner.split_once('\\'))
-    else {
+    let text = simdutf8::basic::from_utf8(inner).ok()?;
+    // Most are plain, and the search for what is not is quicker than the search for a character.
+    if ascii(inner) == inner.len() || memchr::memchr(b'\\', inner).is_none() {
+        return Some(Cow::Borrowed(text));
+    }
+    unescape_each(text)
+}
+
+/// The value of what stands between a string token's quotes and has escapes.
+fn unescape_each(inner: &str) -> Option<Cow<'_, str>> {
+    let Some((plain, escaped)) = inner.split_once('\\') else {
         return Some(Cow::Borrowed(inner));
     };
     let mut out = String::with_capacity(inner.len());

@@ -5,14 +5,27 @@ pub(super) trait Names: Copy + PartialEq + 'static {
     /// All of them.
     const ALL: &'static [Self];
 
-    /// The member of exactly this name.
-    fn exactly(name: &[u8]) -> Option<Self>;
+    /// The member of exactly this name. `word` is the name as [`word`] has it, or zero.
+    fn exactly(name: &[u8], word: u64) -> Option<Self>;
 
     /// The name.
     fn name(self) -> &'static str;
 
     /// Its place in [`Names::ALL`].
     fn index(self) -> usize;
+}
+
+/// A name of up to eight bytes, the first one lowest and zeros behind the last; zero if it is longer.
+const fn word(name: &[u8]) -> u64 {
+    let (mut word, mut rest, mut shift) = (0, name, 0);
+    while let [byte, more @ ..] = rest {
+        if shift == u64::BITS {
+            return 0;
+        }
+        word |= (*byte as u64) << shift;
+        (rest, shift) = (more, shift + 8);
+    }
+    word
 }
 
 macro_rules! names {
@@ -36,7 +49,11 @@ macro_rules! names {
             const ALL: &'static [Self] = &[$(Self::$key),*];
 
             #[inline]
-            fn exactly(name: &[u8]) -> Option<Self> {
+            fn exactly(name: &[u8], word: u64) -> Option<Self> {
+                if word != 0 {
+                    $(if const { self::word($name.as_bytes()) } == word { return Some(Self::$key); })*
+                    return None;
+                }
                 $(if name == $name.as_bytes() { return Some(Self::$key); })*
                 None
             }
@@ -146,5 +163,35 @@ names! {
         Type = "type",
         Name = "name",
         Uri = "uri",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn each_is_found<K: Names + std::fmt::Debug>() {
+        for key in K::ALL {
+            let name = key.name().as_bytes();
+            let short = word(name);
+            assert_eq!(short == 0, name.len() > 8, "{key:?}");
+            assert!(
+                K::exactly(name, 0) == Some(*key) && K::exactly(name, short) == Some(*key),
+                "{key:?}"
+            );
+            // Its begin alone, and what goes on, are no names that it could be taken for.
+            for other in [&name[..name.len() - 1], &[name, b"x"].concat()] {
+                let found = [0, word(other)].map(|word| K::exactly(other, word));
+                assert!(found.iter().all(|found| *found != Some(*key)), "{key:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_found_by_their_bytes_and_by_their_words() {
+        each_is_found::<EnvelopeKey>();
+        each_is_found::<Key>();
+        each_is_found::<MetaKey>();
+        each_is_found::<RefKey>();
     }
 }

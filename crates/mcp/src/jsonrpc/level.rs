@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use super::ScanError;
 use super::keys::Names;
-use crate::json::{Scanner, Span, unescape};
+use crate::json::{Scanner, Span, StringToken, unescape};
 
 /// The known members of one object; `N` is how many names the level has.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,7 @@ impl<K: Names, const N: usize> Level<K, N> {
 
     /// Where the member's value is.
     pub(super) fn get(&self, key: K) -> Option<Span> {
-        self.spans.get(key.index()).filter(|s| !s.is_empty()).copied()
+        self.spans.get(key.index()).filter(|s| is_set(**s)).copied()
     }
 
     /// Whether it has members besides.
@@ -44,7 +44,7 @@ impl<K: Names, const N: usize> Level<K, N> {
         scanner: &mut Scanner<'a>,
         mut value: impl FnMut(&mut Scanner<'a>, K) -> Result<Span, ScanError>,
     ) -> Result<(), ScanError> {
-        let mut others = Others::default();
+        let mut others = None;
         scanner.open(b'{')?;
         if !scanner.take(b'}')? {
             loop {
@@ -63,34 +63,60 @@ impl<K: Names, const N: usize> Level<K, N> {
     fn member<'a>(
         &mut self,
         scanner: &mut Scanner<'a>,
-        others: &mut Others<'a>,
+        others: &mut Option<Others<'a>>,
         value: &mut impl FnMut(&mut Scanner<'a>, K) -> Result<Span, ScanError>,
     ) -> Result<(), ScanError> {
         let token = scanner.key()?;
-        let inner = scanner.inner(token);
-        let key = if token.escaped {
-            // A key without a value cannot be compared with any other.
-            let value = unescape(inner).ok_or(scanner.unexpected())?;
-            Cow::Owned(value.into_owned().into_bytes())
-        } else {
-            Cow::Borrowed(inner)
-        };
-        let Some(known) = K::exactly(&key) else {
-            if let Some(near) = near::<K>(&key) {
-                return Err(ScanError::Ambiguous(near));
-            }
-            self.others = true;
-            others.add(key)?;
-            scanner.skip_value()?;
-            return Ok(());
+        // No name has anything in it that is escaped.
+        let known = match K::exactly(scanner.inner(token), token.word) {
+            Some(known) => known,
+            None => match other(*scanner, token, others)? {
+                Some(known) => known,
+                None => {
+                    self.others = true;
+                    return Ok(scanner.skip_value()?);
+                }
+            },
         };
         let span = value(scanner, known)?;
         match self.spans.get_mut(known.index()) {
-            Some(slot) if slot.is_empty() => *slot = span,
+            Some(slot) if !is_set(*slot) => *slot = span,
             _ => return Err(ScanError::Ambiguous(known.name())),
         }
         Ok(())
     }
+}
+
+/// Whether it is the place of a value: none ends at the start of its message.
+#[inline]
+fn is_set(span: Span) -> bool {
+    span.end() > 0
+}
+
+/// The key that was moved over last, and is not written like a name of the level. It may still mean one, with escapes; a
+/// key that means none is remembered among the others.
+#[inline(never)]
+fn other<'a, K: Names>(
+    scanner: Scanner<'a>,
+    token: StringToken,
+    others: &mut Option<Others<'a>>,
+) -> Result<Option<K>, ScanError> {
+    let inner = scanner.inner(token);
+    let key = if token.escaped {
+        // A key without a value cannot be compared with any other.
+        let value = unescape(inner).ok_or(scanner.unexpected())?;
+        Cow::Owned(value.into_owned().into_bytes())
+    } else {
+        Cow::Borrowed(inner)
+    };
+    if let Some(known) = K::exactly(&key, 0) {
+        return Ok(Some(known));
+    }
+    if let Some(near) = near::<K>(&key) {
+        return Err(ScanError::Ambiguous(near));
+    }
+    others.get_or_insert_default().add(key)?;
+    Ok(None)
 }
 
 /// The other members: few as a rule, so that a list will do; a set once an attacker sends many.

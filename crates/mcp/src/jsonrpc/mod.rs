@@ -23,7 +23,7 @@ pub use keys::{Key, MetaKey};
 pub use params::{Meta, Params, Reference, Text, scan_params};
 pub use progress::{PlainProgress, plain_progress};
 
-use crate::json::{Scanner, Span, decode, is_object};
+use crate::json::{Scanner, Span, is_object, unescape};
 use crate::method::Method;
 use keys::EnvelopeKey;
 use level::Level;
@@ -87,6 +87,7 @@ pub struct Envelope<'a> {
     pub error: Option<Span>,
     /// Whether it has members that JSON-RPC does not know.
     pub has_others: bool,
+    called: Method,
 }
 
 impl<'a> Envelope<'a> {
@@ -123,7 +124,7 @@ impl<'a> Envelope<'a> {
     /// The method; [`Method::Unknown`] in a response too.
     #[must_use]
     pub fn called(&self) -> Method {
-        Method::parse(self.method_name())
+        self.called
     }
 
     /// `params._meta`, if it is an object.
@@ -148,6 +149,29 @@ impl<'a> Envelope<'a> {
 /// # Errors
 /// [`ScanError`] says what is wrong; nothing of such a message may be used.
 pub fn scan<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, ScanError> {
+    // It is filled where the caller gets it: there is much of it to be copied.
+    let mut scanned = Ok(Envelope {
+        bytes,
+        kind: Kind::Notification,
+        id: None,
+        method: None,
+        params: None,
+        result: None,
+        error: None,
+        has_others: false,
+        called: Method::Unknown,
+    });
+    if let Ok(envelope) = &mut scanned
+        && let Err(error) = fill(envelope, limits)
+    {
+        scanned = Err(error);
+    }
+    scanned
+}
+
+/// Scans the bytes of an envelope in which nothing else has been set.
+fn fill(envelope: &mut Envelope<'_>, limits: &Limits) -> Result<(), ScanError> {
+    let bytes = envelope.bytes;
     let mut scanner = Scanner::new(bytes, limits.depth)?;
     match scanner.peek()? {
         b'{' => {}
@@ -162,29 +186,39 @@ pub fn scan<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, ScanEr
             return Err(ScanError::NotAnObject);
         }
     }
-    let mut params = None;
     let mut level = Level::<EnvelopeKey, { EnvelopeKey::COUNT }>::empty();
     level.scan(&mut scanner, |scanner, key| match key {
-        EnvelopeKey::Params => params::object(scanner, limits, &mut params),
+        EnvelopeKey::Params => {
+            let span = params::object(*scanner, limits, &mut envelope.params)?;
+            scanner.go_behind(span);
+            Ok(span)
+        }
         _ => Ok(scanner.value()?),
     })?;
     scanner.end()?;
-    let kind = kind(bytes, &level, params.is_some())?;
-    let id = level.get(EnvelopeKey::Id).filter(|s| s.of(bytes) != b"null");
-    let method = match level.get(EnvelopeKey::Method) {
-        Some(span) => Some(decode(span.of(bytes)).ok_or(ScanError::Method)?),
-        None => None,
-    };
-    Ok(Envelope {
-        bytes,
-        kind,
-        id,
-        method,
-        params,
-        result: level.get(EnvelopeKey::Result),
-        error: level.get(EnvelopeKey::Error),
-        has_others: level.has_others(),
-    })
+    envelope.kind = kind(bytes, &level, envelope.params.is_some())?;
+    envelope.id = level.get(EnvelopeKey::Id).filter(|s| s.of(bytes) != b"null");
+    if let Some(span) = level.get(EnvelopeKey::Method) {
+        let (called, name) = method(span.of(bytes)).ok_or(ScanError::Method)?;
+        envelope.called = called;
+        envelope.method = Some(name);
+    }
+    envelope.result = level.get(EnvelopeKey::Result);
+    envelope.error = level.get(EnvelopeKey::Error);
+    envelope.has_others = level.has_others();
+    Ok(())
+}
+
+/// The method of this token, and its name. Nothing has to be decoded of those that are known.
+fn method(raw: &[u8]) -> Option<(Method, Cow<'_, str>)> {
+    let inner = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    match Method::of_bytes(inner) {
+        Method::Unknown => {
+            let name = unescape(inner)?;
+            Some((Method::parse(&name), name))
+        }
+        known => Some((known, Cow::Borrowed(known.as_str()))),
+    }
 }
 
 /// Judges the members together.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::keys::{Key, MetaKey, RefKey};
+use super::keys::{Key, MetaKey, Names, RefKey};
 use super::level::Level;
 use super::{Limits, ScanError};
 use crate::json::{Scanner, Span, decode, is_object};
@@ -170,14 +170,16 @@ impl<'a> Meta<'a> {
 pub fn scan_params<'a>(raw: &'a [u8], limits: &Limits) -> Result<Params<'a>, ScanError> {
     let mut scanner = Scanner::new(raw, limits.depth)?;
     let mut params = None;
-    object(&mut scanner, limits, &mut params)?;
+    let span = object(scanner, limits, &mut params)?;
+    scanner.go_behind(span);
     scanner.end()?;
     params.ok_or(ScanError::Params)
 }
 
-/// Moves over a `params` object, fills `slot` and tells where it lies.
+/// Reads a `params` object, fills `slot` and tells where it lies. The scanner is a copy: one that nothing else has its hands
+/// on stays in registers.
 pub(super) fn object<'a>(
-    scanner: &mut Scanner<'a>,
+    mut scanner: Scanner<'a>,
     limits: &Limits,
     slot: &mut Option<Params<'a>>,
 ) -> Result<Span, ScanError> {
@@ -195,29 +197,49 @@ pub(super) fn object<'a>(
         meta: None,
     });
     let (meta, reference) = (&mut params.meta, &mut params.reference);
-    params.level.scan(scanner, |scanner, key| {
+    params.level.scan(&mut scanner, |scanner, key| {
         if !matches!(key, Key::Meta | Key::Ref) || scanner.peek()? != b'{' {
             return Ok(scanner.value()?);
         }
-        let start = scanner.at();
-        if key == Key::Ref {
-            reference
-                .insert(Level::empty())
-                .scan(scanner, |scanner, _| Ok(scanner.value()?))?;
-            return Ok(Span::new(start, scanner.at()));
-        }
-        let meta = meta.insert(Meta {
-            bytes,
-            span: Span::default(),
-            level: Level::empty(),
-        });
-        meta.level.scan(scanner, |scanner, _| Ok(scanner.value()?))?;
-        meta.span = Span::new(start, scanner.at());
-        if meta.span.len() > limits.meta_bytes {
-            return Err(ScanError::MetaTooLarge);
-        }
-        Ok(meta.span)
+        let inside = *scanner;
+        let span = if key == Key::Meta {
+            metadata(inside, limits, meta)?
+        } else {
+            let level = reference.insert(Level::empty());
+            unnested(inside, level)?
+        };
+        scanner.go_behind(span);
+        Ok(span)
     })?;
     params.span = Span::new(start, scanner.at());
     Ok(params.span)
+}
+
+/// Reads `_meta`, which is an object.
+fn metadata<'a>(
+    scanner: Scanner<'a>,
+    limits: &Limits,
+    slot: &mut Option<Meta<'a>>,
+) -> Result<Span, ScanError> {
+    let meta = slot.insert(Meta {
+        bytes: scanner.bytes(),
+        span: Span::default(),
+        level: Level::empty(),
+    });
+    meta.span = unnested(scanner, &mut meta.level)?;
+    if meta.span.len() > limits.meta_bytes {
+        return Err(ScanError::MetaTooLarge);
+    }
+    Ok(meta.span)
+}
+
+/// Reads an object, which is next, whose members are values for all that is known here.
+#[inline]
+fn unnested<K: Names, const N: usize>(
+    mut scanner: Scanner<'_>,
+    level: &mut Level<K, N>,
+) -> Result<Span, ScanError> {
+    let start = scanner.at();
+    level.scan(&mut scanner, |scanner, _| Ok(scanner.value()?))?;
+    Ok(Span::new(start, scanner.at()))
 }

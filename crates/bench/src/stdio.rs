@@ -58,12 +58,17 @@ pub fn run(mut input: impl Read, mut output: impl Write, eras: Eras) -> io::Resu
         unread.extend_from_slice(piece.get(..length).unwrap_or_default());
         let mut rest = unread.as_slice();
         while let Some((line, after)) = memchr(b'\n', rest).and_then(|end| rest.split_at_checked(end + 1)) {
-            match unknown.filter(|method| memmem::find(line, method.as_bytes()).is_some()) {
-                None => answer(line, &lists, &mut answers),
-                Some(method) => {
-                    let other = String::from_utf8_lossy(line).replace(method, "\"unknown\"");
-                    answer(other.as_bytes(), &lists, &mut answers);
-                }
+            let has = |method: &str| memmem::find(line, method.as_bytes()).is_some();
+            if let Some(method) = unknown.filter(|method| has(method)) {
+                let other = String::from_utf8_lossy(line).replace(method, "\"unknown\"");
+                answer(other.as_bytes(), &lists, &mut answers);
+            } else if eras == Eras::Modern && has("\"server/discover\"") {
+                let mut all = Vec::new();
+                answer(line, &lists, &mut all);
+                let own = String::from_utf8_lossy(&all).replace(message::LEGACY, "");
+                answers.extend_from_slice(own.as_bytes());
+            } else {
+                answer(line, &lists, &mut answers);
             }
             rest = after;
         }
@@ -140,6 +145,8 @@ mod tests {
                 .map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap()["error"].is_null())
                 .collect();
             assert_eq!(answered, known, "{word:?}");
+            let names_legacy = memmem::find(&out, b"[\"2025-06-18\"").is_some();
+            assert_eq!(names_legacy, word.is_none(), "{word:?}");
         }
         assert_eq!(Eras::named(Some("old")), None);
     }

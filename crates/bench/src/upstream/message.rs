@@ -66,6 +66,8 @@ pub(crate) struct Lists {
     tools: String,
 }
 
+/// The legacy revisions among those that `server/discover` names.
+pub(crate) const LEGACY: &str = r#""2025-06-18","2025-11-25","#;
 const CAPABILITIES: &str = r#"{"tools":{}}"#;
 const INFO: &str = r#"{"name":"sallyport-bench-upstream","version":"1"}"#;
 const LINE: &str = "The quick brown fox jumps over the lazy dog, row 0123456789ABCD. ";
@@ -146,7 +148,7 @@ pub(crate) fn answer(body: &[u8], modern: bool, lists: &Lists) -> Outcome {
         "server/discover" => result(
             id,
             &format!(
-                r#"{{"supportedVersions":["2025-06-18","2025-11-25","2026-07-28"],"capabilities":{CAPABILITIES},"_meta":{{"io.modelcontextprotocol/serverInfo":{INFO}}}{cache}}}"#
+                r#"{{"supportedVersions":[{LEGACY}"2026-07-28"],"capabilities":{CAPABILITIES},"_meta":{{"io.modelcontextprotocol/serverInfo":{INFO}}}{cache}}}"#
             ),
         ),
         "ping" => result(id, "{}"),

@@ -1,7 +1,7 @@
 //! Maps and sets for what each request looks up.
 //!
-//! They are hashed by foldhash, seeded anew for each map: a fraction of what the standard library's SipHash costs for the
-//! short keys here. It is not a cryptographic hash; use these where the number of entries is bounded, and the standard
+//! They are hashed by foldhash, seeded anew for each map, which costs less than the standard library's SipHash for the short
+//! keys here. It is not a cryptographic hash; use these where the number of entries is bounded, and the standard
 //! library's maps where strangers can fill one without limit.
 
 use std::collections::{HashMap, HashSet};

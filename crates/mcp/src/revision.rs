@@ -70,14 +70,8 @@ impl Revision {
     }
 
     fn of(text: &[u8]) -> Option<Self> {
-        match text {
-            b"2024-11-05" => Some(Self::V2024_11_05),
-            b"2025-03-26" => Some(Self::V2025_03_26),
-            b"2025-06-18" => Some(Self::V2025_06_18),
-            b"2025-11-25" => Some(Self::V2025_11_25),
-            b"2026-07-28" => Some(Self::V2026_07_28),
-            _ => None,
-        }
+        let mut all = Self::SUPPORTED.iter().copied();
+        all.find(|revision| revision.as_str().as_bytes() == text)
     }
 
     /// The version as it stands on the wire.

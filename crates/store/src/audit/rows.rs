@@ -13,8 +13,7 @@ use crate::columns::Columns as _;
 use crate::write::Prepared;
 use crate::{Store, StoreError};
 
-/// The most records in one row, and in one transaction: some 3 MB of calls, what the fastest load brings within the time
-/// in which records are gathered.
+/// The most records in one row, and in one transaction: some 3 MB of calls.
 pub(super) const ROW: usize = 8192;
 
 /// Bodies of fewer bytes than this are kept as they are: packed, they would not take a page less.

@@ -18,8 +18,8 @@ use super::{AuditError, Signals};
 use crate::{Store, StoreError};
 
 /// How long records are gathered before they are written together. A quarter of what
-/// [`Audit::record`](sallyport_core::audit::Audit::record) promises is left for the writing, which takes some 5 ms with its
-/// `fsync`; each transaction costs as much as some hundred calls.
+/// [`Audit::record`](sallyport_core::audit::Audit::record) promises is left for the writing; the fewer transactions,
+/// the less each call costs.
 const GATHER: Duration = Duration::from_millis(75);
 
 /// The most records in one transaction.

@@ -1,10 +1,12 @@
 //! Identifiers and names. Each kind is its own type, so that two of them cannot be swapped. Their texts are shared, because
-//! every call hands them on to its records.
+//! every call hands them on to its records; names of usual length are copied instead, because threads that count who shares a
+//! text wait for each other.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smol_str::SmolStr;
 use thiserror::Error;
 
 use crate::random::{Random, token};
@@ -110,7 +112,7 @@ macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $max:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub struct $name(Arc<str>);
+        pub struct $name(SmolStr);
 
         impl $name {
             /// The longest name that is accepted, in bytes.

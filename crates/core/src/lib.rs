@@ -29,3 +29,4 @@ pub use random::Random;
 pub use resource::Resource;
 pub use scope::{Scope, ScopeSet};
 pub use secret::Secret;
+pub use smol_str::SmolStr;

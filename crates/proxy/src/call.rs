@@ -17,10 +17,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sallyport_core::Level;
 use sallyport_core::audit::{Action, Outcome};
 use sallyport_core::fault::Fault;
 use sallyport_core::policy::{Broken, Denied};
+use sallyport_core::{Level, SmolStr};
 use sallyport_mcp::log::LogLevel;
 use sallyport_mcp::revision::Era;
 use sallyport_net::{Inbound, Response, Worker};
@@ -138,7 +138,7 @@ pub(crate) struct Call {
 /// What a front has understood of a request.
 pub(crate) struct Asked {
     pub(crate) what: What,
-    pub(crate) visible: Box<str>,
+    pub(crate) visible: SmolStr,
     pub(crate) params: Bytes,
     pub(crate) id: Bytes,
     pub(crate) progress_token: Option<Bytes>,
@@ -247,15 +247,26 @@ impl Call {
             Denied::Call(broken) => broken_by(caller, self.route.what, self.client.era(), &broken),
             _ => gone(),
         })?;
-        let upstream = caller.proxy.upstreams.get(&self.route.server).ok_or_else(gone)?;
-        let ears = self.client.ears(caller, &self.route);
-        let link = upstream.link(&caller.worker, self.client.view(), ears).await;
-        let link = match link {
-            Ok(link) => link,
-            Err(fault) => return self.not_sent(&fault, &id),
+        let upstreams = &caller.proxy.upstreams;
+        let (server, view) = (&self.route.server, self.client.view());
+        let mut is_asked_for_account = false;
+        let link = match upstreams.ready(server, view) {
+            Some(link) => link,
+            None => {
+                let upstream = upstreams.get(server).ok_or_else(gone)?;
+                let ears = self.client.ears(caller, &self.route);
+                // In a box, as whatever is seldom needed: the future of every call has room for it otherwise.
+                match Box::pin(upstream.link(&caller.worker, view, ears)).await {
+                    Ok(link) => {
+                        is_asked_for_account = upstream.asks_for_accounts();
+                        link
+                    }
+                    Err(fault) => return self.not_sent(&fault, &id),
+                }
+            }
         };
         // Only where accounts are asked for the call may still come to nothing for want of one.
-        let asked_under = upstream.asks_for_accounts().then(|| id.clone());
+        let asked_under = is_asked_for_account.then(|| id.clone());
         let era = link.era();
         self.lanes = link.lanes();
         if let Client::Legacy(session) = &self.client {
@@ -285,7 +296,10 @@ impl Call {
                 Some(id) => self.not_sent(&fault, &id),
                 // The first call that the server wanted an account for: whether this person has one is not known yet.
                 None if connect_first(&fault).is_some() => {
-                    let own = Box::pin(upstream.wants_account(&caller.key)).await;
+                    let own = match upstreams.get(server) {
+                        Some(upstream) => Box::pin(upstream.wants_account(&caller.key)).await,
+                        None => None,
+                    };
                     self.not_sent(own.as_ref().unwrap_or(&fault), &self.id)
                 }
                 None => Err(self.failed(&fault)),

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
 use sallyport_core::fault::Fault;
 use sallyport_core::policy::{Action, Permit};
-use sallyport_core::{PrincipalKey, ServerName};
+use sallyport_core::{PrincipalKey, ServerName, SmolStr};
 use sallyport_mcp::log::LogLevel;
 use sallyport_mcp::revision::Revision;
 use tokio::sync::oneshot;
@@ -40,7 +40,7 @@ pub struct OutboundCall {
     /// The MCP method.
     pub(crate) method: &'static str,
     /// The tool, prompt or resource as the server knows it; the source of `Mcp-Name`.
-    pub(crate) target: Box<str>,
+    pub(crate) target: SmolStr,
     /// The raw `params` object. Names in it are the server's own; `_meta` is as the client sent it, without anything
     /// of ours.
     pub(crate) params: Bytes,
@@ -81,7 +81,7 @@ impl OutboundCall {
         Self {
             server: action.server().clone(),
             method: A::METHOD,
-            target: action.target().into(),
+            target: action.target().clone(),
             params: parts.params,
             id: parts.id,
             progress_token: parts.progress_token,

@@ -69,7 +69,7 @@ pub(crate) async fn subscribe(
             return Err(Refusal::too_many("subscriptions"));
         }
         // Before the server is asked: it may tell of a change before it answers.
-        follows.insert(remote.clone(), uri.clone())
+        follows.insert(remote.clone(), uri.as_ref().into())
     };
     match ask(caller, session, &route).await {
         Ok(listening) => {
@@ -188,7 +188,7 @@ fn updated(uri: &str) -> Bytes {
 /// Parameters without a URI.
 pub(crate) fn unsubscribe(session: &Arc<Session>, envelope: &Envelope<'_>) -> Result<Bytes, Refusal> {
     let uri = uri(envelope)?;
-    lock(&session.ears.follows).retain(|_, visible| *visible != uri);
+    lock(&session.ears.follows).retain(|_, visible| **visible != *uri);
     let listening = lock(&session.followed).remove(&uri);
     drop(listening);
     Ok(Bytes::from_static(render::empty_result(Era::Legacy)))

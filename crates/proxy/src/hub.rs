@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
-use sallyport_core::{PrincipalKey, Random, ServerName};
+use sallyport_core::{PrincipalKey, Random, ServerName, SmolStr};
 use sallyport_mcp::capabilities::ClientCapabilities;
 use sallyport_mcp::json;
 use sallyport_mcp::jsonrpc::{Limits, scan};
@@ -21,7 +21,7 @@ use crate::tasks::{self, Hears, Subject};
 use crate::visit::Expected;
 
 /// A resource of a server, by the server's own URI.
-pub(crate) type Remote = (ServerName, Box<str>);
+pub(crate) type Remote = (ServerName, SmolStr);
 
 /// One `subscriptions/listen` stream.
 pub(crate) struct Listen {
@@ -32,7 +32,7 @@ pub(crate) struct Listen {
     /// Which list changes were asked for.
     pub(crate) wants: Changes,
     /// The resources that were asked for, with the URIs that the client knows.
-    pub(crate) follows: HashMap<Remote, Box<str>>,
+    pub(crate) follows: HashMap<Remote, SmolStr>,
     /// The tasks that were asked for.
     pub(crate) tasks: Vec<Arc<Subject>>,
     /// The raw id of the request.
@@ -156,7 +156,7 @@ pub(crate) struct SessionEars {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) questions: Arc<Questions>,
     pub(crate) can: ClientCapabilities,
-    pub(crate) follows: Mutex<HashMap<Remote, Box<str>>>,
+    pub(crate) follows: Mutex<HashMap<Remote, SmolStr>>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) hears: Hears,
 }

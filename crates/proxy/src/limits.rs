@@ -21,6 +21,7 @@ pub(crate) enum Kind {
     Parked,
 }
 
+/// What one principal has open.
 #[derive(Debug, Default)]
 struct Counts {
     calls: AtomicUsize,

@@ -9,10 +9,15 @@ use tokio::sync::futures::Notified;
 /// How many places a waiter may wait at, so that worker threads do not meet at one lock.
 const SHARDS: usize = 16;
 
+/// Where some of the waiters wait, on cache lines of its own: each call passes here twice.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Shard(Notify);
+
 /// The tick.
 #[derive(Debug)]
 pub(crate) struct Pulse {
-    shards: [Notify; SHARDS],
+    shards: [Shard; SHARDS],
     /// Counts the beats, which are not all that wakes.
     beats: AtomicU64,
 }
@@ -21,7 +26,7 @@ impl Pulse {
     /// A pulse that nobody beats yet.
     pub(crate) fn new() -> Self {
         Self {
-            shards: std::array::from_fn(|_| Notify::new()),
+            shards: std::array::from_fn(|_| Shard::default()),
             beats: AtomicU64::new(0),
         }
     }
@@ -35,7 +40,7 @@ impl Pulse {
     /// Wakes everyone who waits, so that they look around.
     pub(crate) fn stir(&self) {
         for shard in &self.shards {
-            shard.notify_waiters();
+            shard.0.notify_waiters();
         }
     }
 
@@ -47,7 +52,7 @@ impl Pulse {
     /// Resolves when somebody stirs or beats after this call, even when it is first polled later.
     pub(crate) fn stirred(&self, worker: usize) -> Notified<'_> {
         let shard = self.shards.get(worker % SHARDS);
-        shard.unwrap_or(&self.shards[0]).notified()
+        shard.unwrap_or(&self.shards[0]).0.notified()
     }
 
     /// Waits for the next beat.

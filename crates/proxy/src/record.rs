@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use sallyport_core::audit::{Action, Audit, AuditUnavailable, Entry, Outcome};
-use sallyport_core::{Clock, ServerName, Timestamp};
+use sallyport_core::{Clock, ServerName, SmolStr, Timestamp};
 
 use crate::caller::Caller;
 use crate::metrics::{Ended, Metrics};
@@ -42,7 +42,7 @@ impl Deref for Books {
 pub(crate) struct Subject {
     pub(crate) action: Action,
     pub(crate) server: ServerName,
-    pub(crate) target: Box<str>,
+    pub(crate) target: SmolStr,
 }
 
 /// An open record. Dropped without [`Record::close`], it says that the caller left.

@@ -1,11 +1,11 @@
 //! From the name that a client uses to the server that owns it, within what the endpoint shows (P-106, P-107).
 
 use bytes::Bytes;
-use sallyport_core::ServerName;
 use sallyport_core::policy::{
     self, Access, Asked, AwaitTask, CallTool, CancelTask, Complete, Denied, GetPrompt, GetSkill, GetTask,
     Permit, ReadDirectory, ReadResource, UpdateTask,
 };
+use sallyport_core::{ServerName, SmolStr};
 use sallyport_mcp::catalogue::ListKind;
 use sallyport_mcp::json;
 use sallyport_mcp::method::Method;
@@ -54,11 +54,11 @@ pub(crate) struct Route {
     /// What is asked for.
     pub(crate) what: What,
     /// The name or URI that the client knows.
-    pub(crate) visible: Box<str>,
+    pub(crate) visible: SmolStr,
     /// The server that owns it.
     pub(crate) server: ServerName,
     /// Its name or URI there.
-    pub(crate) remote: Box<str>,
+    pub(crate) remote: SmolStr,
 }
 
 /// The permit for one request, of the kind that it needs.
@@ -186,9 +186,9 @@ impl Route {
             .find(|e| e.server == *server && *e.remote == *remote)?;
         Some(Self {
             what: What::Tool,
-            visible: entry.visible.clone(),
+            visible: SmolStr::new(&entry.visible),
             server: entry.server.clone(),
-            remote: entry.remote.clone(),
+            remote: SmolStr::new(&entry.remote),
         })
     }
 
@@ -203,7 +203,7 @@ impl Route {
             own: &self.remote,
             facts: caller.facts(&[]),
         };
-        let (server, target) = (self.server.clone(), Box::<str>::from(task));
+        let (server, target) = (self.server.clone(), SmolStr::new(task));
         match op {
             TaskOp::Get => {
                 policy::check(rules, principal, &asked, GetTask { server, target }).map(Allowed::TaskGet)
@@ -250,15 +250,15 @@ impl Route {
 
 struct Found {
     server: ServerName,
-    remote: Box<str>,
-    visible: Box<str>,
+    remote: SmolStr,
+    visible: SmolStr,
 }
 
 fn named(endpoint: &Endpoint, kind: ListKind, visible: &str) -> Option<Found> {
     let entry = endpoint.merged.owner(kind, visible)?;
     Some(Found {
         server: entry.server.clone(),
-        remote: entry.remote.clone(),
+        remote: SmolStr::new(&entry.remote),
         visible: visible.into(),
     })
 }

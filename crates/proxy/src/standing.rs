@@ -9,6 +9,7 @@ use sallyport_core::{Principal, PrincipalKey, Timestamp};
 use sallyport_net::{Inbound, Worker};
 
 use crate::Proxy;
+use crate::caller::Modern;
 use crate::front::sse::Half;
 use crate::head::Accept;
 use crate::limits::Account;
@@ -43,6 +44,8 @@ pub(crate) struct Standing {
     pub(crate) half: Option<Half>,
     /// The session that the head names, once it was found.
     session: Mutex<Weak<Session>>,
+    /// The client as its last request has described it, in the modern era.
+    modern: Mutex<Option<Arc<Modern>>>,
     /// What all records have in common, once there is one.
     who: OnceLock<Who>,
 }
@@ -72,6 +75,7 @@ impl Standing {
             is_json: true,
             half: None,
             session: Mutex::default(),
+            modern: Mutex::default(),
             who: OnceLock::new(),
         }
     }
@@ -91,6 +95,7 @@ impl Standing {
             is_json: self.is_json,
             half: self.half,
             session: Mutex::new(lock(&self.session).clone()),
+            modern: Mutex::new(self.described()),
             who: self.who.clone(),
         }
     }
@@ -98,6 +103,16 @@ impl Standing {
     /// The session that the head names, if it was found before and is still in memory.
     pub(crate) fn session(&self) -> Option<Arc<Session>> {
         lock(&self.session).upgrade()
+    }
+
+    /// The client as its last request has described it.
+    pub(crate) fn described(&self) -> Option<Arc<Modern>> {
+        lock(&self.modern).clone()
+    }
+
+    /// A request describes the client otherwise than the one before.
+    pub(crate) fn describe(&self, client: &Arc<Modern>) {
+        *lock(&self.modern) = Some(Arc::clone(client));
     }
 
     /// Who calls, as records have it.

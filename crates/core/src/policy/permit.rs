@@ -1,6 +1,6 @@
 //! The proof, as a value, that a policy allowed one call.
 
-use crate::{Level, ServerName};
+use crate::{Level, ServerName, SmolStr};
 
 /// Something that needs a permit.
 pub trait Action: Send {
@@ -18,7 +18,7 @@ pub trait Action: Send {
     fn server(&self) -> &ServerName;
 
     /// The tool, prompt, resource or task, as the server knows it.
-    fn target(&self) -> &str;
+    fn target(&self) -> &SmolStr;
 }
 
 macro_rules! action {
@@ -29,7 +29,7 @@ macro_rules! action {
             /// The server that receives it.
             pub server: ServerName,
             /// The tool, prompt, resource or task, as the server knows it.
-            pub target: Box<str>,
+            pub target: SmolStr,
         }
 
         impl Action for $name {
@@ -41,7 +41,7 @@ macro_rules! action {
                 &self.server
             }
 
-            fn target(&self) -> &str {
+            fn target(&self) -> &SmolStr {
                 &self.target
             }
         }

@@ -1,6 +1,7 @@
 //! One connection from a client: requests one after the other, each answered before the next is read (RFC 9112 §9.3).
 //! Everything happens in the connection's own task: no queue, and nobody else to wake.
 
+use std::cell::Cell;
 use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -24,12 +25,26 @@ use super::wire::Wire;
 use super::{ListenOptions, Protocol, Service};
 use crate::{Memo, Worker};
 
-/// Requests are numbered through the process.
+/// Requests are numbered through the process: each thread takes so many numbers at once and gives them out by itself.
+const NUMBERS: u64 = 1024;
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-/// The number of the next request or connection.
+thread_local! {
+    /// The next number of this thread, and the first that is not its own any more.
+    static OWN: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+}
+
+/// The number of a request or connection that has none yet.
 pub(crate) fn number() -> RequestId {
-    RequestId(NEXT.fetch_add(1, Ordering::Relaxed))
+    OWN.with(|own| {
+        let (mut next, mut end) = own.get();
+        if next == end {
+            next = NEXT.fetch_add(NUMBERS, Ordering::Relaxed);
+            end = next + NUMBERS;
+        }
+        own.set((next + 1, end));
+        RequestId(next)
+    })
 }
 
 /// What one worker's connections have in common.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::request::Parts;
-use sallyport_core::ServerName;
+use sallyport_core::{ServerName, SmolStr};
 use sallyport_mcp::error::{self, INVALID_REQUEST};
 use sallyport_mcp::json::{self, Object};
 use sallyport_mcp::jsonrpc::{Envelope, Key};
@@ -210,7 +210,7 @@ fn read_tasks(caller: &Arc<Caller>, client: &Client, raw: &[u8]) -> Result<Vec<A
     Ok(found)
 }
 
-fn follows(routes: &[Route]) -> HashMap<Remote, Box<str>> {
+fn follows(routes: &[Route]) -> HashMap<Remote, SmolStr> {
     let remote = |route: &Route| (route.server.clone(), route.remote.clone());
     routes
         .iter()

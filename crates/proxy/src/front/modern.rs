@@ -36,6 +36,9 @@ use crate::route::What;
 use crate::visit::{self, Visits};
 use crate::{relay, state, tasks};
 
+/// So much of what clients say of themselves is remembered for each connection, in bytes: real ones say some hundred.
+const DESCRIPTION: usize = 4096;
+
 /// Answers one message.
 pub(super) async fn post(
     caller: Arc<Caller>,
@@ -126,13 +129,27 @@ fn mirrored(caller: &Caller, parts: &Parts, envelope: &Envelope<'_>) -> Result<(
     mirror::check_params(|name| door::field(&parts.headers, name), arguments, headers)
 }
 
-/// The client as this request describes it.
+/// The client as this request describes it, which is nearly always as the one before did.
 pub(super) fn client(caller: &Caller, meta: &ModernMeta<'_>) -> Client {
-    described(caller, meta, meta.capabilities)
+    let same = |known: &Arc<Modern>| {
+        let ClientView {
+            info, capabilities, ..
+        } = &known.view;
+        *capabilities == meta.capabilities && info.as_deref() == meta.client_info
+    };
+    let known = caller.described().filter(same);
+    Client::Modern(known.unwrap_or_else(|| {
+        let new = described(caller, meta, meta.capabilities);
+        let length = meta.capabilities.len() + meta.client_info.map_or(0, <[u8]>::len);
+        if length <= DESCRIPTION {
+            caller.describe(&new);
+        }
+        new
+    }))
 }
 
-fn described(caller: &Caller, meta: &ModernMeta<'_>, capabilities: &[u8]) -> Client {
-    Client::Modern(Arc::new(Modern {
+fn described(caller: &Caller, meta: &ModernMeta<'_>, capabilities: &[u8]) -> Arc<Modern> {
+    Arc::new(Modern {
         view: ClientView {
             principal: caller.key.clone(),
             session: None,
@@ -141,7 +158,7 @@ fn described(caller: &Caller, meta: &ModernMeta<'_>, capabilities: &[u8]) -> Cli
             capabilities: Bytes::copy_from_slice(capabilities),
         },
         can: ClientCapabilities::parse(capabilities),
-    }))
+    })
 }
 
 /// An operation on a task, for clients that have declared the extension on this request.
@@ -184,7 +201,7 @@ async fn call(
         // One task more than it may have: to the server, the client of this call knows nothing of tasks.
         let capabilities = client.can().without_tasks();
         asked.params = with_capabilities(&asked.params, &capabilities);
-        client = described(&caller, meta, &capabilities);
+        client = Client::Modern(described(&caller, meta, &capabilities));
     }
     let mut call = prepare(Arc::clone(&caller), client, asked)?;
     let retry = envelope.params.as_ref().filter(|params| params.is_retry());

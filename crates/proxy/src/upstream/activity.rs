@@ -1,6 +1,6 @@
 //! Whether something is in use, and since when it is not.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,23 +15,27 @@ struct Use {
     since: Instant,
 }
 
-/// One user, until dropped.
-#[derive(Debug)]
-pub(crate) struct Busy(Arc<Activity>);
-
 impl Activity {
     /// Idle from now on.
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Use {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Use {
             users: 0,
             since: Instant::now(),
-        })))
+        }))
     }
 
-    /// One more user.
-    pub(crate) fn enter(self: &Arc<Self>) -> Busy {
+    /// One more user, until it leaves.
+    pub(crate) fn enter(&self) {
         self.lock().users += 1;
-        Busy(Arc::clone(self))
+    }
+
+    /// One user has left.
+    pub(crate) fn leave(&self) {
+        let mut state = self.lock();
+        state.users = state.users.saturating_sub(1);
+        if state.users == 0 {
+            state.since = Instant::now();
+        }
     }
 
     /// For how long it has been idle; zero while it is in use.
@@ -55,15 +59,5 @@ impl Activity {
 
     fn lock(&self) -> MutexGuard<'_, Use> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.users = state.users.saturating_sub(1);
-        if state.users == 0 {
-            state.since = Instant::now();
-        }
     }
 }

@@ -22,14 +22,9 @@ use super::stdio::Processes;
 use super::wire::Wire;
 use crate::spec::{HttpForm, ServerSpec, Transport};
 
-/// A place among the calls that may run at a server at once, until dropped.
-pub(crate) struct Place(Arc<Ground>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
-    }
-}
+/// What every call writes to has the memory of two cache lines to itself, so that what lies beside it stays with all threads.
+#[repr(align(128))]
+struct Apart<T>(T);
 
 /// One configured server.
 pub(crate) struct Ground {
@@ -67,7 +62,7 @@ pub(crate) struct Ground {
     /// How often the supervisor has made contact.
     contacts: AtomicU64,
     /// How many calls run.
-    in_flight: AtomicUsize,
+    in_flight: Apart<AtomicUsize>,
     /// Every open session and process.
     wires: Mutex<Vec<Weak<Wire>>>,
 }
@@ -95,7 +90,7 @@ impl Ground {
             Transport::Http { .. } | Transport::Stdio { .. } | Transport::Demo => None,
         };
         Arc::new(Self {
-            in_flight: AtomicUsize::new(0),
+            in_flight: Apart(AtomicUsize::new(0)),
             tasks: Tasks::new(deps.control.clone()),
             form: Form::new(&spec.transport),
             processes: Processes::new(&spec.processes),
@@ -198,16 +193,17 @@ impl Ground {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// A place among the calls that may run at once; it is given back when dropped.
+    /// Takes a place among the calls that may run at once, to be left again.
     ///
     /// # Errors
     /// A fault of ours that is safe to repeat, when all places are taken.
-    pub(crate) fn place(self: &Arc<Self>) -> Result<Place, Fault> {
+    pub(crate) fn take_place(&self) -> Result<(), Fault> {
         let most = self.spec.limits.concurrency;
         let taken = self
             .in_flight
+            .0
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < most).then(|| n + 1));
-        taken.map(|_| Place(Arc::clone(self))).map_err(|_| {
+        taken.map(drop).map_err(|_| {
             Fault::new(
                 sallyport_core::fault::Blame::Gateway,
                 sallyport_core::fault::Retry::Safe,
@@ -215,6 +211,11 @@ impl Ground {
                 "too many calls are running at this server",
             )
         })
+    }
+
+    /// Leaves a place that was taken.
+    pub(crate) fn leave_place(&self) {
+        self.in_flight.0.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// The secrets that the server was configured with.

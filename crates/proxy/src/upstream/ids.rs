@@ -1,7 +1,7 @@
 //! The request ids in use toward one server. A client's own id is kept where it is free, so that its message passes
 //! unchanged; else one of ours stands in for it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use sallyport_core::map::Set;
@@ -16,17 +16,16 @@ struct InUse {
     minted: u64,
 }
 
-/// An id that is in use until this is dropped.
+/// An id that is in use until it is released.
 #[derive(Debug)]
 pub(crate) struct Claimed {
-    ids: Arc<Ids>,
     sent: Bytes,
     own: bool,
 }
 
 impl Ids {
     /// Claims `wanted`, or another id if that one is in use.
-    pub(crate) fn claim(self: &Arc<Self>, wanted: &Bytes) -> Claimed {
+    pub(crate) fn claim(&self, wanted: &Bytes) -> Claimed {
         let mut in_use = self.in_use();
         let mut sent = wanted.clone();
         while !in_use.ids.insert(sent.clone()) {
@@ -35,11 +34,12 @@ impl Ids {
         }
         drop(in_use);
         let own = sent == *wanted;
-        Claimed {
-            ids: Arc::clone(self),
-            sent,
-            own,
-        }
+        Claimed { sent, own }
+    }
+
+    /// The request has been answered, or given up.
+    pub(crate) fn release(&self, claimed: &Claimed) {
+        self.in_use().ids.remove(&claimed.sent);
     }
 
     fn in_use(&self) -> MutexGuard<'_, InUse> {
@@ -59,19 +59,13 @@ impl Claimed {
     }
 }
 
-impl Drop for Claimed {
-    fn drop(&mut self) {
-        self.ids.in_use().ids.remove(&self.sent);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn p_03_an_id_is_never_in_use_twice() {
-        let ids = Arc::new(Ids::default());
+        let ids = Ids::default();
         let one = Bytes::from_static(b"1");
         let first = ids.claim(&one);
         let second = ids.claim(&one);
@@ -79,9 +73,12 @@ mod tests {
         assert_ne!(first.sent(), second.sent());
         let imitated = ids.claim(&Bytes::copy_from_slice(second.sent()));
         assert!(!imitated.is_own());
-        drop(first);
-        assert!(ids.claim(&one).is_own(), "free again");
-        drop((second, imitated));
+        ids.release(&first);
+        let again = ids.claim(&one);
+        assert!(again.is_own(), "free again");
+        for claimed in [second, imitated, again] {
+            ids.release(&claimed);
+        }
         assert!(ids.in_use().ids.is_empty());
     }
 }

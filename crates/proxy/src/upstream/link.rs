@@ -9,10 +9,10 @@ use sallyport_mcp::log::LogLevel;
 use sallyport_net::Worker;
 
 use super::account::Account;
-use super::activity::{Activity, Busy};
+use super::activity::Activity;
 use super::changes::Changed;
 use super::demo::DemoLink;
-use super::ground::{Ground, Place};
+use super::ground::Ground;
 use super::legacy::LegacyLink;
 use super::listen::{ListenFilter, Listening};
 use super::modern::ModernLink;
@@ -26,7 +26,7 @@ pub struct Link {
     kind: Kind,
     client: Era,
     account: Option<Account>,
-    activity: Arc<Activity>,
+    activity: Activity,
 }
 
 /// A reply on its way.
@@ -86,11 +86,17 @@ impl Link {
     pub(crate) fn hold(self: &Arc<Self>) -> Hold {
         Hold {
             link: Arc::clone(self),
-            _busy: self.activity.enter(),
+            _busy: self.enter(),
         }
     }
 
-    pub(crate) fn activity(&self) -> &Arc<Activity> {
+    /// One more user, until the value is dropped.
+    fn enter(self: &Arc<Self>) -> Busy {
+        self.activity.enter();
+        Busy(Arc::clone(self))
+    }
+
+    pub(crate) fn activity(&self) -> &Activity {
         &self.activity
     }
 
@@ -99,9 +105,10 @@ impl Link {
     ///
     /// # Errors
     /// A [`Fault`]. A call that may have been carried out is never sent again.
-    pub async fn call(&self, worker: &Arc<Worker>, call: OutboundCall) -> Result<Reply, Fault> {
+    pub async fn call(self: &Arc<Self>, worker: &Arc<Worker>, call: OutboundCall) -> Result<Reply, Fault> {
         debug_assert_eq!(call.server, self.ground.spec.name, "a permit is for one server");
-        let kept = Kept(Arc::new((self.ground.place()?, self.activity.enter())));
+        self.ground.take_place()?;
+        let kept = Kept(Arc::new(Running(self.enter())));
         self.looked_after(self.dispatch(worker, call, kept).await)
     }
 
@@ -146,8 +153,8 @@ impl Link {
     ///
     /// # Errors
     /// A [`Fault`] when the server does not take it.
-    pub(crate) async fn roots_changed(&self, worker: &Arc<Worker>) -> Result<(), Fault> {
-        let _busy = self.activity.enter();
+    pub(crate) async fn roots_changed(self: &Arc<Self>, worker: &Arc<Worker>) -> Result<(), Fault> {
+        let _busy = self.enter();
         match &self.kind {
             Kind::Legacy(link) => link.roots_changed(worker).await,
             Kind::Modern(_) | Kind::Demo(_) => Ok(()),
@@ -160,12 +167,12 @@ impl Link {
     /// # Errors
     /// A [`Fault`] when the server cannot be listened to.
     pub async fn listen(
-        &self,
+        self: &Arc<Self>,
         worker: &Arc<Worker>,
         filter: ListenFilter,
         downstream: Arc<dyn Downstream>,
     ) -> Result<Listening, Fault> {
-        let busy = self.activity.enter();
+        let busy = self.enter();
         let listening = match &self.kind {
             Kind::Legacy(link) => link.listen(worker, filter, downstream).await?,
             Kind::Modern(link) => link.listen(filter, downstream).await?,
@@ -188,6 +195,24 @@ impl Hold {
     }
 }
 
-/// What a running call holds on to.
+/// One user of a link, until dropped.
+pub(crate) struct Busy(Arc<Link>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.activity.leave();
+    }
+}
+
+/// A running call: a user of its link, and a place among the calls that may run at the server at once.
+struct Running(Busy);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0.ground.leave_place();
+    }
+}
+
+/// What a running call holds on to: its link, and with it the session or process behind that.
 #[derive(Clone)]
-pub(crate) struct Kept(#[expect(dead_code, reason = "held until the call ends")] Arc<(Place, Busy)>);
+pub(crate) struct Kept(#[expect(dead_code, reason = "held until the call ends")] Arc<Running>);

@@ -13,10 +13,10 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::activity::Busy;
 use super::backoff::Backoff;
 use super::changes::Changed;
 use super::ground::Ground;
+use super::link::Busy;
 use super::outgoing::{Logs, Outgoing};
 use super::presented::Presented;
 use crate::exchange::{Downstream, Message, Reply};

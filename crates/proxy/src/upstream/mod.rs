@@ -58,6 +58,7 @@ use sallyport_net::Worker;
 use sallyport_net::egress::Egress;
 use tokio::sync::watch;
 
+use crate::exchange::ClientView;
 use crate::spec::ServerSpec;
 use ground::Ground;
 use supervise::{Publish, supervise};
@@ -190,6 +191,11 @@ impl Upstreams {
     #[must_use]
     pub fn get(&self, name: &ServerName) -> Option<Arc<Upstream>> {
         self.servers.load().get(name).cloned()
+    }
+
+    /// A client's use of a server, if there is one that needs nothing more before it can be called through.
+    pub(crate) fn ready(&self, name: &ServerName, view: &ClientView) -> Option<Arc<Link>> {
+        self.servers.load().get(name)?.ready(view)
     }
 
     /// All servers.

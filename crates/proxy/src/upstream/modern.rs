@@ -65,7 +65,7 @@ impl ModernLink {
         }
     }
 
-    /// Sends a call.
+    /// Sends a call. `kept`, which lives as long as the call, keeps this use of the server and with it its conversation.
     ///
     /// # Errors
     /// A fault.
@@ -89,14 +89,16 @@ impl ModernLink {
             Way::Http(modern) => return modern.call(worker, &outgoing, kept).await,
             Way::Slot(slot) => slot,
         };
-        let wire = slot.wire().await?;
-        let keep = (kept.clone(), Arc::clone(slot));
-        match wire.call(worker, &outgoing, keep).await {
-            Err(fault) if fault.retry == Retry::Safe && !wire.is_alive() => {
-                let wire = slot.wire().await?;
-                wire.call(worker, &outgoing, (kept, Arc::clone(slot))).await
-            }
-            other => other,
+        // Nearly always there is one; what waits for another stands in a box, because every call's future has room for it
+        // otherwise.
+        let called = slot.conversation(|conversation| {
+            let called = conversation.call(&outgoing);
+            called.map_err(|fault| (fault, conversation.is_alive()))
+        });
+        match called {
+            Some(Ok(running)) => running.reply(kept).await,
+            Some(Err((fault, is_alive))) if is_alive || fault.retry != Retry::Safe => Err(fault),
+            Some(Err(_)) | None => Box::pin(open(slot, worker, &outgoing, kept)).await,
         }
     }
 
@@ -138,6 +140,25 @@ impl ModernLink {
         filter.uris = accepted.uris;
         filter.tasks = accepted.tasks;
         Ok(Listening::new(filter, closing, Box::new(listening)))
+    }
+}
+
+/// Sends a call in a conversation that has to be opened first, and again if that one ends before it has taken the call.
+///
+/// # Errors
+/// A fault.
+async fn open<K: Clone + Send + 'static>(
+    slot: &Arc<Slot>,
+    worker: &Arc<Worker>,
+    outgoing: &Outgoing<'_>,
+    kept: K,
+) -> Result<Reply, Fault> {
+    let wire = slot.wire().await?;
+    match wire.call(worker, outgoing, kept.clone()).await {
+        Err(fault) if fault.retry == Retry::Safe && !wire.is_alive() => {
+            slot.wire().await?.call(worker, outgoing, kept).await
+        }
+        other => other,
     }
 }
 

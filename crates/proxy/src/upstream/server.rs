@@ -27,14 +27,15 @@ use super::pools::{Common, Pools};
 use super::presented::Presented;
 use super::slot::Slot;
 use super::stale::Freshness;
-use super::state::{ServerState, Status};
+use super::state::{ServerState, Spoken, Status};
 use crate::exchange::{ClientView, Downstream};
 use crate::spec::{ProcessPer, Transport};
 
 /// One server behind the gateway.
 pub struct Upstream {
     pub(crate) ground: Arc<Ground>,
-    pub(super) state: watch::Sender<Arc<ServerState>>,
+    state: watch::Sender<Arc<ServerState>>,
+    spoken: Spoken,
     pub(super) freshness: Freshness,
     links: Links,
     pools: Pools,
@@ -50,6 +51,7 @@ impl Upstream {
         Arc::new(Self {
             ground,
             state: watch::Sender::new(unknown),
+            spoken: Spoken::default(),
             freshness: Freshness::default(),
             links,
             pools: Pools::default(),
@@ -70,6 +72,12 @@ impl Upstream {
         self.state.borrow().clone()
     }
 
+    /// From now on this is known of it.
+    pub(super) fn learn(&self, state: &Arc<ServerState>) {
+        self.spoken.set(state.speaks);
+        self.state.send_replace(Arc::clone(state));
+    }
+
     /// What happened at it.
     #[must_use]
     pub fn counters(&self) -> &Arc<Counters> {
@@ -82,6 +90,15 @@ impl Upstream {
         if self.freshness.is_over() {
             self.ground.changes.add(Changed::LISTS);
         }
+    }
+
+    /// The client's use of this server, if there is one that needs nothing more before it can be called through.
+    pub(crate) fn ready(&self, view: &ClientView) -> Option<Arc<Link>> {
+        if self.asks_for_accounts() {
+            return None;
+        }
+        let era = self.era_at_once(view.revision.era())?;
+        self.links.get(view, era, None)
     }
 
     /// A client's use of this server: one for each legacy session, and one for each modern client and its capabilities.
@@ -136,12 +153,17 @@ impl Upstream {
         drop(gone);
     }
 
+    /// The era to speak, if it is known.
+    fn era_at_once(&self, client: Era) -> Option<Era> {
+        match self.ground.spec.transport {
+            Transport::Demo => Some(client),
+            _ => self.spoken.get().era_for(client),
+        }
+    }
+
     /// The era to speak; waits for the first contact, which is being made.
     async fn era_for(&self, client: Era) -> Result<Era, Fault> {
-        if matches!(self.ground.spec.transport, Transport::Demo) {
-            return Ok(client);
-        }
-        if let Some(era) = self.state.borrow().speaks.era_for(client) {
+        if let Some(era) = self.era_at_once(client) {
             return Ok(era);
         }
         let mut state = self.state.subscribe();

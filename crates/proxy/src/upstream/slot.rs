@@ -133,6 +133,14 @@ impl Slot {
         self.wire.load_full().filter(|wire| wire.is_alive())
     }
 
+    /// What `use_it` makes of the open conversation, if there is one; without counting one more who holds on to it.
+    pub(crate) fn conversation<T>(&self, use_it: impl FnOnce(&Arc<Conversation>) -> T) -> Option<T> {
+        match self.wire.load().as_deref()? {
+            Wire::Conversation(conversation) if conversation.is_alive() => Some(use_it(conversation)),
+            Wire::Conversation(_) | Wire::Session(_) => None,
+        }
+    }
+
     /// Whether it is the place of a session in which no call runs that may be asked about.
     pub(crate) fn is_quiet(&self) -> bool {
         match self.alive().as_deref() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
 use sallyport_core::ServerName;
@@ -70,6 +71,31 @@ impl Speaks {
             (Era::Legacy, true, _) | (Era::Modern, true, false) => Some(Era::Legacy),
             (Era::Modern, _, true) | (Era::Legacy, false, true) => Some(Era::Modern),
         }
+    }
+}
+
+/// The eras that a server speaks, for every call to look at: a lock around them would make the threads wait for each other.
+#[derive(Debug, Default)]
+pub(crate) struct Spoken(AtomicU8);
+
+impl Spoken {
+    const LEGACY: u8 = 1;
+    const MODERN: u8 = 2;
+
+    /// What is known now.
+    pub(crate) fn get(&self) -> Speaks {
+        let eras = self.0.load(Ordering::Acquire);
+        Speaks {
+            legacy: eras & Self::LEGACY != 0,
+            modern: eras & Self::MODERN != 0,
+        }
+    }
+
+    /// From now on this is known.
+    pub(crate) fn set(&self, speaks: Speaks) {
+        let legacy = if speaks.legacy { Self::LEGACY } else { 0 };
+        let modern = if speaks.modern { Self::MODERN } else { 0 };
+        self.0.store(legacy | modern, Ordering::Release);
     }
 }
 

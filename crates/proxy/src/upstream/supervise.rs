@@ -246,7 +246,7 @@ impl Supervisor {
 
     fn set(&self, state: ServerState) {
         let state = Arc::new(state);
-        self.upstream.state.send_replace(Arc::clone(&state));
+        self.upstream.learn(&state);
         self.publish.publish(&self.upstream, state);
     }
 }

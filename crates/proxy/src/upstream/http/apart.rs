@@ -121,7 +121,7 @@ impl Session {
         (method, outgoing): (Method, &Outgoing<'_>),
         kept: K,
     ) -> Result<Reply, Fault> {
-        let call = Call::new(&self.ground, &self.ids, outgoing, Some(self));
+        let call = Call::new(&self.home, outgoing, Some(self));
         let (sender, mut letters) = mailbox(Porter::alone(), call.questions().clone());
         let entered = Entered {
             session: Arc::clone(self),

@@ -13,19 +13,17 @@ use sallyport_net::http1::RequestHead;
 
 use super::answer::{Got, HttpError, Refused, json_here, judge};
 use super::endpoint::{Endpoint, METHOD, VERSION, put};
-use super::relay::Call;
+use super::relay::{Call, Home};
 use crate::exchange::Reply;
 use crate::upstream::account::Account;
 use crate::upstream::changes::Changed;
 use crate::upstream::ground::Ground;
-use crate::upstream::ids::Ids;
 use crate::upstream::outgoing::Outgoing;
 
 /// A stateless use of a modern server.
 pub(crate) struct Modern {
-    ground: Arc<Ground>,
+    home: Arc<Home>,
     endpoint: Arc<Endpoint>,
-    ids: Arc<Ids>,
 }
 
 impl Modern {
@@ -35,9 +33,8 @@ impl Modern {
     /// A fault when the configuration cannot be used.
     pub(crate) fn new(ground: &Arc<Ground>, account: Option<&Account>) -> Result<Self, Fault> {
         Ok(Self {
-            ground: Arc::clone(ground),
+            home: Home::new(ground),
             endpoint: ground.endpoint_as(account)?,
-            ids: Arc::default(),
         })
     }
 
@@ -54,7 +51,7 @@ impl Modern {
         outgoing: &Outgoing<'_>,
         kept: K,
     ) -> Result<Reply, Fault> {
-        let annotated = self.ground.param_headers.of(outgoing.target);
+        let annotated = self.home.ground.param_headers.of(outgoing.target);
         let refused = match self.exchange(worker, outgoing, &annotated, None).await {
             Ok((call, Got::Json(body))) => return call.whole_reply(body),
             Ok((call, got)) => return Box::pin(call.reply(got, kept)).await,
@@ -76,10 +73,10 @@ impl Modern {
         outgoing: &Outgoing<'_>,
         kept: K,
     ) -> Result<Reply, Fault> {
-        let tools = crate::upstream::lists::tools(self, worker, &self.ground).await?;
-        self.ground.param_headers.learn(&tools);
-        self.ground.changes.add(Changed::TOOLS);
-        let annotated = self.ground.param_headers.of(outgoing.target);
+        let tools = crate::upstream::lists::tools(self, worker, &self.home.ground).await?;
+        self.home.ground.param_headers.learn(&tools);
+        self.home.ground.changes.add(Changed::TOOLS);
+        let annotated = self.home.ground.param_headers.of(outgoing.target);
         match self.exchange(worker, outgoing, &annotated, None).await {
             Ok((call, got)) => call.reply(got, kept).await,
             Err(HttpError::Fault(fault)) => Err(fault),
@@ -120,7 +117,7 @@ impl Modern {
         patience: Option<Duration>,
     ) -> Result<(Call, Got), HttpError> {
         let head = self.head(outgoing, annotated)?;
-        let call = Call::new(&self.ground, &self.ids, outgoing, None);
+        let call = Call::new(&self.home, outgoing, None);
         let body = body(call.sent_id(), outgoing);
         let message_bytes = self.endpoint.message_bytes;
         let mut answer = match patience {
@@ -159,7 +156,7 @@ impl Modern {
         let code = refused.code();
         let contradicts = code.is_none_or(error::is_of_a_handshake);
         if contradicts {
-            self.ground.changes.add(Changed::EVERYTHING);
+            self.home.ground.changes.add(Changed::EVERYTHING);
         }
         match &refused.error {
             Some(raw) if !contradicts => Ok(Reply::Whole(error::relay(Some(&outgoing.id), raw))),

@@ -36,9 +36,26 @@ const TOGETHER_BYTES: usize = 64 << 10;
 /// How much of it there is room for at first.
 const USUAL: usize = 16;
 
+/// What the calls of one use of a server have in common: one thing to hold, because threads that count who holds it wait for
+/// each other.
+pub(super) struct Home {
+    pub(super) ground: Arc<Ground>,
+    ids: Ids,
+}
+
+impl Home {
+    /// Of a use with no call yet.
+    pub(super) fn new(ground: &Arc<Ground>) -> Arc<Self> {
+        Arc::new(Self {
+            ground: Arc::clone(ground),
+            ids: Ids::default(),
+        })
+    }
+}
+
 /// One call that runs at a server.
 pub(super) struct Call {
-    ground: Arc<Ground>,
+    home: Arc<Home>,
     /// The id under which the server knows it, and the one that the answer is to bear.
     claimed: Claimed,
     id: Bytes,
@@ -52,20 +69,15 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn new(
-        ground: &Arc<Ground>,
-        ids: &Arc<Ids>,
-        outgoing: &Outgoing<'_>,
-        session: Option<&Arc<Session>>,
-    ) -> Self {
+    pub(super) fn new(home: &Arc<Home>, outgoing: &Outgoing<'_>, session: Option<&Arc<Session>>) -> Self {
         Self {
-            ground: Arc::clone(ground),
-            claimed: ids.claim(&outgoing.id),
+            home: Arc::clone(home),
+            claimed: home.ids.claim(&outgoing.id),
             id: outgoing.id.clone(),
             token: outgoing.token.clone(),
             logs: outgoing.logs,
             session: session.map(Arc::clone),
-            pace: Pace::start(&ground.spec.limits),
+            pace: Pace::start(&home.ground.spec.limits),
             running: false,
         }
     }
@@ -187,12 +199,12 @@ impl Call {
 
     /// The longest answer, in bytes.
     pub(super) fn message_bytes(&self) -> usize {
-        self.ground.spec.limits.message_bytes
+        self.home.ground.spec.limits.message_bytes
     }
 
     /// Counts what is no message.
     pub(super) fn garbage(&self) {
-        self.ground.counters.garbage.add();
+        self.home.ground.counters.garbage.add();
     }
 
     /// The response in a JSON body. Nearly every one is the response alone.
@@ -239,7 +251,7 @@ impl Call {
             return Err(bytes);
         };
         if Some(plain.token) != self.token.as_deref() {
-            self.ground.counters.foreign_messages.add();
+            self.home.ground.counters.foreign_messages.add();
             return Ok(None);
         }
         let value = plain.progress.and_then(progress::number);
@@ -249,7 +261,7 @@ impl Call {
 
     fn message(&self, bytes: &Bytes) -> Option<Message> {
         let Ok(envelope) = scan(bytes, &Limits::SERVER) else {
-            self.ground.counters.garbage.add();
+            self.home.ground.counters.garbage.add();
             return None;
         };
         let message = match envelope.kind {
@@ -258,7 +270,7 @@ impl Call {
             Kind::Request => return self.question(&envelope),
         };
         if message.is_none() {
-            self.ground.counters.foreign_messages.add();
+            self.home.ground.counters.foreign_messages.add();
         }
         message
     }
@@ -296,7 +308,7 @@ impl Call {
             }
             Method::ToolsChanged | Method::PromptsChanged | Method::ResourcesChanged => {
                 if let Some(changed) = Changed::of(method) {
-                    self.ground.changes.add(changed);
+                    self.home.ground.changes.add(changed);
                 }
                 return None;
             }
@@ -315,7 +327,7 @@ impl Call {
             _ => false,
         };
         if !passes {
-            self.ground.counters.foreign_messages.add();
+            self.home.ground.counters.foreign_messages.add();
         }
         passes.then(|| Message::Notification(bytes.clone()))
     }
@@ -328,7 +340,7 @@ impl Call {
     /// A modern server may not ask (2026-07-28, Multi Round-Trip Requests).
     fn question(&self, envelope: &Envelope<'_>) -> Option<Message> {
         let Some(session) = &self.session else {
-            self.ground.counters.foreign_messages.add();
+            self.home.ground.counters.foreign_messages.add();
             return None;
         };
         let open = self.pace.questions().open();
@@ -370,6 +382,7 @@ impl Drop for Call {
         {
             session.cancel(self.sent_id());
         }
+        self.home.ids.release(&self.claimed);
     }
 }
 

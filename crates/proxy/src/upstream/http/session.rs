@@ -18,10 +18,9 @@ use super::answer::{HttpError, Refused, json_here, judge, judge_taken};
 use super::apart::Running;
 use super::endpoint::{Endpoint, SESSION, VERSION, put};
 use super::modern::body;
-use super::relay::Call;
+use super::relay::{Call, Home};
 use crate::exchange::Reply;
 use crate::upstream::ground::Ground;
-use crate::upstream::ids::Ids;
 use crate::upstream::inbox::{Inbox, Respond};
 use crate::upstream::outgoing::{Logs, Outgoing};
 use crate::upstream::presented::Presented;
@@ -49,7 +48,7 @@ pub(crate) struct Session {
     pub(super) ground: Arc<Ground>,
     pub(super) endpoint: Arc<Endpoint>,
     pub(crate) inbox: Arc<Inbox>,
-    pub(super) ids: Arc<Ids>,
+    pub(super) home: Arc<Home>,
     /// The tokens of running calls: progress may come on the session's own stream.
     tokens: Mutex<Vec<Bytes>>,
     /// Whether the client can be asked anything.
@@ -100,7 +99,7 @@ impl Session {
             logs: Logs::None,
             flows: false,
         };
-        let call = Call::new(ground, &Arc::default(), &outgoing, None);
+        let call = Call::new(&Home::new(ground), &outgoing, None);
         let pieces = body(call.sent_id(), &outgoing);
         let answer = endpoint.send(&ground.worker, &endpoint.post(), &pieces).await?;
         let id = session_id(&answer)?;
@@ -134,7 +133,7 @@ impl Session {
             endpoint,
             asks: inbox.asks(),
             inbox,
-            ids: Arc::default(),
+            home: Home::new(ground),
             tokens: Mutex::default(),
             running: Running::default(),
             post,
@@ -159,7 +158,7 @@ impl Session {
         if let Some(method) = self.can_be_asked(outgoing.method) {
             return Box::pin(self.call_asked(worker, (method, outgoing), kept)).await;
         }
-        let mut call = Call::new(&self.ground, &self.ids, outgoing, Some(self));
+        let mut call = Call::new(&self.home, outgoing, Some(self));
         let token = outgoing.token.clone().map(|token| ActiveToken::new(self, token));
         let id = call.sent_id().clone();
         call.begin();

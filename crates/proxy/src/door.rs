@@ -21,7 +21,7 @@ use crate::Proxy;
 use crate::caller::Caller;
 use crate::exchange::Long;
 use crate::front::sse::Half;
-use crate::head::{self, Accept};
+use crate::head::{self, Accept, Fields};
 use crate::proof::{self, Proved};
 use crate::standing::{self, Kept, Standing};
 use crate::world::{Endpoint, Place, World};
@@ -191,6 +191,7 @@ pub(crate) fn admit(
     standing.accept = Accept::of(&inbound.parts.headers);
     standing.is_json = head::is_json(&inbound.parts.headers);
     standing.half = half;
+    standing.fields = Some(Arc::new(Fields::of(&inbound.parts.headers)));
     let standing = Arc::new(standing);
     // A proof counts once.
     if !is_proved {

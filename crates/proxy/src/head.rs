@@ -2,7 +2,7 @@
 
 use http::header::{ACCEPT, CONTENT_TYPE, GetAll};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use sallyport_mcp::mirror::{METHOD_HEADER, NAME_HEADER};
+use sallyport_mcp::mirror::{HeaderField, METHOD_HEADER, NAME_HEADER};
 
 /// The legacy session (2025-06-18, Transports, Session Management).
 pub(crate) const SESSION_ID: &str = "mcp-session-id";
@@ -95,6 +95,41 @@ pub(crate) fn all<'h>(headers: &'h HeaderMap, name: &str) -> GetAll<'h, HeaderVa
     match KNOWN.iter().find(|known| known.as_str() == name) {
         Some(known) => headers.get_all(known),
         None => headers.get_all(name),
+    }
+}
+
+/// The fields that every message is compared with, looked up once for all requests with the same head.
+pub(crate) struct Fields([Field; KNOWN.len()]);
+
+/// What a head has under one name.
+enum Field {
+    Missing,
+    Single(HeaderValue),
+    Repeated,
+}
+
+impl Fields {
+    /// Those of this head.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        Self(std::array::from_fn(|place| {
+            let mut values = KNOWN.get(place).map(|name| headers.get_all(name).iter());
+            let mut next = || values.as_mut().and_then(Iterator::next);
+            match (next(), next()) {
+                (None, _) => Field::Missing,
+                (Some(value), None) => Field::Single(value.clone()),
+                (Some(_), Some(_)) => Field::Repeated,
+            }
+        }))
+    }
+
+    /// What the head has under this name, if it is one of those that were looked up.
+    pub(crate) fn get(&self, name: &str) -> Option<HeaderField<'_>> {
+        let place = KNOWN.iter().position(|known| known.as_str() == name)?;
+        Some(match self.0.get(place)? {
+            Field::Missing => HeaderField::Missing,
+            Field::Single(value) => HeaderField::Single(value.as_bytes()),
+            Field::Repeated => HeaderField::Repeated,
+        })
     }
 }
 

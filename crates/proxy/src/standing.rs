@@ -4,14 +4,17 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+use http::HeaderMap;
 use sallyport_core::audit::Who;
 use sallyport_core::{Principal, PrincipalKey, Timestamp};
+use sallyport_mcp::mirror::HeaderField;
 use sallyport_net::{Inbound, Worker};
 
 use crate::Proxy;
 use crate::caller::Modern;
+use crate::door;
 use crate::front::sse::Half;
-use crate::head::Accept;
+use crate::head::{Accept, Fields};
 use crate::limits::Account;
 use crate::session::Session;
 use crate::spec::ProxyLimits;
@@ -42,6 +45,8 @@ pub(crate) struct Standing {
     pub(crate) is_json: bool,
     /// The half of HTTP+SSE that is spoken to, if it is that.
     pub(crate) half: Option<Half>,
+    /// What the head says that messages are compared with; nothing where there is no head.
+    pub(crate) fields: Option<Arc<Fields>>,
     /// The session that the head names, once it was found.
     session: Mutex<Weak<Session>>,
     /// The client as its last request has described it, in the modern era.
@@ -74,6 +79,7 @@ impl Standing {
             accept: Accept::ALL,
             is_json: true,
             half: None,
+            fields: None,
             session: Mutex::default(),
             modern: Mutex::default(),
             who: OnceLock::new(),
@@ -94,10 +100,17 @@ impl Standing {
             accept: self.accept,
             is_json: self.is_json,
             half: self.half,
+            fields: self.fields.clone(),
             session: Mutex::new(lock(&self.session).clone()),
             modern: Mutex::new(self.described()),
             who: self.who.clone(),
         }
+    }
+
+    /// What the head of the request has under a name.
+    pub(crate) fn field<'h>(&'h self, headers: &'h HeaderMap, name: &str) -> HeaderField<'h> {
+        let known = self.fields.as_ref().and_then(|fields| fields.get(name));
+        known.unwrap_or_else(|| door::field(headers, name))
     }
 
     /// The session that the head names, if it was found before and is still in memory.

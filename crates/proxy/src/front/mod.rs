@@ -59,7 +59,7 @@ pub(crate) async fn post(caller: Arc<Caller>, inbound: Inbound) -> Response {
         Ok(envelope) => envelope,
         Err(error) => return refuse(&unreadable(&error)),
     };
-    let version = door::field(&parts.headers, PROTOCOL_VERSION);
+    let version = caller.field(&parts.headers, PROTOCOL_VERSION);
     let era = era_of(version, &envelope, caller.endpoint.spoken());
     caller.proxy.books.metrics.request(caller.worker.index(), era);
     match era {

@@ -50,7 +50,7 @@ pub(super) async fn post(
         return notifications::taken(notifications::modern(envelope));
     };
     let meta = match mirror::admit(
-        |name| door::field(&parts.headers, name),
+        |name| caller.field(&parts.headers, name),
         envelope,
         caller.endpoint.spoken(),
     ) {
@@ -61,13 +61,17 @@ pub(super) async fn post(
     if envelope.called() == Method::Listen {
         return listen::listen(&caller, parts, envelope, &meta, id).await;
     }
+    let called_tool = || {
+        let params = envelope.params.as_ref();
+        params.filter(|_| envelope.called() == Method::ToolsCall)?.name()
+    };
     // The annotations of a tool are known once its server is.
-    let tool = envelope.params.as_ref().and_then(Params::name);
-    let caller = match tool.filter(|_| envelope.called() == Method::ToolsCall) {
-        Some(tool) if caller.endpoint.settles.is_some() => {
-            Box::pin(caller.settled_with(What::Tool, &tool.value)).await
-        }
-        _ => caller,
+    let caller = if caller.endpoint.settles.is_some()
+        && let Some(tool) = called_tool()
+    {
+        Box::pin(caller.settled_with(What::Tool, &tool.value)).await
+    } else {
+        caller
     };
     if let Err(error) = mirrored(&caller, parts, envelope) {
         return refuse_to(&id, &mismatch(&error));
@@ -115,7 +119,7 @@ pub(super) fn mismatch(error: &MirrorError) -> Refusal {
 
 /// Compares the headers of a tool's mirrored arguments with the body (2026-07-28, Custom Parameter Headers).
 fn mirrored(caller: &Caller, parts: &Parts, envelope: &Envelope<'_>) -> Result<(), MirrorError> {
-    if envelope.called() != Method::ToolsCall {
+    if envelope.called() != Method::ToolsCall || !caller.endpoint.has_mirrors() {
         return Ok(());
     }
     let params = envelope.params.as_ref();

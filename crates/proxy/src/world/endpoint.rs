@@ -44,6 +44,8 @@ pub(crate) struct Endpoint {
     lists: [List; ListKind::COUNT],
     /// The servers that take tasks: in which form those of legacy and of modern clients.
     tasks: HashMap<ServerName, [Option<Era>; 2]>,
+    /// Whether headers mirror arguments of any tool.
+    has_mirrors: bool,
 }
 
 /// What an endpoint is besides what its servers say.
@@ -103,6 +105,7 @@ impl Endpoint {
             rules,
         } = identity;
         Self {
+            has_mirrors: merged.tools.iter().any(|tool| !tool.headers.is_empty()),
             key,
             resources,
             rules,
@@ -200,6 +203,11 @@ impl Endpoint {
     /// The raw result of `server/discover`.
     pub(crate) fn discover(&self) -> Bytes {
         self.introduction.discover.clone()
+    }
+
+    /// Whether headers mirror arguments of any tool: of few servers they do.
+    pub(crate) fn has_mirrors(&self) -> bool {
+        self.has_mirrors
     }
 
     /// The arguments of a tool that headers mirror, if it is shown.

@@ -165,12 +165,16 @@ impl Line {
     }
 
     fn end(&self, status: StatusCode) {
+        let is_told_to_few = self.is_frequent && !status.is_client_error() && !status.is_server_error();
+        if is_told_to_few && !tracing::enabled!(target: "sallyport::request", tracing::Level::DEBUG) {
+            return;
+        }
         let path = self.parts.uri.path();
         let path = path.get(..path.len().min(LOGGED_PATH)).unwrap_or_default();
         let (id, method) = (self.id, &self.parts.method);
         let (ms, peer) = (self.since.elapsed().as_millis(), self.peer.ip());
         let status_code = status.as_u16();
-        if self.is_frequent && status_code < 400 {
+        if is_told_to_few {
             tracing::debug!(
                 target: "sallyport::request",
                 %id, %method, path, status = status_code, %ms, %peer, "request"

@@ -30,7 +30,7 @@ pub struct Link {
 }
 
 /// A reply on its way.
-type Replying<'a> = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send + 'a>>;
+pub(crate) type Replying<'a> = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send + 'a>>;
 
 pub(crate) enum Kind {
     Legacy(LegacyLink),
@@ -112,11 +112,11 @@ impl Link {
         self.looked_after(self.dispatch(worker, call, kept).await)
     }
 
-    /// In a box: these futures are large, and whoever waits for one would be as large, and be moved with it.
+    /// In a box: some of these futures are large, and whoever waits for one would be as large, and be moved with it.
     fn dispatch<'a>(&'a self, worker: &'a Arc<Worker>, call: OutboundCall, kept: Kept) -> Replying<'a> {
         match &self.kind {
             Kind::Legacy(link) => Box::pin(link.call(worker, call, kept)),
-            Kind::Modern(link) => Box::pin(link.call(worker, call, kept)),
+            Kind::Modern(link) => link.call(worker, call, kept),
             Kind::Demo(link) => Box::pin(std::future::ready(link.call(call, kept))),
         }
     }

@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::ground::Ground;
 use super::http::Modern;
+use super::link::{Kept, Replying};
 use super::listen::{ListenFilter, Listening, OpenListen, follow};
 use super::outgoing::{Logs, Outgoing};
 use super::presented::Presented;
@@ -65,40 +66,72 @@ impl ModernLink {
         }
     }
 
-    /// Sends a call. `kept`, which lives as long as the call, keeps this use of the server and with it its conversation.
-    ///
-    /// # Errors
-    /// A fault.
-    pub(crate) async fn call<K: Clone + Send + Sync + 'static>(
-        &self,
-        worker: &Arc<Worker>,
+    /// Sends a call; where there is a conversation, at once. `kept`, which lives as long as the call, keeps this use of the
+    /// server and with it its conversation.
+    pub(crate) fn call<'a>(
+        &'a self,
+        worker: &'a Arc<Worker>,
         call: OutboundCall,
-        kept: K,
-    ) -> Result<Reply, Fault> {
-        let level = call.log_level;
-        let outgoing = Outgoing {
-            method: call.method,
-            target: &call.target,
-            params: self.params(call.params, level),
-            id: call.id,
-            token: call.progress_token,
-            logs: level.map_or(Logs::None, Logs::From),
-            flows: call.flows,
-        };
+        kept: Kept,
+    ) -> Replying<'a> {
         let slot = match &self.way {
-            Way::Http(modern) => return modern.call(worker, &outgoing, kept).await,
+            Way::Http(modern) => return Box::pin(self.call_over_http(modern, worker, call, kept)),
             Way::Slot(slot) => slot,
         };
-        // Nearly always there is one; what waits for another stands in a box, because every call's future has room for it
-        // otherwise.
         let called = slot.conversation(|conversation| {
-            let called = conversation.call(&outgoing);
+            let called = conversation.call(&self.outgoing(&call));
             called.map_err(|fault| (fault, conversation.is_alive()))
         });
         match called {
-            Some(Ok(running)) => running.reply(kept).await,
-            Some(Err((fault, is_alive))) if is_alive || fault.retry != Retry::Safe => Err(fault),
-            Some(Err(_)) | None => Box::pin(open(slot, worker, &outgoing, kept)).await,
+            Some(Ok(running)) => Box::pin(running.reply(kept)),
+            Some(Err((fault, is_alive))) if is_alive || fault.retry != Retry::Safe => {
+                Box::pin(std::future::ready(Err(fault)))
+            }
+            Some(Err(_)) | None => Box::pin(self.open(slot, worker, call, kept)),
+        }
+    }
+
+    async fn call_over_http(
+        &self,
+        modern: &Modern,
+        worker: &Worker,
+        call: OutboundCall,
+        kept: Kept,
+    ) -> Result<Reply, Fault> {
+        modern.call(worker, &self.outgoing(&call), kept).await
+    }
+
+    /// Sends a call in a conversation that has to be opened first, and again if that one ends before it has taken the call.
+    ///
+    /// # Errors
+    /// A fault.
+    async fn open(
+        &self,
+        slot: &Arc<Slot>,
+        worker: &Arc<Worker>,
+        call: OutboundCall,
+        kept: Kept,
+    ) -> Result<Reply, Fault> {
+        let outgoing = self.outgoing(&call);
+        let wire = slot.wire().await?;
+        match wire.call(worker, &outgoing, kept.clone()).await {
+            Err(fault) if fault.retry == Retry::Safe && !wire.is_alive() => {
+                slot.wire().await?.call(worker, &outgoing, kept).await
+            }
+            other => other,
+        }
+    }
+
+    fn outgoing<'c>(&self, call: &'c OutboundCall) -> Outgoing<'c> {
+        let level = call.log_level;
+        Outgoing {
+            method: call.method,
+            target: &call.target,
+            params: self.params(call.params.clone(), level),
+            id: call.id.clone(),
+            token: call.progress_token.clone(),
+            logs: level.map_or(Logs::None, Logs::From),
+            flows: call.flows,
         }
     }
 
@@ -140,25 +173,6 @@ impl ModernLink {
         filter.uris = accepted.uris;
         filter.tasks = accepted.tasks;
         Ok(Listening::new(filter, closing, Box::new(listening)))
-    }
-}
-
-/// Sends a call in a conversation that has to be opened first, and again if that one ends before it has taken the call.
-///
-/// # Errors
-/// A fault.
-async fn open<K: Clone + Send + 'static>(
-    slot: &Arc<Slot>,
-    worker: &Arc<Worker>,
-    outgoing: &Outgoing<'_>,
-    kept: K,
-) -> Result<Reply, Fault> {
-    let wire = slot.wire().await?;
-    match wire.call(worker, outgoing, kept.clone()).await {
-        Err(fault) if fault.retry == Retry::Safe && !wire.is_alive() => {
-            slot.wire().await?.call(worker, outgoing, kept).await
-        }
-        other => other,
     }
 }
 

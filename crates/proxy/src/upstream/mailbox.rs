@@ -26,7 +26,7 @@ pub(crate) struct Letters(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     /// Who wakes the call.
-    porter: Arc<Porter>,
+    porter: Porter,
     questions: Questions,
 }
 
@@ -51,8 +51,8 @@ pub(crate) enum Delivery {
     Overfull,
 }
 
-/// A mailbox and its letters, for a call that waits where `porter` is.
-pub(crate) fn mailbox(porter: Arc<Porter>, questions: Questions) -> (Mailbox, Letters) {
+/// A mailbox and its letters, for a call that `porter` wakes.
+pub(crate) fn mailbox(porter: Porter, questions: Questions) -> (Mailbox, Letters) {
     let shared = Arc::new(Shared {
         state: Mutex::default(),
         porter,
@@ -62,9 +62,13 @@ pub(crate) fn mailbox(porter: Arc<Porter>, questions: Questions) -> (Mailbox, Le
 }
 
 impl Mailbox {
-    /// Puts a message in. Progress joins that which waits already. Whoever waits is woken by the call's porter, when that
-    /// is next told to.
+    /// Puts a message in. Progress joins that which waits already. Whoever waits is woken now.
     pub(crate) fn deliver(&self, message: Message) -> Delivery {
+        self.deliver_by(message, |_, call| call.wake())
+    }
+
+    /// The same, but `leave` sees to it that the call's porter wakes whoever waits.
+    pub(crate) fn deliver_by(&self, message: Message, leave: impl FnOnce(Porter, Waker)) -> Delivery {
         let size = size(&message);
         let mut state = self.0.state();
         if state.gone {
@@ -80,7 +84,7 @@ impl Mailbox {
         }
         if let Some(reader) = state.reader.take() {
             drop(state);
-            self.0.porter.leave(reader);
+            leave(self.0.porter, reader);
         }
         Delivery::Taken
     }

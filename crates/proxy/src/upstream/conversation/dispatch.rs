@@ -59,7 +59,7 @@ impl Conversation {
         };
         self.weigh(envelope.error_raw());
         let answer = answer(envelope, &call.id);
-        call.mailbox.deliver(Message::Terminal(answer));
+        self.give(&call, Message::Terminal(answer));
         Use::Call
     }
 
@@ -119,10 +119,16 @@ impl Conversation {
             self.ground.counters.late_answers.add();
             return Use::Other;
         };
-        if call.mailbox.deliver(message) == Delivery::Overfull {
+        if self.give(&call, message) == Delivery::Overfull {
             self.cut(id, &call);
         }
         Use::Call
+    }
+
+    /// Gives a call a message; its porter wakes it when all that was read with it has been given.
+    fn give(&self, call: &Running, message: Message) -> Delivery {
+        let leave = |porter, waiting| self.porters.leave(porter, waiting);
+        call.mailbox.deliver_by(message, leave)
     }
 
     fn cut(self: &Arc<Self>, id: u64, call: &Running) {

@@ -1,89 +1,135 @@
 //! Porters: on every runtime whose calls take part in a conversation, one that writes what they say and wakes them when
 //! something has come for them. A thread is woken once for all that one read has brought it, and its calls leave
 //! together, with one write.
+//!
+//! A call that finds its porter writes to nothing that another thread reads or writes.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::{Handle, Id};
 use tokio::sync::Notify;
 
-/// Calls in a row from one runtime, with none from the one that reads, before that one reads in its place.
+/// Calls of one runtime, with none of the one that reads, before that one reads in its place.
 const MOVES_AFTER: u32 = 256;
+
+/// The same as long as the server is read where that began: no calls have brought the reader there.
+const MOVES_SOON_AFTER: u32 = 16;
+
+/// Which porter of its conversation a call has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Porter(Option<usize>);
+
+impl Porter {
+    /// None: whoever waits is woken at once.
+    pub(crate) fn alone() -> Self {
+        Self(None)
+    }
+}
 
 /// What the calls of one runtime have in common.
 #[derive(Debug)]
-pub(crate) struct Porter {
-    runtime: Option<Handle>,
+struct Post {
+    runtime: Handle,
+    /// The porter has left; nobody may wait for it.
+    gone: AtomicBool,
+    own: Own,
+    shared: Shared,
+}
+
+/// What only the post's runtime writes, on a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Own {
+    /// How many calls it has made.
+    calls: AtomicU32,
+    /// How many the reader's runtime had made when that was last looked at.
+    readers: AtomicU32,
+}
+
+/// What the reader writes too.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Shared {
     /// There is something to write, to wake, or to end.
     news: Notify,
     /// Calls for which something has come.
     waiting: Mutex<Vec<Waker>>,
-    /// The porter has left; nobody may wait for it.
-    gone: AtomicBool,
 }
 
-impl Porter {
-    fn new(runtime: Option<Handle>) -> Arc<Self> {
+impl Post {
+    fn new(runtime: Handle, readers: u32) -> Arc<Self> {
         Arc::new(Self {
-            gone: AtomicBool::new(runtime.is_none()),
             runtime,
-            news: Notify::new(),
-            waiting: Mutex::default(),
+            gone: AtomicBool::new(false),
+            own: Own {
+                calls: AtomicU32::new(0),
+                readers: AtomicU32::new(readers),
+            },
+            shared: Shared::default(),
         })
     }
 
-    /// One that has left: whoever waits is woken at once.
-    pub(crate) fn alone() -> Arc<Self> {
-        Self::new(None)
+    /// Counts a call. Of several at once on a runtime of many threads some may be missed.
+    fn count(&self) -> u32 {
+        let calls = self.calls().wrapping_add(1);
+        self.own.calls.store(calls, Ordering::Relaxed);
+        calls
     }
 
-    /// Leaves a call that is to be woken; [`Porters::wake`] does.
-    pub(crate) fn leave(&self, call: Waker) {
+    fn calls(&self) -> u32 {
+        self.own.calls.load(Ordering::Relaxed)
+    }
+
+    fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Leaves a call that is to be woken.
+    fn leave(&self, call: Waker) {
         let mut waiting = self.waiting();
-        if self.gone.load(Ordering::Acquire) {
+        if self.is_gone() {
             drop(waiting);
             return call.wake();
         }
         waiting.push(call);
     }
 
-    /// There is something to write.
-    pub(super) fn write(&self) {
-        self.news.notify_one();
+    /// Wakes all that were left. `room` is empty, and keeps its room for the next time.
+    fn wake_all(&self, room: &mut Vec<Waker>) {
+        std::mem::swap(&mut *self.waiting(), room);
+        room.drain(..).for_each(Waker::wake);
     }
 
-    fn wake_all(&self) {
-        let waiting = std::mem::take(&mut *self.waiting());
-        waiting.into_iter().for_each(Waker::wake);
-    }
-
-    fn is_at(&self, runtime: Id) -> bool {
-        self.runtime.as_ref().is_some_and(|handle| handle.id() == runtime)
+    /// Nobody is to wait any more.
+    fn leave_for_good(&self) {
+        self.gone.store(true, Ordering::Release);
+        self.wake_all(&mut Vec::new());
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<Waker>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A porter at work. It leaves for good when this is dropped, whatever ends its task.
-pub(super) struct AtWork(Arc<Porter>);
+pub(super) struct AtWork(Arc<Post>);
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        self.0.gone.store(true, Ordering::Release);
-        self.0.wake_all();
+        self.0.leave_for_good();
     }
 }
 
 impl AtWork {
     /// Works until the conversation ends: `write` writes what waits.
     pub(super) async fn serve(self, write: impl Fn() + Send) {
-        while !self.0.gone.load(Ordering::Acquire) {
-            self.0.news.notified().await;
-            self.0.wake_all();
+        let mut room = Vec::new();
+        while !self.0.is_gone() {
+            self.0.shared.news.notified().await;
+            self.0.wake_all(&mut room);
             write();
         }
     }
@@ -92,109 +138,192 @@ impl AtWork {
 /// All porters of a conversation.
 #[derive(Debug, Default)]
 pub(super) struct Porters {
-    state: Mutex<State>,
-    /// Another runtime should read.
-    moves: AtomicBool,
+    posts: ArcSwap<Posts>,
+    /// Held by whoever changes the posts.
+    changing: Mutex<()>,
+    /// One more than the place of the post on whose runtime the server should be read; 0 if that is well as it is.
+    moves: AtomicUsize,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    porters: Vec<Arc<Porter>>,
-    /// Where the server is read.
-    reader: Option<Id>,
-    /// The runtime of the last calls, and how many they were.
-    last: Option<Id>,
-    row: u32,
+/// The posts at one time. A place whose porter has left may be taken by another.
+#[derive(Clone, Debug, Default)]
+struct Posts {
+    all: Vec<(Id, Arc<Post>)>,
+    reader: Option<Reader>,
     ended: bool,
+}
+
+/// Where the server is read.
+#[derive(Clone, Copy, Debug)]
+struct Reader {
+    runtime: Id,
+    /// It began elsewhere, and calls have brought it here.
+    is_brought: bool,
+}
+
+impl Posts {
+    /// The post of a runtime, and its place.
+    fn at(&self, runtime: Id) -> Option<(usize, &Post)> {
+        let mut posts = self.all.iter().enumerate();
+        let (place, (_, post)) = posts.find(|(_, (id, post))| *id == runtime && !post.is_gone())?;
+        Some((place, post))
+    }
+
+    fn is_read_at(&self, runtime: Id) -> bool {
+        self.reader.is_some_and(|reader| reader.runtime == runtime)
+    }
+
+    /// How many calls the reader's runtime has made.
+    fn calls_of_reader(&self) -> u32 {
+        let post = self.reader.and_then(|reader| self.at(reader.runtime));
+        post.map_or(0, |(_, post)| post.calls())
+    }
+
+    /// Counts a call of this post. True if it has made many, and the runtime of the reader none meanwhile.
+    fn count(&self, runtime: Id, post: &Post) -> bool {
+        let calls = post.count();
+        // Seldom: what others write is read here.
+        if !calls.is_multiple_of(MOVES_SOON_AFTER) || self.is_read_at(runtime) {
+            return false;
+        }
+        let is_brought = self.reader.is_some_and(|reader| reader.is_brought);
+        if is_brought && !calls.is_multiple_of(MOVES_AFTER) {
+            return false;
+        }
+        let readers = self.calls_of_reader();
+        post.own.readers.swap(readers, Ordering::Relaxed) == readers
+    }
 }
 
 impl Porters {
     /// The porter of the runtime that this is called in. `begin` has a new one work there.
-    pub(super) fn here(&self, begin: impl FnOnce(&Handle, AtWork)) -> Option<Arc<Porter>> {
+    pub(super) fn here(&self, begin: impl FnOnce(&Handle, AtWork)) -> Option<Porter> {
         let here = Handle::try_current().ok()?;
-        let mut state = self.state();
-        state
-            .porters
-            .retain(|porter| !porter.gone.load(Ordering::Acquire));
-        if state.ended {
-            return None;
-        }
-        self.count(&mut state, here.id());
-        if let Some(porter) = state.porters.iter().find(|porter| porter.is_at(here.id())) {
-            return Some(Arc::clone(porter));
-        }
-        let porter = Porter::new(Some(here.clone()));
-        state.porters.push(Arc::clone(&porter));
-        drop(state);
-        begin(&here, AtWork(Arc::clone(&porter)));
-        Some(porter)
+        let place = self.known(here.id()).or_else(|| self.arrive(&here, begin))?;
+        Some(Porter(Some(place)))
     }
 
-    fn count(&self, state: &mut State, here: Id) {
-        if state.last == Some(here) {
-            state.row = state.row.saturating_add(1);
-        } else {
-            (state.last, state.row) = (Some(here), 1);
+    /// The place of the runtime's post, where a call is counted.
+    fn known(&self, here: Id) -> Option<usize> {
+        let posts = self.posts.load();
+        let (place, post) = posts.at(here)?;
+        if posts.count(here, post) {
+            self.moves.store(place + 1, Ordering::Release);
         }
-        if state.row.is_multiple_of(MOVES_AFTER) && state.reader != Some(here) {
-            self.moves.store(true, Ordering::Release);
+        Some(place)
+    }
+
+    /// Has a porter begin on a runtime that has none.
+    fn arrive(&self, here: &Handle, begin: impl FnOnce(&Handle, AtWork)) -> Option<usize> {
+        let changing = self.changing();
+        let mut posts = Posts::clone(&self.posts.load());
+        if posts.ended {
+            return None;
+        }
+        // On a runtime of many threads another call may have been first.
+        if let Some((place, _)) = posts.at(here.id()) {
+            return Some(place);
+        }
+        let post = Post::new(here.clone(), posts.calls_of_reader());
+        post.count();
+        let at_work = AtWork(Arc::clone(&post));
+        let known = (here.id(), post);
+        let left = posts.all.iter().position(|(_, post)| post.is_gone());
+        let place = left.unwrap_or(posts.all.len());
+        match posts.all.get_mut(place) {
+            Some(left) => *left = known,
+            None => posts.all.push(known),
+        }
+        self.posts.store(Arc::new(posts));
+        drop(changing);
+        begin(here, at_work);
+        Some(place)
+    }
+
+    /// Tells a porter that there is something to write; false if it has left.
+    pub(super) fn write(&self, porter: Porter) -> bool {
+        let posts = self.posts.load();
+        let post = porter.0.and_then(|place| posts.all.get(place));
+        if let Some((_, post)) = post {
+            post.shared.news.notify_one();
+        }
+        post.is_some_and(|(_, post)| !post.is_gone())
+    }
+
+    /// Leaves a call that is to be woken; [`Self::wake`] does.
+    pub(super) fn leave(&self, porter: Porter, call: Waker) {
+        let posts = self.posts.load();
+        match porter.0.and_then(|place| posts.all.get(place)) {
+            Some((_, post)) => post.leave(call),
+            None => call.wake(),
         }
     }
 
     /// Whether the server is better read elsewhere than on the runtime that asks.
     pub(super) fn is_elsewhere(&self) -> bool {
-        self.moves.load(Ordering::Acquire)
+        self.moves.load(Ordering::Acquire) > 0
     }
 
     /// The runtime on which the server is to be read from now on, if another than before.
     pub(super) fn move_reader(&self) -> Option<Handle> {
-        self.moves.store(false, Ordering::Release);
-        let state = self.state();
-        let busiest = state.last.filter(|last| state.reader != Some(*last))?;
-        let mut there = state.porters.iter().filter(|porter| porter.is_at(busiest));
-        let porter = there.find(|porter| !porter.gone.load(Ordering::Acquire))?;
-        porter.runtime.clone()
+        let place = self.moves.swap(0, Ordering::AcqRel).checked_sub(1)?;
+        let posts = self.posts.load();
+        let (runtime, post) = posts.all.get(place)?;
+        let moves = !post.is_gone() && !posts.is_read_at(*runtime);
+        moves.then(|| post.runtime.clone())
     }
 
     /// The server is read on the runtime that this is called in.
     pub(super) fn reads_here(&self) {
-        self.state().reader = Handle::try_current().ok().map(|here| here.id());
+        let Ok(here) = Handle::try_current() else { return };
+        let _changing = self.changing();
+        let before = self.posts.load();
+        if before.is_read_at(here.id()) {
+            return;
+        }
+        let mut posts = Posts::clone(&before);
+        posts.reader = Some(Reader {
+            runtime: here.id(),
+            is_brought: before.reader.is_some(),
+        });
+        self.posts.store(Arc::new(posts));
     }
 
-    /// Wakes the calls that were left: those of the reader's own runtime at once, others by their porters.
-    pub(super) fn wake(&self) {
+    /// Wakes the calls that were left: those of the reader's own runtime at once, others by their porters. `room` is
+    /// empty, and keeps its room for the next time.
+    pub(super) fn wake(&self, room: &mut Vec<Waker>) {
+        let posts = self.posts.load();
         let mut own = None;
-        {
-            let state = self.state();
-            for porter in &state.porters {
-                if state.reader.is_some_and(|reader| porter.is_at(reader)) {
-                    own = Some(Arc::clone(porter));
-                } else if !porter.waiting().is_empty() {
-                    porter.news.notify_one();
-                }
+        for (runtime, post) in &posts.all {
+            if posts.is_read_at(*runtime) {
+                own = Some(post);
+            } else if !post.waiting().is_empty() {
+                post.shared.news.notify_one();
             }
         }
         if let Some(own) = own {
-            own.wake_all();
+            own.wake_all(room);
         }
     }
 
     /// The conversation has ended, and with it its porters.
     pub(super) fn end(&self) {
-        let porters = {
-            let mut state = self.state();
-            state.ended = true;
-            std::mem::take(&mut state.porters)
+        let ended = {
+            let _changing = self.changing();
+            let mut posts = Posts::clone(&self.posts.load());
+            posts.ended = true;
+            let all = std::mem::take(&mut posts.all);
+            self.posts.store(Arc::new(posts));
+            all
         };
-        for porter in porters {
-            porter.gone.store(true, Ordering::Release);
-            porter.news.notify_one();
-            porter.wake_all();
+        for (_, post) in ended {
+            post.leave_for_good();
+            post.shared.news.notify_one();
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -230,37 +359,71 @@ mod tests {
         runtime.spawn(at_work.serve(|| {}));
     }
 
+    fn calls(porters: &Porters, calls: u32) {
+        for call in 0..calls {
+            assert!(porters.here(working).is_some());
+            let last = call + 1 == calls;
+            assert!(last || !porters.is_elsewhere(), "too soon: {call}");
+        }
+    }
+
     #[tokio::test]
-    async fn the_reader_goes_where_all_calls_come_from() {
+    async fn the_reader_soon_leaves_where_it_began_if_no_calls_come_from_there() {
         let porters = Arc::new(Porters::default());
         porters.reads_here();
-        let (calling, none) = (Arc::clone(&porters), MOVES_AFTER - 1);
-        for call in 0..none {
-            elsewhere({
-                let porters = Arc::clone(&porters);
-                async move { porters.here(working).is_some() }
-            })
-            .await;
-            assert!(!porters.is_elsewhere(), "{call}: each came from another");
-        }
+        let calling = Arc::clone(&porters);
         let there = elsewhere(async move {
-            for _ in 0..none {
-                calling.here(working);
-            }
-            assert!(!calling.is_elsewhere(), "not yet");
-            calling.here(working);
+            calls(&calling, MOVES_SOON_AFTER);
             assert!(calling.is_elsewhere());
+            assert_eq!(
+                calling.move_reader().map(|handle| handle.id()),
+                Some(Handle::current().id())
+            );
+            assert!(!calling.is_elsewhere(), "it is told once");
             Handle::current().id()
         });
         assert_ne!(there.await, Handle::current().id());
+        calls(&porters, 1);
+        let calling = Arc::clone(&porters);
+        elsewhere(async move {
+            calls(&calling, MOVES_SOON_AFTER - 1);
+            let here = Arc::clone(&calling);
+            elsewhere(async move { calls(&here, 1) }).await;
+            assert!(!calling.is_elsewhere(), "calls of several do not add up");
+            calls(&calling, 1);
+            assert!(
+                calling.is_elsewhere(),
+                "where it began nobody has called meanwhile"
+            );
+        })
+        .await;
         assert!(
             porters.move_reader().is_none(),
             "that runtime has ended meanwhile"
         );
-        for _ in 0..=MOVES_AFTER {
-            porters.here(working);
-        }
-        assert!(!porters.is_elsewhere(), "it is here already");
+        assert!(!porters.is_elsewhere());
+    }
+
+    #[tokio::test]
+    async fn where_calls_brought_the_reader_it_stays_as_long_as_some_come() {
+        let porters = Arc::new(Porters::default());
+        let began = Arc::clone(&porters);
+        elsewhere(async move { began.reads_here() }).await;
+        porters.reads_here();
+        let (calling, reading) = (Arc::clone(&porters), Handle::current());
+        elsewhere(async move {
+            calls(&calling, MOVES_AFTER - 1);
+            let from_there = Arc::clone(&calling);
+            reading
+                .spawn(async move { calls(&from_there, 1) })
+                .await
+                .expect("no panic");
+            calls(&calling, MOVES_AFTER);
+            assert!(!calling.is_elsewhere(), "one came from there");
+            calls(&calling, 1);
+            assert!(calling.is_elsewhere());
+        })
+        .await;
     }
 
     #[tokio::test]
@@ -269,15 +432,16 @@ mod tests {
         porters.reads_here();
         let here = porters.here(working).expect("a porter");
         let woken = Arc::new(Woken::default());
-        here.leave(Waker::from(Arc::clone(&woken)));
-        here.leave(Waker::from(Arc::clone(&woken)));
+        let room = &mut Vec::new();
+        porters.leave(here, Waker::from(Arc::clone(&woken)));
+        porters.leave(here, Waker::from(Arc::clone(&woken)));
         assert_eq!(woken.0.load(Ordering::Acquire), 0, "not before the read is done");
-        porters.wake();
+        porters.wake(room);
         assert_eq!(woken.0.load(Ordering::Acquire), 2);
         let reading = Arc::clone(&porters);
         elsewhere(async move { reading.reads_here() }).await;
-        here.leave(Waker::from(Arc::clone(&woken)));
-        porters.wake();
+        porters.leave(here, Waker::from(Arc::clone(&woken)));
+        porters.wake(room);
         assert_eq!(woken.0.load(Ordering::Acquire), 2, "it is for its porter to do");
         tokio::task::yield_now().await;
         assert_eq!(woken.0.load(Ordering::Acquire), 3);
@@ -289,12 +453,17 @@ mod tests {
         let there = Arc::clone(&porters);
         let gone = elsewhere(async move { there.here(working).expect("a porter") }).await;
         let woken = Arc::new(Woken::default());
-        gone.leave(Waker::from(Arc::clone(&woken)));
+        porters.leave(gone, Waker::from(Arc::clone(&woken)));
         assert_eq!(woken.0.load(Ordering::Acquire), 1, "its runtime has ended");
+        assert!(!porters.write(gone), "others are to write");
         let here = porters.here(working).expect("a porter");
-        here.leave(Waker::from(Arc::clone(&woken)));
+        assert_eq!(here, gone, "a place that was left is taken");
+        assert!(porters.write(here));
+        porters.leave(here, Waker::from(Arc::clone(&woken)));
         porters.end();
         assert_eq!(woken.0.load(Ordering::Acquire), 2, "so has the conversation");
+        porters.leave(here, Waker::from(Arc::clone(&woken)));
+        assert_eq!(woken.0.load(Ordering::Acquire), 3);
         assert!(porters.here(working).is_none());
     }
 }

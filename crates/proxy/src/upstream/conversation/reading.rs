@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -89,6 +90,8 @@ pub(crate) struct Reading<M> {
     unasked: usize,
     /// Whether it can go on elsewhere.
     moves: bool,
+    /// For those who are woken.
+    room: Vec<Waker>,
 }
 
 impl<M: Messages> Reading<M> {
@@ -99,6 +102,7 @@ impl<M: Messages> Reading<M> {
             garbage: 0,
             unasked: 0,
             moves: false,
+            room: Vec::new(),
         }
     }
 
@@ -138,7 +142,7 @@ impl<M: Messages> Reading<M> {
     async fn take_all(&mut self, conversation: &Arc<Conversation>) -> Result<Read, Unusable> {
         while let Some(message) = self.messages.next().await? {
             let taken = self.take(conversation, message);
-            conversation.porters.wake();
+            conversation.porters.wake(&mut self.room);
             taken?;
             if self.unasked >= UNASKED {
                 self.unasked = 0;

@@ -131,10 +131,7 @@ impl Conversation {
         let span = outgoing.token_span()?;
         let pace = Pace::start(&self.ground.spec.limits);
         let porter = self.porter();
-        let (sender, letters) = mailbox(
-            porter.clone().unwrap_or_else(Porter::alone),
-            pace.questions().clone(),
-        );
+        let (sender, letters) = mailbox(porter, pace.questions().clone());
         let entered = self.calls.enter(Running {
             id: outgoing.id.clone(),
             token: outgoing.token.clone(),
@@ -156,7 +153,7 @@ impl Conversation {
             None => (params, &[][..], &[][..]),
         };
         let queued = self.push(
-            porter.as_deref(),
+            porter,
             &[
                 b"{\"jsonrpc\":\"2.0\",\"id\":",
                 number.as_bytes(),
@@ -181,29 +178,27 @@ impl Conversation {
     /// # Errors
     /// A fault when it cannot be queued.
     pub(crate) fn send(self: &Arc<Self>, message: &[u8]) -> Result<(), Fault> {
-        self.push(self.porter().as_deref(), &[message])
+        self.push(self.porter(), &[message])
             .map_err(|error| Fault::unreached("send a message", error))
     }
 
     /// Queues a message; it is written with whatever else comes up meanwhile where the porter is.
-    fn push(&self, porter: Option<&Porter>, pieces: &[&[u8]]) -> Result<(), QueueError> {
-        if self.outbox.push(pieces)? {
-            match porter {
-                Some(porter) => porter.write(),
-                None => self.outbox.tell_writer(),
-            }
+    fn push(&self, porter: Porter, pieces: &[&[u8]]) -> Result<(), QueueError> {
+        if self.outbox.push(pieces)? && !self.porters.write(porter) {
+            self.outbox.tell_writer();
         }
         Ok(())
     }
 
     /// The porter of the runtime that this is called in.
-    fn porter(self: &Arc<Self>) -> Option<Arc<Porter>> {
-        self.porters.here(|runtime, at_work| {
+    fn porter(self: &Arc<Self>) -> Porter {
+        let here = self.porters.here(|runtime, at_work| {
             let desk = Desk(Arc::clone(self));
             self.ground.tasks.spawn_on(runtime, async move {
                 at_work.serve(|| desk.0.outbox.write()).await;
             });
-        })
+        });
+        here.unwrap_or_else(Porter::alone)
     }
 
     /// Gives a call up: late messages about it find nobody, and the server is told to stop.

@@ -46,7 +46,9 @@ impl Carrier {
     }
 }
 
-/// An open conversation with a server.
+/// An open conversation with a server. What counts the references to it stands on a cache line of its own: what is
+/// read for each call is not.
+#[repr(align(128))]
 pub(crate) struct Conversation {
     pub(crate) ground: Arc<Ground>,
     carrier: Carrier,
@@ -55,6 +57,8 @@ pub(crate) struct Conversation {
     pub(crate) inbox: Arc<Inbox>,
     pub(super) outbox: Outbox,
     pub(super) porters: Porters,
+    /// It can be used: neither is it to end nor has it ended. Asked for each call, which the tokens would take a lock for.
+    alive: AtomicBool,
     /// It is to end.
     stop: CancellationToken,
     /// It has ended, and so has what carried it.
@@ -82,6 +86,7 @@ impl Conversation {
             inbox,
             outbox,
             porters: Porters::default(),
+            alive: AtomicBool::new(true),
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
             told_to_end: AtomicBool::new(false),
@@ -221,7 +226,7 @@ impl Conversation {
 
     /// Whether it can be used.
     pub(crate) fn is_alive(&self) -> bool {
-        !self.stop.is_cancelled() && !self.ended.is_cancelled()
+        self.alive.load(Ordering::Acquire)
     }
 
     /// Whether the carrier has ended too.
@@ -237,7 +242,7 @@ impl Conversation {
     /// Asks it to end, politely at first; [`Self::wait_ended`] tells when it has.
     pub(crate) fn stop(&self) {
         self.told_to_end.store(true, Ordering::Release);
-        self.stop.cancel();
+        self.give_up();
     }
 
     /// It ended because we wanted it to.
@@ -247,6 +252,7 @@ impl Conversation {
 
     /// The server has gone or cannot be understood.
     pub(crate) fn give_up(&self) {
+        self.alive.store(false, Ordering::Release);
         self.stop.cancel();
     }
 

@@ -5,10 +5,12 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use sallyport_core::fault::Fault;
 
 use super::conversation::Porter;
-use super::pace::Questions;
+use super::outgoing::Logs;
+use super::pace::{Asked, Bounds, Questions};
 use crate::exchange::Message;
 
 /// The most bytes of notifications that wait for a client that reads slowly (SS-06); a terminal message always passes.
@@ -22,22 +24,74 @@ pub(crate) struct Mailbox(Arc<Shared>);
 #[derive(Debug)]
 pub(crate) struct Letters(Arc<Shared>);
 
+/// All that the two sides of a call have in common, so that it costs one allocation and is on few cache lines.
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
     /// Who wakes the call.
     porter: Porter,
-    questions: Questions,
+    asked: Asked,
+    terms: Terms,
+}
+
+/// What a call in a conversation is to be told, and how.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    /// The raw id that the answer is to bear.
+    pub(crate) id: Bytes,
+    /// The raw token that progress is to bear.
+    pub(crate) token: Option<Bytes>,
+    /// Which log messages it takes.
+    pub(crate) logs: Logs,
+    /// Whether the server may be told that it is not wanted any more.
+    pub(crate) may_cancel: bool,
+}
+
+impl Terms {
+    /// Those of a call of which only questions are told here.
+    const QUESTIONS: Self = Self {
+        id: Bytes::new(),
+        token: None,
+        logs: Logs::None,
+        may_cancel: false,
+    };
 }
 
 #[derive(Debug, Default)]
 struct State {
-    queue: VecDeque<Result<Message, Fault>>,
+    queue: Queue,
     /// The bytes in the queue that count toward the bound.
     waiting: usize,
     reader: Option<Waker>,
     /// Nobody waits any more.
     gone: bool,
+}
+
+/// Messages in their order. Mostly it is one, which takes no allocation.
+#[derive(Debug, Default)]
+struct Queue {
+    first: Option<Result<Message, Fault>>,
+    /// Empty if there is no first one.
+    others: VecDeque<Result<Message, Fault>>,
+}
+
+impl Queue {
+    fn push(&mut self, next: Result<Message, Fault>) {
+        match &self.first {
+            Some(_) => self.others.push_back(next),
+            None => self.first = Some(next),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Result<Message, Fault>> {
+        let first = self.first.take();
+        self.first = self.others.pop_front();
+        first
+    }
+
+    fn last_mut(&mut self) -> Option<&mut Result<Message, Fault>> {
+        self.others.back_mut().or(self.first.as_mut())
+    }
 }
 
 /// What became of a message.
@@ -51,12 +105,22 @@ pub(crate) enum Delivery {
     Overfull,
 }
 
-/// A mailbox and its letters, for a call that `porter` wakes.
+/// A mailbox and its letters, for the questions of a call that `porter` wakes.
 pub(crate) fn mailbox(porter: Porter, questions: Questions) -> (Mailbox, Letters) {
+    shared(porter, questions.into(), Terms::QUESTIONS)
+}
+
+/// A mailbox and its letters, for a call in a conversation that `porter` wakes.
+pub(crate) fn mailbox_of_call(porter: Porter, terms: Terms) -> (Mailbox, Letters) {
+    shared(porter, Asked::default(), terms)
+}
+
+fn shared(porter: Porter, asked: Asked, terms: Terms) -> (Mailbox, Letters) {
     let shared = Arc::new(Shared {
         state: Mutex::default(),
         porter,
-        questions,
+        asked,
+        terms,
     });
     (Mailbox(Arc::clone(&shared)), Letters(shared))
 }
@@ -78,9 +142,9 @@ impl Mailbox {
             return Delivery::Overfull;
         }
         state.waiting += size;
-        match (state.queue.back_mut(), message) {
+        match (state.queue.last_mut(), message) {
             (Some(Ok(Message::Progress(together))), Message::Progress(more)) => together.extend(more),
-            (_, message) => state.queue.push_back(Ok(message)),
+            (_, message) => state.queue.push(Ok(message)),
         }
         if let Some(reader) = state.reader.take() {
             drop(state);
@@ -92,7 +156,7 @@ impl Mailbox {
     /// Ends the call with a failure, now.
     pub(crate) fn fail(&self, fault: Fault) {
         let mut state = self.0.state();
-        state.queue.push_back(Err(fault));
+        state.queue.push(Err(fault));
         if let Some(reader) = state.reader.take() {
             drop(state);
             reader.wake();
@@ -101,7 +165,12 @@ impl Mailbox {
 
     /// The call's open questions.
     pub(crate) fn questions(&self) -> &Questions {
-        &self.0.questions
+        self.0.asked.questions()
+    }
+
+    /// What the call is to be told.
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.0.terms
     }
 }
 
@@ -111,12 +180,27 @@ impl Letters {
     /// # Errors
     /// The fault that has ended the call.
     pub(crate) async fn next(&mut self) -> Result<Message, Fault> {
-        poll_fn(|cx| self.poll_next(cx)).await
+        poll_fn(|cx| self.0.poll_next(cx)).await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Fault>> {
-        let mut state = self.0.state();
-        if let Some(next) = state.queue.pop_front() {
+    /// The same, for as long as the call may wait.
+    ///
+    /// # Errors
+    /// The fault that has ended the call, or ends it now.
+    pub(crate) async fn next_within(&mut self, bounds: &Bounds) -> Result<Message, Fault> {
+        let next = poll_fn(|cx| self.0.poll_next(cx));
+        bounds.wait(&self.0.asked, next).await?
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<Message, Fault>> {
+        let mut state = self.state();
+        if let Some(next) = state.queue.pop() {
             if let Ok(message) = &next {
                 state.waiting = state.waiting.saturating_sub(size(message));
             }
@@ -141,12 +225,6 @@ impl Drop for Letters {
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// What counts toward the bound.
 fn size(message: &Message) -> usize {
     match message {
@@ -159,8 +237,6 @@ fn size(message: &Message) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::exchange::ProgressNote;
 

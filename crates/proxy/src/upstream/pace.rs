@@ -2,8 +2,8 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -12,14 +12,24 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::spec::ServerLimits;
 
-/// The two bounds of a running call: silence, which each message ends, and its whole length. While a question waits for
-/// the client, the server's silence is not its own.
+/// The two bounds of a running call with its questions.
 #[derive(Debug)]
 pub(crate) struct Pace {
+    bounds: Bounds,
+    asked: Asked,
+}
+
+/// The two bounds of a running call: silence, which each message ends, and its whole length. While a question waits for
+/// the client, the server's silence is not its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
     idle: Duration,
     deadline: Instant,
-    questions: Questions,
 }
+
+/// The questions of a call. There is nothing of them before somebody looks for them: most calls are never asked any.
+#[derive(Debug, Default)]
+pub(crate) struct Asked(OnceLock<Questions>);
 
 /// The questions of one call that wait for the client's answer.
 #[derive(Clone, Debug, Default)]
@@ -60,22 +70,34 @@ impl Drop for OpenQuestion {
     }
 }
 
-impl Pace {
+impl Asked {
+    /// The call's questions.
+    pub(crate) fn questions(&self) -> &Questions {
+        self.0.get_or_init(Questions::default)
+    }
+
+    fn any(&self) -> bool {
+        self.0.get().is_some_and(Questions::any)
+    }
+
+    /// How many have ended.
+    fn ended(&self) -> usize {
+        self.0.get().map_or(0, Questions::ended)
+    }
+}
+
+impl From<Questions> for Asked {
+    fn from(questions: Questions) -> Self {
+        Self(OnceLock::from(questions))
+    }
+}
+
+impl Bounds {
     /// A call that starts now.
     pub(crate) fn start(limits: &ServerLimits) -> Self {
         Self {
             idle: limits.idle,
             deadline: Instant::now() + limits.call,
-            questions: Questions::default(),
-        }
-    }
-
-    /// A stream over HTTP that nobody waits for. After long silence it is opened anew: the other side may be gone without
-    /// a word (F-14).
-    pub(crate) fn stream() -> Self {
-        Self {
-            idle: Duration::from_secs(300),
-            ..Self::unbounded()
         }
     }
 
@@ -85,42 +107,22 @@ impl Pace {
         Self {
             idle: long,
             deadline: Instant::now() + long,
-            questions: Questions::default(),
         }
     }
 
-    /// The call's open questions.
-    pub(crate) fn questions(&self) -> &Questions {
-        &self.questions
-    }
-
-    /// Time that is left for the whole call.
-    pub(crate) fn left(&self) -> Duration {
+    fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
-    }
-
-    /// Waits for what belongs to the whole call. What is there at once costs no timer.
-    ///
-    /// # Errors
-    /// A fault of the server when the call's whole time is over.
-    pub(crate) async fn within<F: Future>(&self, mut future: Pin<&mut F>) -> Result<F::Output, Fault> {
-        if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
-            return Ok(output);
-        }
-        timeout_at(self.deadline, future)
-            .await
-            .map_err(|_| Fault::upstream("read the answer", "the call took longer than it may"))
     }
 
     /// Waits for the server's next sign of life.
     ///
     /// # Errors
     /// A fault of the server when it is silent for too long, or the call's whole time is over.
-    pub(crate) async fn wait<F: Future>(&self, sign: F) -> Result<F::Output, Fault> {
+    pub(crate) async fn wait<F: Future>(&self, asked: &Asked, sign: F) -> Result<F::Output, Fault> {
         let mut sign = std::pin::pin!(sign);
         loop {
             let silent_until = Instant::now() + self.idle;
-            let ended = self.questions.ended();
+            let ended = asked.ended();
             match timeout_at(silent_until.min(self.deadline), &mut sign).await {
                 Ok(output) => return Ok(output),
                 Err(_) if self.left().is_zero() => {
@@ -131,12 +133,73 @@ impl Pace {
                 }
                 // Nor was it while one waited whose call nobody read meanwhile: from its answer on the server has its
                 // whole time again.
-                Err(_) if self.questions.any() || self.questions.ended() != ended => {}
+                Err(_) if asked.any() || asked.ended() != ended => {}
                 Err(_) => {
                     return Err(Fault::upstream("wait for the answer", "the server is silent"));
                 }
             }
         }
+    }
+}
+
+impl From<Bounds> for Pace {
+    fn from(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            asked: Asked::default(),
+        }
+    }
+}
+
+impl Pace {
+    /// A call that starts now.
+    pub(crate) fn start(limits: &ServerLimits) -> Self {
+        Bounds::start(limits).into()
+    }
+
+    /// A stream over HTTP that nobody waits for. After long silence it is opened anew: the other side may be gone without
+    /// a word (F-14).
+    pub(crate) fn stream() -> Self {
+        Self::from(Bounds {
+            idle: Duration::from_secs(300),
+            ..Bounds::unbounded()
+        })
+    }
+
+    /// A stream that nobody waits for: it may be silent, and as long as it likes.
+    pub(crate) fn unbounded() -> Self {
+        Bounds::unbounded().into()
+    }
+
+    /// The call's open questions.
+    pub(crate) fn questions(&self) -> &Questions {
+        self.asked.questions()
+    }
+
+    /// Time that is left for the whole call.
+    pub(crate) fn left(&self) -> Duration {
+        self.bounds.left()
+    }
+
+    /// Waits for what belongs to the whole call. What is there at once costs no timer.
+    ///
+    /// # Errors
+    /// A fault of the server when the call's whole time is over.
+    pub(crate) async fn within<F: Future>(&self, mut future: Pin<&mut F>) -> Result<F::Output, Fault> {
+        if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+            return Ok(output);
+        }
+        timeout_at(self.bounds.deadline, future)
+            .await
+            .map_err(|_| Fault::upstream("read the answer", "the call took longer than it may"))
+    }
+
+    /// Waits for the server's next sign of life.
+    ///
+    /// # Errors
+    /// As [`Bounds::wait`].
+    pub(crate) async fn wait<F: Future>(&self, sign: F) -> Result<F::Output, Fault> {
+        self.bounds.wait(&self.asked, sign).await
     }
 }
 

@@ -1,31 +1,15 @@
 //! The calls that run in one conversation. The server sees integers of ours, each used once, so that what two clients
 //! chose never meets and a late answer finds nobody.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use sallyport_core::fault::Fault;
+use sallyport_core::map::Map;
 use tokio::time::Instant;
 
 use crate::upstream::mailbox::Mailbox;
 use crate::upstream::outgoing::Logs;
-
-/// One running call.
-#[derive(Clone, Debug)]
-pub(crate) struct Running {
-    /// The raw id that the answer is to bear.
-    pub(crate) id: Bytes,
-    /// The raw token that progress is to bear.
-    pub(crate) token: Option<Bytes>,
-    /// Which log messages it takes.
-    pub(crate) logs: Logs,
-    /// Whether the server may be told that it is not wanted any more.
-    pub(crate) may_cancel: bool,
-    /// Where its messages go.
-    pub(crate) mailbox: Mailbox,
-}
 
 /// All calls that run in one conversation.
 #[derive(Debug, Default)]
@@ -34,7 +18,7 @@ pub(crate) struct Calls(Mutex<Table>);
 #[derive(Debug)]
 struct Table {
     last: u64,
-    running: BTreeMap<u64, Running>,
+    running: Map<u64, Mailbox>,
     /// When the last call ended.
     idle_since: Instant,
     ended: bool,
@@ -44,7 +28,7 @@ impl Default for Table {
     fn default() -> Self {
         Self {
             last: 0,
-            running: BTreeMap::new(),
+            running: Map::default(),
             idle_since: Instant::now(),
             ended: false,
         }
@@ -54,7 +38,7 @@ impl Default for Table {
 impl Calls {
     /// Enters a call; the number is its id and its progress token toward the server. `None` when the conversation has
     /// ended.
-    pub(crate) fn enter(&self, call: Running) -> Option<u64> {
+    pub(crate) fn enter(&self, call: Mailbox) -> Option<u64> {
         let mut table = self.table();
         if table.ended {
             return None;
@@ -66,11 +50,13 @@ impl Calls {
     }
 
     /// Takes a call out: its answer has come, or nobody waits for it any more.
-    pub(crate) fn take(&self, id: u64) -> Option<Running> {
+    pub(crate) fn take(&self, id: u64) -> Option<Mailbox> {
         let mut table = self.table();
-        let call = table.running.remove(&id);
-        table.idle_since = Instant::now();
-        call
+        let call = table.running.remove(&id)?;
+        if table.running.is_empty() {
+            table.idle_since = Instant::now();
+        }
+        Some(call)
     }
 
     /// For how long no call has been running; `None` while one is.
@@ -80,14 +66,15 @@ impl Calls {
     }
 
     /// Looks at a running call.
-    pub(crate) fn get(&self, id: u64) -> Option<Running> {
+    pub(crate) fn get(&self, id: u64) -> Option<Mailbox> {
         self.table().running.get(&id).cloned()
     }
 
     /// The one call that is running, if it is one: what the server says out of turn is about it.
-    pub(crate) fn sole(&self) -> Option<(u64, Running)> {
+    pub(crate) fn sole(&self) -> Option<(u64, Mailbox)> {
         let table = self.table();
-        let mut running = table.running.iter().filter(|(_, call)| call.logs != Logs::Listen);
+        let asks = |(_, call): &(&u64, &Mailbox)| call.terms().logs != Logs::Listen;
+        let mut running = table.running.iter().filter(asks);
         let (id, call) = running.next()?;
         running.next().is_none().then(|| (*id, call.clone()))
     }
@@ -105,7 +92,7 @@ impl Calls {
             std::mem::take(&mut table.running)
         };
         for call in running.into_values() {
-            call.mailbox.fail(Fault::upstream("wait for the answer", reason));
+            call.fail(Fault::upstream("wait for the answer", reason));
         }
     }
 
@@ -121,19 +108,20 @@ pub(crate) fn number(raw: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::upstream::conversation::Porter;
-    use crate::upstream::mailbox::mailbox;
-    use crate::upstream::pace::Questions;
+    use crate::upstream::mailbox::{Terms, mailbox_of_call};
 
-    fn call(id: &'static [u8]) -> Running {
-        Running {
+    fn call(id: &'static [u8]) -> Mailbox {
+        let terms = Terms {
             id: Bytes::from_static(id),
             token: None,
             logs: Logs::None,
             may_cancel: true,
-            mailbox: mailbox(Porter::alone(), Questions::default()).0,
-        }
+        };
+        mailbox_of_call(Porter::alone(), terms).0
     }
 
     #[test]
@@ -143,7 +131,8 @@ mod tests {
         let second = calls.enter(call(b"1")).expect("alive");
         assert_ne!(first, second);
         assert!(calls.sole().is_none());
-        assert_eq!(calls.take(first).map(|c| c.id), Some(Bytes::from_static(b"1")));
+        let taken = calls.take(first).expect("it ran");
+        assert_eq!(taken.terms().id, "1");
         assert!(calls.take(first).is_none(), "an answer is taken once");
         assert_eq!(calls.sole().map(|(id, _)| id), Some(second));
         assert!(calls.was_entered(first) && !calls.was_entered(second + 1));

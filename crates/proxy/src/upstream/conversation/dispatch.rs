@@ -7,12 +7,12 @@ use sallyport_mcp::Era;
 use sallyport_mcp::jsonrpc::{Envelope, Key, Kind, Limits, MetaKey, is_batch, scan, split_batch};
 use sallyport_mcp::method::Method;
 
-use super::calls::{Running, number};
+use super::calls::number;
 use super::reading::Use;
 use super::talk::{Asker, Conversation};
 use crate::exchange::{Message, ProgressNote};
 use crate::upstream::inbox::{Respond, is_of_task, level_of};
-use crate::upstream::mailbox::Delivery;
+use crate::upstream::mailbox::{Delivery, Mailbox};
 use crate::upstream::outgoing::{answer, replaced};
 
 impl Conversation {
@@ -58,7 +58,7 @@ impl Conversation {
             return self.foreign();
         };
         self.weigh(envelope.error_raw());
-        let answer = answer(envelope, &call.id);
+        let answer = answer(envelope, &call.terms().id);
         self.give(&call, Message::Terminal(answer));
         Use::Call
     }
@@ -69,7 +69,11 @@ impl Conversation {
             .and_then(|meta| meta.get(MetaKey::SubscriptionId))
             .and_then(number);
         if let Some(id) = subscription {
-            return self.deliver(id, Message::Notification(bytes.clone()));
+            let Some(call) = self.calls.get(id) else {
+                self.ground.counters.late_answers.add();
+                return Use::Other;
+            };
+            return self.give_or_cut(id, &call, Message::Notification(bytes.clone()));
         }
         match envelope.called() {
             Method::Progress => self.progress(envelope, bytes),
@@ -86,11 +90,14 @@ impl Conversation {
         let found = envelope.params.as_ref().and_then(|params| {
             let span = params.span_of(Key::ProgressToken)?;
             let id = number(span.of(envelope.bytes))?;
-            let token = self.calls.get(id)?.token?;
-            Some((id, replaced(envelope.bytes, span, &token)))
+            let call = self.calls.get(id)?;
+            let bytes = replaced(envelope.bytes, span, call.terms().token.as_ref()?);
+            Some((id, call, bytes))
         });
         match found {
-            Some((id, bytes)) => self.deliver(id, Message::Progress(vec![ProgressNote::read(bytes)])),
+            Some((id, call, bytes)) => {
+                self.give_or_cut(id, &call, Message::Progress(vec![ProgressNote::read(bytes)]))
+            }
             None if self.era() == Era::Legacy && is_of_task(envelope) => {
                 self.inbox.notification(envelope, bytes);
                 Use::Other
@@ -102,8 +109,8 @@ impl Conversation {
     /// A log message names no request: it is about the one that runs, if it is one, else about the session.
     fn log_message(self: &Arc<Self>, envelope: &Envelope<'_>, bytes: &Bytes) -> Use {
         match self.calls.sole() {
-            Some((id, call)) if call.logs.take(level_of(envelope)) => {
-                self.deliver(id, Message::Notification(bytes.clone()))
+            Some((id, call)) if call.terms().logs.take(level_of(envelope)) => {
+                self.give_or_cut(id, &call, Message::Notification(bytes.clone()))
             }
             Some(_) => Use::Other,
             None if self.era() == Era::Legacy => {
@@ -114,26 +121,23 @@ impl Conversation {
         }
     }
 
-    fn deliver(self: &Arc<Self>, id: u64, message: Message) -> Use {
-        let Some(call) = self.calls.get(id) else {
-            self.ground.counters.late_answers.add();
-            return Use::Other;
-        };
-        if self.give(&call, message) == Delivery::Overfull {
-            self.cut(id, &call);
+    /// Gives a call that goes on a message. It is cut if its client does not read.
+    fn give_or_cut(self: &Arc<Self>, id: u64, call: &Mailbox, message: Message) -> Use {
+        if self.give(call, message) == Delivery::Overfull {
+            self.cut(id, call);
         }
         Use::Call
     }
 
     /// Gives a call a message; its porter wakes it when all that was read with it has been given.
-    fn give(&self, call: &Running, message: Message) -> Delivery {
+    fn give(&self, call: &Mailbox, message: Message) -> Delivery {
         let leave = |porter, waiting| self.porters.leave(porter, waiting);
-        call.mailbox.deliver_by(message, leave)
+        call.deliver_by(message, leave)
     }
 
-    fn cut(self: &Arc<Self>, id: u64, call: &Running) {
+    fn cut(self: &Arc<Self>, id: u64, call: &Mailbox) {
         self.ground.counters.slow_readers.add();
-        call.mailbox.fail(sallyport_core::fault::Fault::new(
+        call.fail(sallyport_core::fault::Fault::new(
             sallyport_core::fault::Blame::Client,
             sallyport_core::fault::Retry::Never,
             "relay the answer",
@@ -147,7 +151,7 @@ impl Conversation {
         if self.era() == Era::Modern {
             return self.foreign();
         }
-        let sole = self.calls.sole().map(|(_, call)| call.mailbox);
+        let sole = self.calls.sole().map(|(_, call)| call);
         let to: Arc<dyn Respond> = Arc::new(Asker(Arc::clone(self)));
         self.inbox.request(envelope, sole.as_ref(), &to);
         if sole.is_some() { Use::Call } else { Use::Other }

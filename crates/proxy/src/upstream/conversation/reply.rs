@@ -8,31 +8,31 @@ use sallyport_core::fault::Fault;
 use super::talk::Conversation;
 use crate::exchange::{Message, Reply};
 use crate::upstream::mailbox::Letters;
-use crate::upstream::pace::Pace;
+use crate::upstream::pace::Bounds;
 
 /// A call that runs in a conversation. Dropped before its end, the server is told to stop.
 pub(crate) struct InFlight {
     conversation: Arc<Conversation>,
     id: u64,
     letters: Letters,
-    pace: Pace,
+    bounds: Bounds,
     done: bool,
 }
 
 impl InFlight {
-    pub(super) fn new(conversation: Arc<Conversation>, id: u64, letters: Letters, pace: Pace) -> Self {
+    pub(super) fn new(conversation: Arc<Conversation>, id: u64, letters: Letters, bounds: Bounds) -> Self {
         Self {
             conversation,
             id,
             letters,
-            pace,
+            bounds,
             done: false,
         }
     }
 
     /// Lets the call be silent for as long as it likes: a stream of notifications.
     pub(crate) fn without_deadline(mut self) -> Self {
-        self.pace = Pace::unbounded();
+        self.bounds = Bounds::unbounded();
         self
     }
 
@@ -41,8 +41,7 @@ impl InFlight {
     /// # Errors
     /// A fault ends the call.
     pub(crate) async fn next(&mut self) -> Result<Message, Fault> {
-        let received = self.pace.wait(self.letters.next()).await;
-        let message = received.flatten();
+        let message = self.letters.next_within(&self.bounds).await;
         self.done = matches!(message, Ok(Message::Terminal(_)));
         message
     }

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::calls::{Calls, Running};
+use super::calls::Calls;
 use super::outbox::{FAREWELL, Outbox, QueueError, WriteError};
 use super::porter::{Porter, Porters};
 use super::reading::{Messages, Reading};
@@ -23,9 +23,9 @@ use super::reply::InFlight;
 use crate::upstream::changes::Changed;
 use crate::upstream::ground::Ground;
 use crate::upstream::inbox::{Inbox, Respond};
-use crate::upstream::mailbox::mailbox;
+use crate::upstream::mailbox::{Terms, mailbox_of_call};
 use crate::upstream::outgoing::Outgoing;
-use crate::upstream::pace::Pace;
+use crate::upstream::pace::Bounds;
 use crate::upstream::request::code_of;
 
 /// What carries a conversation.
@@ -134,18 +134,20 @@ impl Conversation {
     /// A fault that is safe to repeat: the request was not queued.
     pub(crate) fn call(self: &Arc<Self>, outgoing: &Outgoing<'_>) -> Result<InFlight, Fault> {
         let span = outgoing.token_span()?;
-        let pace = Pace::start(&self.ground.spec.limits);
+        let bounds = Bounds::start(&self.ground.spec.limits);
         let porter = self.porter();
-        let (sender, letters) = mailbox(porter, pace.questions().clone());
-        let entered = self.calls.enter(Running {
+        let terms = Terms {
             id: outgoing.id.clone(),
             token: outgoing.token.clone(),
             logs: outgoing.logs,
             // 2025-11-25, Cancellation: `initialize` never is.
             may_cancel: outgoing.method != "initialize",
-            mailbox: sender,
-        });
-        let id = entered.ok_or_else(|| Fault::unreached("send the request", self.carrier.ended()))?;
+        };
+        let (mailbox, letters) = mailbox_of_call(porter, terms);
+        let id = self
+            .calls
+            .enter(mailbox)
+            .ok_or_else(|| Fault::unreached("send the request", self.carrier.ended()))?;
         let mut digits = itoa::Buffer::new();
         let number = digits.format(id);
         let params: &[u8] = &outgoing.params;
@@ -175,7 +177,7 @@ impl Conversation {
             self.calls.take(id);
             return Err(Fault::unreached("send the request", error));
         }
-        Ok(InFlight::new(Arc::clone(self), id, letters, pace))
+        Ok(InFlight::new(Arc::clone(self), id, letters, bounds))
     }
 
     /// Sends a notification or an answer.
@@ -208,7 +210,7 @@ impl Conversation {
 
     /// Gives a call up: late messages about it find nobody, and the server is told to stop.
     pub(crate) fn abandon(self: &Arc<Self>, id: u64, reason: &str) {
-        if !self.calls.take(id).is_some_and(|call| call.may_cancel) {
+        if !self.calls.take(id).is_some_and(|call| call.terms().may_cancel) {
             return;
         }
         let params = format!("{{\"requestId\":{id},\"reason\":\"{reason}\"}}");
@@ -220,7 +222,7 @@ impl Conversation {
     /// Ends a call whose request did not reach the server.
     pub(crate) fn fail(&self, id: u64, fault: Fault) {
         if let Some(call) = self.calls.take(id) {
-            call.mailbox.fail(fault);
+            call.fail(fault);
         }
     }
 

@@ -172,6 +172,11 @@ impl Mailbox {
     pub(crate) fn terms(&self) -> &Terms {
         &self.0.terms
     }
+
+    /// Who wakes the call.
+    pub(crate) fn porter(&self) -> Porter {
+        self.0.porter
+    }
 }
 
 impl Letters {

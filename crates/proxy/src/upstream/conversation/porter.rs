@@ -27,6 +27,17 @@ impl Porter {
     pub(crate) fn alone() -> Self {
         Self(None)
     }
+
+    /// The porter in one place.
+    #[cfg(test)]
+    pub(super) fn at(place: usize) -> Self {
+        Self(Some(place))
+    }
+
+    /// Its part of `parts`: calls of different runtimes are in different ones, if there are enough.
+    pub(super) fn part(self, parts: usize) -> usize {
+        self.0.unwrap_or_default() % parts
+    }
 }
 
 /// What the calls of one runtime have in common.

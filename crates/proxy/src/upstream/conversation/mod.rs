@@ -12,6 +12,8 @@ mod porter;
 mod reading;
 mod reply;
 mod talk;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use handshake::introduce;
 pub(crate) use open::open;

@@ -218,7 +218,8 @@ impl Porters {
     fn known(&self, here: Id) -> Option<usize> {
         let posts = self.posts.load();
         let (place, post) = posts.at(here)?;
-        if posts.count(here, post) {
+        // Not all readers can move: nothing is written for those again and again.
+        if posts.count(here, post) && !self.is_elsewhere() {
             self.moves.store(place + 1, Ordering::Release);
         }
         Some(place)

@@ -5,7 +5,7 @@
 //! A call that finds its porter writes to nothing that another thread reads or writes.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
 use arc_swap::ArcSwap;
@@ -41,9 +41,10 @@ impl Porter {
 }
 
 /// What the calls of one runtime have in common.
-#[derive(Debug)]
-struct Post {
+struct Post<T> {
     runtime: Handle,
+    /// What each of them holds: references to it are counted by their thread alone.
+    held: Weak<T>,
     /// The porter has left; nobody may wait for it.
     gone: AtomicBool,
     own: Own,
@@ -70,10 +71,11 @@ struct Shared {
     waiting: Mutex<Vec<Waker>>,
 }
 
-impl Post {
-    fn new(runtime: Handle, readers: u32) -> Arc<Self> {
+impl<T> Post<T> {
+    fn new(runtime: Handle, held: Weak<T>, readers: u32) -> Arc<Self> {
         Arc::new(Self {
             runtime,
+            held,
             gone: AtomicBool::new(false),
             own: Own {
                 calls: AtomicU32::new(0),
@@ -126,15 +128,15 @@ impl Post {
 }
 
 /// A porter at work. It leaves for good when this is dropped, whatever ends its task.
-pub(super) struct AtWork(Arc<Post>);
+pub(super) struct AtWork<T>(Arc<Post<T>>);
 
-impl Drop for AtWork {
+impl<T> Drop for AtWork<T> {
     fn drop(&mut self) {
         self.0.leave_for_good();
     }
 }
 
-impl AtWork {
+impl<T> AtWork<T> {
     /// Works until the conversation ends: `write` writes what waits.
     pub(super) async fn serve(self, write: impl Fn() + Send) {
         let mut room = Vec::new();
@@ -146,10 +148,9 @@ impl AtWork {
     }
 }
 
-/// All porters of a conversation.
-#[derive(Debug, Default)]
-pub(super) struct Porters {
-    posts: ArcSwap<Posts>,
+/// All porters of a conversation, each of which holds a `T`.
+pub(super) struct Porters<T> {
+    posts: ArcSwap<Posts<T>>,
     /// Held by whoever changes the posts.
     changing: Mutex<()>,
     /// One more than the place of the post on whose runtime the server should be read; 0 if that is well as it is.
@@ -157,9 +158,8 @@ pub(super) struct Porters {
 }
 
 /// The posts at one time. A place whose porter has left may be taken by another.
-#[derive(Clone, Debug, Default)]
-struct Posts {
-    all: Vec<(Id, Arc<Post>)>,
+struct Posts<T> {
+    all: Vec<(Id, Arc<Post<T>>)>,
     reader: Option<Reader>,
     ended: bool,
 }
@@ -172,9 +172,18 @@ struct Reader {
     is_brought: bool,
 }
 
-impl Posts {
+impl<T> Clone for Posts<T> {
+    fn clone(&self) -> Self {
+        Self {
+            all: self.all.clone(),
+            ..*self
+        }
+    }
+}
+
+impl<T> Posts<T> {
     /// The post of a runtime, and its place.
-    fn at(&self, runtime: Id) -> Option<(usize, &Post)> {
+    fn at(&self, runtime: Id) -> Option<(usize, &Post<T>)> {
         let mut posts = self.all.iter().enumerate();
         let (place, (_, post)) = posts.find(|(_, (id, post))| *id == runtime && !post.is_gone())?;
         Some((place, post))
@@ -191,7 +200,7 @@ impl Posts {
     }
 
     /// Counts a call of this post. True if it has made many, and the runtime of the reader none meanwhile.
-    fn count(&self, runtime: Id, post: &Post) -> bool {
+    fn count(&self, runtime: Id, post: &Post<T>) -> bool {
         let calls = post.count();
         // Seldom: what others write is read here.
         if !calls.is_multiple_of(MOVES_SOON_AFTER) || self.is_read_at(runtime) {
@@ -206,37 +215,64 @@ impl Posts {
     }
 }
 
-impl Porters {
-    /// The porter of the runtime that this is called in. `begin` has a new one work there.
-    pub(super) fn here(&self, begin: impl FnOnce(&Handle, AtWork)) -> Option<Porter> {
+impl<T> Porters<T> {
+    /// Nobody has called yet.
+    pub(super) fn new() -> Self {
+        let posts = Posts {
+            all: Vec::new(),
+            reader: None,
+            ended: false,
+        };
+        Self {
+            posts: ArcSwap::from_pointee(posts),
+            changing: Mutex::default(),
+            moves: AtomicUsize::new(0),
+        }
+    }
+
+    /// The porter of the runtime that this is called in, and what it holds. `begin` has a new one work there, and keeps
+    /// what `hold` makes for as long as it works.
+    pub(super) fn here(
+        &self,
+        hold: impl FnOnce() -> T,
+        begin: impl FnOnce(&Handle, AtWork<T>, Arc<T>),
+    ) -> Option<(Porter, Arc<T>)> {
         let here = Handle::try_current().ok()?;
-        let place = self.known(here.id()).or_else(|| self.arrive(&here, begin))?;
-        Some(Porter(Some(place)))
+        let known = self.known(here.id());
+        let (place, held) = known.or_else(|| self.arrive(&here, hold, begin))?;
+        Some((Porter(Some(place)), held))
     }
 
     /// The place of the runtime's post, where a call is counted.
-    fn known(&self, here: Id) -> Option<usize> {
+    fn known(&self, here: Id) -> Option<(usize, Arc<T>)> {
         let posts = self.posts.load();
         let (place, post) = posts.at(here)?;
+        let held = post.held.upgrade()?;
         // Not all readers can move: nothing is written for those again and again.
         if posts.count(here, post) && !self.is_elsewhere() {
             self.moves.store(place + 1, Ordering::Release);
         }
-        Some(place)
+        Some((place, held))
     }
 
     /// Has a porter begin on a runtime that has none.
-    fn arrive(&self, here: &Handle, begin: impl FnOnce(&Handle, AtWork)) -> Option<usize> {
+    fn arrive(
+        &self,
+        here: &Handle,
+        hold: impl FnOnce() -> T,
+        begin: impl FnOnce(&Handle, AtWork<T>, Arc<T>),
+    ) -> Option<(usize, Arc<T>)> {
         let changing = self.changing();
         let mut posts = Posts::clone(&self.posts.load());
         if posts.ended {
             return None;
         }
         // On a runtime of many threads another call may have been first.
-        if let Some((place, _)) = posts.at(here.id()) {
-            return Some(place);
+        if let Some((place, post)) = posts.at(here.id()) {
+            return Some((place, post.held.upgrade()?));
         }
-        let post = Post::new(here.clone(), posts.calls_of_reader());
+        let held = Arc::new(hold());
+        let post = Post::new(here.clone(), Arc::downgrade(&held), posts.calls_of_reader());
         post.count();
         let at_work = AtWork(Arc::clone(&post));
         let known = (here.id(), post);
@@ -248,8 +284,8 @@ impl Porters {
         }
         self.posts.store(Arc::new(posts));
         drop(changing);
-        begin(here, at_work);
-        Some(place)
+        begin(here, at_work, Arc::clone(&held));
+        Some((place, held))
     }
 
     /// Tells a porter that there is something to write; false if it has left.
@@ -367,21 +403,27 @@ mod tests {
         }
     }
 
-    fn working(runtime: &Handle, at_work: AtWork) {
-        runtime.spawn(at_work.serve(|| {}));
+    fn working(runtime: &Handle, at_work: AtWork<()>, held: Arc<()>) {
+        runtime.spawn(async move {
+            let _held = held;
+            at_work.serve(|| {}).await;
+        });
     }
 
-    fn calls(porters: &Porters, calls: u32) {
-        for call in 0..calls {
-            assert!(porters.here(working).is_some());
-            let last = call + 1 == calls;
-            assert!(last || !porters.is_elsewhere(), "too soon: {call}");
+    fn call(porters: &Porters<()>) -> Option<Porter> {
+        porters.here(|| (), working).map(|(porter, _)| porter)
+    }
+
+    fn calls(porters: &Porters<()>, calls: u32) {
+        for number in 1..=calls {
+            assert!(call(porters).is_some());
+            assert!(number == calls || !porters.is_elsewhere(), "too soon: {number}");
         }
     }
 
     #[tokio::test]
     async fn the_reader_soon_leaves_where_it_began_if_no_calls_come_from_there() {
-        let porters = Arc::new(Porters::default());
+        let porters = Arc::new(Porters::new());
         porters.reads_here();
         let calling = Arc::clone(&porters);
         let there = elsewhere(async move {
@@ -418,7 +460,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_calls_brought_the_reader_it_stays_as_long_as_some_come() {
-        let porters = Arc::new(Porters::default());
+        let porters = Arc::new(Porters::new());
         let began = Arc::clone(&porters);
         elsewhere(async move { began.reads_here() }).await;
         porters.reads_here();
@@ -440,9 +482,9 @@ mod tests {
 
     #[tokio::test]
     async fn calls_are_woken_together_by_their_own_porter() {
-        let porters = Arc::new(Porters::default());
+        let porters = Arc::new(Porters::new());
         porters.reads_here();
-        let here = porters.here(working).expect("a porter");
+        let here = call(&porters).expect("a porter");
         let woken = Arc::new(Woken::default());
         let room = &mut Vec::new();
         porters.leave(here, Waker::from(Arc::clone(&woken)));
@@ -460,15 +502,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn all_calls_of_a_runtime_hold_the_same() {
+        let porters = Arc::new(Porters::new());
+        let held = |porters: &Porters<()>| porters.here(|| (), working).expect("a porter").1;
+        let here = held(&porters);
+        assert!(Arc::ptr_eq(&here, &held(&porters)));
+        let calling = Arc::clone(&porters);
+        let there = elsewhere(async move { held(&calling) }).await;
+        assert!(!Arc::ptr_eq(&here, &there));
+        assert_eq!(Arc::strong_count(&there), 1, "its porter has left");
+        porters.end();
+        while Arc::strong_count(&here) > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
     async fn nobody_waits_for_a_porter_that_has_left() {
-        let porters = Arc::new(Porters::default());
+        let porters = Arc::new(Porters::new());
         let there = Arc::clone(&porters);
-        let gone = elsewhere(async move { there.here(working).expect("a porter") }).await;
+        let gone = elsewhere(async move { call(&there).expect("a porter") }).await;
         let woken = Arc::new(Woken::default());
         porters.leave(gone, Waker::from(Arc::clone(&woken)));
         assert_eq!(woken.0.load(Ordering::Acquire), 1, "its runtime has ended");
         assert!(!porters.write(gone), "others are to write");
-        let here = porters.here(working).expect("a porter");
+        let here = call(&porters).expect("a porter");
         assert_eq!(here, gone, "a place that was left is taken");
         assert!(porters.write(here));
         porters.leave(here, Waker::from(Arc::clone(&woken)));
@@ -476,6 +534,6 @@ mod tests {
         assert_eq!(woken.0.load(Ordering::Acquire), 2, "so has the conversation");
         porters.leave(here, Waker::from(Arc::clone(&woken)));
         assert_eq!(woken.0.load(Ordering::Acquire), 3);
-        assert!(porters.here(working).is_none());
+        assert!(call(&porters).is_none());
     }
 }

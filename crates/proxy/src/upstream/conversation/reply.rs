@@ -5,14 +5,14 @@ use std::sync::Arc;
 use futures_util::stream;
 use sallyport_core::fault::Fault;
 
-use super::talk::Conversation;
+use super::talk::Held;
 use crate::exchange::{Message, Reply};
 use crate::upstream::mailbox::Letters;
 use crate::upstream::pace::Bounds;
 
 /// A call that runs in a conversation. Dropped before its end, the server is told to stop.
 pub(crate) struct InFlight {
-    conversation: Arc<Conversation>,
+    conversation: Arc<Held>,
     id: u64,
     letters: Letters,
     bounds: Bounds,
@@ -20,7 +20,7 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    pub(super) fn new(conversation: Arc<Conversation>, id: u64, letters: Letters, bounds: Bounds) -> Self {
+    pub(super) fn new(conversation: Arc<Held>, id: u64, letters: Letters, bounds: Bounds) -> Self {
         Self {
             conversation,
             id,
@@ -72,7 +72,7 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         if !self.done {
-            self.conversation.abandon(self.id, "no longer wanted");
+            self.conversation.0.abandon(self.id, "no longer wanted");
         }
     }
 }

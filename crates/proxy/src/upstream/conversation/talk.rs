@@ -56,7 +56,7 @@ pub(crate) struct Conversation {
     pub(super) calls: Calls,
     pub(crate) inbox: Arc<Inbox>,
     pub(super) outbox: Outbox,
-    pub(super) porters: Porters,
+    pub(super) porters: Porters<Held>,
     /// It can be used: neither is it to end nor has it ended. Asked for each call, which the tokens would take a lock for.
     alive: AtomicBool,
     /// It is to end.
@@ -85,7 +85,7 @@ impl Conversation {
             calls: Calls::default(),
             inbox,
             outbox,
-            porters: Porters::default(),
+            porters: Porters::new(),
             alive: AtomicBool::new(true),
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
@@ -135,7 +135,7 @@ impl Conversation {
     pub(crate) fn call(self: &Arc<Self>, outgoing: &Outgoing<'_>) -> Result<InFlight, Fault> {
         let span = outgoing.token_span()?;
         let bounds = Bounds::start(&self.ground.spec.limits);
-        let porter = self.porter();
+        let (porter, held) = self.porter();
         let terms = Terms {
             id: outgoing.id.clone(),
             token: outgoing.token.clone(),
@@ -177,7 +177,7 @@ impl Conversation {
             self.calls.take(id);
             return Err(Fault::unreached("send the request", error));
         }
-        Ok(InFlight::new(Arc::clone(self), id, letters, bounds))
+        Ok(InFlight::new(held, id, letters, bounds))
     }
 
     /// Sends a notification or an answer.
@@ -185,7 +185,7 @@ impl Conversation {
     /// # Errors
     /// A fault when it cannot be queued.
     pub(crate) fn send(self: &Arc<Self>, message: &[u8]) -> Result<(), Fault> {
-        self.push(self.porter(), &[message])
+        self.push(self.porter().0, &[message])
             .map_err(|error| Fault::unreached("send a message", error))
     }
 
@@ -197,15 +197,16 @@ impl Conversation {
         Ok(())
     }
 
-    /// The porter of the runtime that this is called in.
-    fn porter(self: &Arc<Self>) -> Porter {
-        let here = self.porters.here(|runtime, at_work| {
-            let desk = Desk(Arc::clone(self));
+    /// The porter of the runtime that this is called in, and what holds the conversation there.
+    fn porter(self: &Arc<Self>) -> (Porter, Arc<Held>) {
+        let hold = || Held(Arc::clone(self));
+        let here = self.porters.here(hold, |runtime, at_work, held| {
+            let desk = Desk(held);
             self.ground.tasks.spawn_on(runtime, async move {
-                at_work.serve(|| desk.0.outbox.write()).await;
+                at_work.serve(|| desk.0.0.outbox.write()).await;
             });
         });
-        here.unwrap_or_else(Porter::alone)
+        here.unwrap_or_else(|| (Porter::alone(), Arc::new(hold())))
     }
 
     /// Gives a call up: late messages about it find nobody, and the server is told to stop.
@@ -344,13 +345,18 @@ impl Conversation {
 }
 
 /// Where a porter writes. What it leaves unwritten, because its runtime has ended, others write.
-struct Desk(Arc<Conversation>);
+struct Desk(Arc<Held>);
 
 impl Drop for Desk {
     fn drop(&mut self) {
-        self.0.outbox.tell_writer();
+        self.0.0.outbox.tell_writer();
     }
 }
+
+/// What holds a conversation for all calls of one runtime: who holds on to it for the time of a call is counted here, where
+/// no other thread counts.
+#[repr(align(128))]
+pub(super) struct Held(pub(super) Arc<Conversation>);
 
 /// How a server that asked gets its answer.
 pub(super) struct Asker(pub(super) Arc<Conversation>);

@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::calls::Calls;
-use super::porter::{AtWork, Porter, Porters};
+use super::porter::{AtWork, Porters};
 use crate::exchange::Message;
 use crate::upstream::mailbox::{Terms, mailbox_of_call};
 use crate::upstream::outgoing::Logs;
@@ -19,24 +19,26 @@ const RUNTIMES: usize = 20;
 const ROUNDS: usize = 20;
 const TOGETHER: usize = 8;
 
-#[derive(Default)]
 struct Server {
     calls: Calls,
-    porters: Porters,
+    porters: Porters<()>,
 }
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().build().expect("a runtime")
 }
 
-fn working(runtime: &Handle, at_work: AtWork) {
-    runtime.spawn(at_work.serve(|| {}));
+fn working(runtime: &Handle, at_work: AtWork<()>, held: Arc<()>) {
+    runtime.spawn(async move {
+        let _held = held;
+        at_work.serve(|| {}).await;
+    });
 }
 
 impl Server {
     /// A call that the server answers with its id.
     async fn call(self: Arc<Self>, to: UnboundedSender<u64>) {
-        let porter = self.porters.here(working).unwrap_or_else(Porter::alone);
+        let (porter, _held) = self.porters.here(|| (), working).expect("a porter");
         let terms = Terms {
             id: Bytes::new(),
             token: None,
@@ -72,7 +74,10 @@ impl Server {
 
 #[test]
 fn no_call_is_left_asleep_while_runtimes_come_and_go_and_the_reader_moves() {
-    let server = Arc::new(Server::default());
+    let server = Arc::new(Server {
+        calls: Calls::default(),
+        porters: Porters::new(),
+    });
     let (to, mut from) = unbounded_channel();
     let callers: Vec<_> = (0..3)
         .map(|_| {

@@ -9,6 +9,7 @@ mod handshake;
 mod open;
 mod outbox;
 mod porter;
+mod post;
 mod reading;
 mod reply;
 mod talk;

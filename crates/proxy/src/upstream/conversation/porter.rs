@@ -4,13 +4,14 @@
 //!
 //! A call that finds its porter writes to nothing that another thread reads or writes.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::{Handle, Id};
-use tokio::sync::Notify;
+
+use super::post::{AtWork, Post};
 
 /// Calls of one runtime, with none of the one that reads, before that one reads in its place.
 const MOVES_AFTER: u32 = 256;
@@ -37,114 +38,6 @@ impl Porter {
     /// Its part of `parts`: calls of different runtimes are in different ones, if there are enough.
     pub(super) fn part(self, parts: usize) -> usize {
         self.0.unwrap_or_default() % parts
-    }
-}
-
-/// What the calls of one runtime have in common.
-struct Post<T> {
-    runtime: Handle,
-    /// What each of them holds: references to it are counted by their thread alone.
-    held: Weak<T>,
-    /// The porter has left; nobody may wait for it.
-    gone: AtomicBool,
-    own: Own,
-    shared: Shared,
-}
-
-/// What only the post's runtime writes, on a cache line of its own.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Own {
-    /// How many calls it has made.
-    calls: AtomicU32,
-    /// How many the reader's runtime had made when that was last looked at.
-    readers: AtomicU32,
-}
-
-/// What the reader writes too.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Shared {
-    /// There is something to write, to wake, or to end.
-    news: Notify,
-    /// Calls for which something has come.
-    waiting: Mutex<Vec<Waker>>,
-}
-
-impl<T> Post<T> {
-    fn new(runtime: Handle, held: Weak<T>, readers: u32) -> Arc<Self> {
-        Arc::new(Self {
-            runtime,
-            held,
-            gone: AtomicBool::new(false),
-            own: Own {
-                calls: AtomicU32::new(0),
-                readers: AtomicU32::new(readers),
-            },
-            shared: Shared::default(),
-        })
-    }
-
-    /// Counts a call. Of several at once on a runtime of many threads some may be missed.
-    fn count(&self) -> u32 {
-        let calls = self.calls().wrapping_add(1);
-        self.own.calls.store(calls, Ordering::Relaxed);
-        calls
-    }
-
-    fn calls(&self) -> u32 {
-        self.own.calls.load(Ordering::Relaxed)
-    }
-
-    fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
-    }
-
-    /// Leaves a call that is to be woken.
-    fn leave(&self, call: Waker) {
-        let mut waiting = self.waiting();
-        if self.is_gone() {
-            drop(waiting);
-            return call.wake();
-        }
-        waiting.push(call);
-    }
-
-    /// Wakes all that were left. `room` is empty, and keeps its room for the next time.
-    fn wake_all(&self, room: &mut Vec<Waker>) {
-        std::mem::swap(&mut *self.waiting(), room);
-        room.drain(..).for_each(Waker::wake);
-    }
-
-    /// Nobody is to wait any more.
-    fn leave_for_good(&self) {
-        self.gone.store(true, Ordering::Release);
-        self.wake_all(&mut Vec::new());
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Vec<Waker>> {
-        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A porter at work. It leaves for good when this is dropped, whatever ends its task.
-pub(super) struct AtWork<T>(Arc<Post<T>>);
-
-impl<T> Drop for AtWork<T> {
-    fn drop(&mut self) {
-        self.0.leave_for_good();
-    }
-}
-
-impl<T> AtWork<T> {
-    /// Works until the conversation ends: `write` writes what waits.
-    pub(super) async fn serve(self, write: impl Fn() + Send) {
-        let mut room = Vec::new();
-        while !self.0.is_gone() {
-            self.0.shared.news.notified().await;
-            self.0.wake_all(&mut room);
-            write();
-        }
     }
 }
 
@@ -210,8 +103,7 @@ impl<T> Posts<T> {
         if is_brought && !calls.is_multiple_of(MOVES_AFTER) {
             return false;
         }
-        let readers = self.calls_of_reader();
-        post.own.readers.swap(readers, Ordering::Relaxed) == readers
+        post.sees_readers(self.calls_of_reader())
     }
 }
 
@@ -274,7 +166,7 @@ impl<T> Porters<T> {
         let held = Arc::new(hold());
         let post = Post::new(here.clone(), Arc::downgrade(&held), posts.calls_of_reader());
         post.count();
-        let at_work = AtWork(Arc::clone(&post));
+        let at_work = AtWork::at(&post);
         let known = (here.id(), post);
         let left = posts.all.iter().position(|(_, post)| post.is_gone());
         let place = left.unwrap_or(posts.all.len());
@@ -293,7 +185,7 @@ impl<T> Porters<T> {
         let posts = self.posts.load();
         let post = porter.0.and_then(|place| posts.all.get(place));
         if let Some((_, post)) = post {
-            post.shared.news.notify_one();
+            post.tell();
         }
         post.is_some_and(|(_, post)| !post.is_gone())
     }
@@ -345,8 +237,8 @@ impl<T> Porters<T> {
         for (runtime, post) in &posts.all {
             if posts.is_read_at(*runtime) {
                 own = Some(post);
-            } else if !post.waiting().is_empty() {
-                post.shared.news.notify_one();
+            } else if post.has_waiting() {
+                post.tell();
             }
         }
         if let Some(own) = own {
@@ -365,8 +257,7 @@ impl<T> Porters<T> {
             all
         };
         for (_, post) in ended {
-            post.leave_for_good();
-            post.shared.news.notify_one();
+            post.end();
         }
     }
 
@@ -377,7 +268,6 @@ impl<T> Porters<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
     use super::*;

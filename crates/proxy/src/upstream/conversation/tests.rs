@@ -9,7 +9,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::calls::Calls;
-use super::porter::{AtWork, Porters};
+use super::porter::Porters;
+use super::post::AtWork;
 use crate::exchange::Message;
 use crate::upstream::mailbox::{Terms, mailbox_of_call};
 use crate::upstream::outgoing::Logs;

@@ -1,7 +1,9 @@
 //! The chain itself: what is hashed, and how a chain is walked.
 //!
 //! `hash = SHA-256("sallyport audit 1" | seq | at | prev | body)` with the numbers as eight bytes, most significant first;
-//! anybody can compute it. `mac` is the keyed hash of `hash` under the gateway's master key; only the gateway can.
+//! anybody can compute it. `mac` is a keyed hash under the gateway's master key; only the gateway can. One vouches for all
+//! records of a row, because the hash of the last binds those before it: for a row of one it is that of `hash`, else that of
+//! the number of the first record and the last one's `hash`, so that rows cannot be put together either.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use sallyport_core::Timestamp;
@@ -13,6 +15,7 @@ use super::checkpoint::Checkpoint;
 
 const DOMAIN: &[u8] = b"sallyport audit 1";
 const RECORD: &str = "audit/record";
+const ROW: &str = "audit/row";
 
 /// What the first record names as the hash before it.
 pub(super) const GENESIS: [u8; 32] = [0; 32];
@@ -28,8 +31,9 @@ pub struct Record {
     pub prev: [u8; 32],
     /// The hash of this record.
     pub hash: [u8; 32],
-    /// The keyed hash of `hash`.
-    pub mac: [u8; 32],
+    /// The keyed hash that vouches for this record and for those since the last one that has any. Of records that were
+    /// written together the last has it; in older trails each has one.
+    pub mac: Option<[u8; 32]>,
     /// The event, as one line of JSON in ASCII, exactly as it was hashed.
     pub body: String,
 }
@@ -47,11 +51,19 @@ impl Record {
     }
 }
 
-/// Makes a body the next record after `head`, which becomes that record's; returns its MAC.
-pub(super) fn follow(head: &mut Head, at: Timestamp, body: &[u8], keys: &dyn DeriveKeyed) -> [u8; 32] {
+/// Makes a body the next record after `head`, which becomes that record's.
+pub(super) fn follow(head: &mut Head, at: Timestamp, body: &[u8]) {
     head.seq = head.seq.saturating_add(1);
     head.hash = hash(head.seq, at, &head.hash, body);
-    keys.derive(RECORD, &head.hash)
+}
+
+/// What vouches for the records from `first` to `last`.
+pub(super) fn mac_of(first: u64, last: &Head, keys: &dyn DeriveKeyed) -> [u8; 32] {
+    if first == last.seq {
+        keys.derive(RECORD, &last.hash)
+    } else {
+        keys.derive(ROW, &[first.to_be_bytes().as_slice(), &last.hash].concat())
+    }
 }
 
 fn hash(seq: u64, at: Timestamp, prev: &[u8; 32], body: &[u8]) -> [u8; 32] {
@@ -94,7 +106,8 @@ pub struct Verified {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[error("record {seq}: {what}")]
 pub struct ChainBreak {
-    /// The first record that is wrong, or that is missing.
+    /// The first record that is wrong, or missing, or that no MAC vouches for. With a row's MAC alone it cannot be told
+    /// which of its records somebody made up; all of them are in doubt then.
     pub seq: u64,
     /// What is wrong with it.
     pub what: Break,
@@ -112,7 +125,7 @@ pub enum Break {
     /// Its content does not have the hash that it carries.
     #[error("it was changed")]
     Changed,
-    /// Its hash was not made with the gateway's key.
+    /// Neither it nor a record that follows it has a MAC for it that was made with the gateway's key.
     #[error("it was not written by this gateway, or with another master key")]
     Forged,
     /// It is not the record that the checkpoint saw in this place.
@@ -134,6 +147,8 @@ pub(super) struct Walk<'a> {
     keys: Option<&'a dyn DeriveKeyed>,
     checkpoint: Option<Checkpoint>,
     head: Head,
+    /// The last record that a MAC vouches for.
+    vouched: u64,
     doubts: Vec<u64>,
 }
 
@@ -144,6 +159,7 @@ impl<'a> Walk<'a> {
             keys,
             checkpoint: None,
             head: Head::NONE,
+            vouched: 0,
             doubts: Vec::new(),
         }
     }
@@ -176,20 +192,28 @@ impl<'a> Walk<'a> {
         if record.hash != hash(seq, record.at, &record.prev, record.body.as_bytes()) {
             return wrong(Break::Changed);
         }
-        if self
-            .keys
-            .is_some_and(|keys| record.mac != keys.derive(RECORD, &record.hash))
-        {
-            return wrong(Break::Forged);
-        }
-        if record.is_doubt() {
-            self.doubts.push(seq);
-        }
         self.head = Head {
             seq,
             hash: record.hash,
         };
+        if let (Some(keys), Some(mac)) = (self.keys, record.mac) {
+            if mac != mac_of(self.vouched.saturating_add(1), &self.head, keys) {
+                return Err(self.forged());
+            }
+            self.vouched = seq;
+        }
+        if record.is_doubt() {
+            self.doubts.push(seq);
+        }
         self.compare()
+    }
+
+    /// The first record that nothing vouches for.
+    fn forged(&self) -> ChainBreak {
+        ChainBreak {
+            seq: self.vouched.saturating_add(1),
+            what: Break::Forged,
+        }
     }
 
     fn compare(&self) -> Result<(), ChainBreak> {
@@ -203,6 +227,9 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn finish(self) -> Result<Verified, ChainBreak> {
+        if self.keys.is_some() && self.vouched < self.head.seq {
+            return Err(self.forged());
+        }
         let next = self.head.seq.saturating_add(1);
         match &self.checkpoint {
             Some(seen) if seen.count >= next => Err(ChainBreak {

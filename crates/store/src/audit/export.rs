@@ -1,7 +1,8 @@
 //! The trail as lines of JSON, and checking them without the store.
 //!
 //! `{"seq":1,"at":…,"prev":"hex","hash":"hex","mac":"hex","body":{…}}`: the body stands there byte for byte as it was
-//! hashed, so whoever has SHA-256 can check the hashes. The first line is the checkpoint,
+//! hashed, so whoever has SHA-256 can check the hashes. Of records that were written together only the last has a `mac`, which
+//! vouches for those before it, so that an export cannot end before it either. The first line is the checkpoint,
 //! `{"checkpoint":{"count":…,"head":"hex","mac":"hex"}}`, so that a cut at the end is noticed.
 
 use std::io::{self, BufRead, Read as _, Write};
@@ -45,8 +46,8 @@ struct RecordLine<'a> {
     prev: [u8; 32],
     #[serde(with = "hex")]
     hash: [u8; 32],
-    #[serde(with = "hex")]
-    mac: [u8; 32],
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "hex::maybe")]
+    mac: Option<[u8; 32]>,
     #[serde(borrow)]
     body: &'a RawValue,
 }

@@ -25,3 +25,25 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     let text = String::deserialize(deserializer)?;
     decode(&text).ok_or_else(|| serde::de::Error::custom("not 64 lower-case hex characters"))
 }
+
+/// A hash that need not be there; where its member stands, it is one.
+pub(super) mod maybe {
+    use serde::{Deserializer, Serializer};
+
+    #[expect(clippy::ref_option, reason = "what serde hands over")]
+    pub(in crate::audit) fn serialize<S: Serializer>(
+        hash: &Option<[u8; 32]>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match hash {
+            Some(hash) => super::serialize(hash, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(in crate::audit) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<[u8; 32]>, D::Error> {
+        super::deserialize(deserializer).map(Some)
+    }
+}

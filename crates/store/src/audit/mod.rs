@@ -1,9 +1,10 @@
-//! The audit trail: a chain of records in the database, each with the SHA-256 of itself and of the one before it, and a MAC
-//! over that; and a checkpoint in a file of its own, so that a chain that was cut is told from one that ends (AL-01..03).
+//! The audit trail: a chain of records in the database, each with the SHA-256 of itself and of the one before it, and for those
+//! that were written together a MAC over the last; and a checkpoint in a file of its own, so that a chain that was cut is told
+//! from one that ends (AL-01..03).
 //!
 //! What this proves: without the master key nobody can change, insert, remove or reorder a record, and nobody can cut the
-//! chain below the last checkpoint, without [`AuditLog::verify`] naming the first record that is wrong. What it cannot
-//! prove: an attacker who can put back both an older database and the checkpoint of that time is noticed only against an
+//! chain below the last checkpoint, without [`AuditLog::verify`] naming the first record that is wrong, or, if somebody has
+//! computed the hashes anew, the first of those that were written together with it. What it cannot prove: an attacker who can put back both an older database and the checkpoint of that time is noticed only against an
 //! export that was taken in between.
 
 mod append;

@@ -1,5 +1,5 @@
 //! Records as they lie in the database: a row holds those that were written together, so that many cost little more than
-//! one. What is hashed and signed is each record on its own; how they are spread over rows says nothing.
+//! one. What is hashed is each record on its own; what is signed is the row.
 
 use sallyport_core::Timestamp;
 use sallyport_core::capability::DeriveKeyed;
@@ -77,12 +77,12 @@ impl Row {
         keys: &dyn DeriveKeyed,
     ) -> Result<(Self, Head), StoreError> {
         let prev = head.hash.to_vec();
+        let first = head.seq.saturating_add(1);
         let mut head = head.clone();
         let mut at = Vec::with_capacity(bodies.len() * 8);
         let mut hash = Vec::with_capacity(bodies.len() * 32);
-        let mut mac = Vec::with_capacity(bodies.len() * 32);
         for (time, body) in bodies.bodies() {
-            mac.extend_from_slice(&chain::follow(&mut head, time, body, keys));
+            chain::follow(&mut head, time, body);
             hash.extend_from_slice(&head.hash);
             at.extend_from_slice(&time.as_millis().to_be_bytes());
         }
@@ -91,7 +91,7 @@ impl Row {
             prev,
             at,
             hash,
-            mac,
+            mac: chain::mac_of(first, &head, keys).to_vec(),
             bodies: Bodies::of(bodies.text()),
         };
         Ok((row, head))
@@ -126,7 +126,7 @@ impl Row {
     }
 }
 
-/// The records of a row, in order.
+/// The records of a row, in order. Its MAC is the last record's; in older rows each has one.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] if the row is none that was written here.
@@ -141,22 +141,25 @@ pub(super) fn read(row: &SqliteRow) -> Result<Vec<Record>, StoreError> {
     let bodies: Vec<&str> = body.split('\n').collect();
     let whole = no_more_at.is_empty() && no_more_hash.is_empty() && no_more_mac.is_empty();
     let count = hash.len();
-    if !whole || [at.len(), mac.len(), bodies.len()] != [count; 3] {
+    if !whole || [at.len(), bodies.len()] != [count; 2] || ![1, count].contains(&mac.len()) {
         return Err(corrupt());
     }
+    // They belong to the last records of the row.
+    let unsigned = count.saturating_sub(mac.len());
+    let mac = std::iter::repeat_n(None, unsigned).chain(mac.iter().map(|mac| Some(*mac)));
     let before = u64::try_from(count)
         .ok()
         .and_then(|count| last.checked_sub(count));
     let mut prev = row.digest("prev")?;
     (before.ok_or_else(corrupt)?..last)
-        .zip(at.iter().zip(hash).zip(mac.iter().zip(bodies)))
+        .zip(at.iter().zip(hash).zip(mac.zip(bodies)))
         .map(|(before, ((at, hash), (mac, body)))| {
             Ok(Record {
                 seq: before.saturating_add(1),
                 at: Timestamp::from_millis(i64::from_be_bytes(*at)),
                 prev: std::mem::replace(&mut prev, *hash),
                 hash: *hash,
-                mac: *mac,
+                mac,
                 body: body.to_owned(),
             })
         })

@@ -98,7 +98,7 @@ async fn al_01_every_change_is_found_at_its_place() {
 #[tokio::test]
 async fn al_01_a_change_within_a_row_is_found_at_its_place() {
     let (_root, store, log) = written(100).await;
-    let good = log.after(0, 100).await.unwrap();
+    let good = signed(log.after(0, 100).await.unwrap(), 1);
     let number = |records: &mut Vec<Record>| {
         for (seq, record) in (1..).zip(records) {
             record.seq = seq;

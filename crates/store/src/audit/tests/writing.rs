@@ -38,7 +38,15 @@ async fn how_records_are_spread_over_rows_shows_nowhere() {
     let (_root, store, log) = written(2 * ROW + 3).await;
     let all = log.after(0, u32::MAX).await.unwrap();
     assert_eq!(all.len(), 2 * ROW + 3);
-    for in_a_row in [1, 7, ROW, all.len()] {
+    for (in_a_row, together) in [
+        (1, 1),
+        (7, 7),
+        (7, 1),
+        (ROW, ROW),
+        (ROW, 1),
+        (all.len(), all.len()),
+    ] {
+        let all = signed(all.clone(), together);
         rewrite(&store, &all, in_a_row).await;
         assert_eq!(log.verify().await.unwrap().count, all.len() as u64);
         assert_eq!(log.after(0, u32::MAX).await.unwrap(), all);

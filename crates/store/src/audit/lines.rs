@@ -24,8 +24,9 @@ struct Mark {
 }
 
 impl Lines {
-    /// What is kept of the memory of a burst, in bytes of text: a fifth of a second of the fastest load.
-    const KEPT: usize = 4 << 20;
+    /// What is kept of the memory of a burst, in bytes of text: what one thread records in a
+    /// tenth of a second of the fastest load.
+    const KEPT: usize = 2 << 20;
 
     pub(super) fn push(&mut self, at: Timestamp, entry: &Entry<'_>) {
         body::encode(entry, &mut self.text);
@@ -67,12 +68,27 @@ impl Lines {
         }
     }
 
+    /// The times from this one on.
+    pub(super) fn times(&self, from: usize) -> impl Iterator<Item = Timestamp> {
+        self.marks
+            .get(from..)
+            .unwrap_or_default()
+            .iter()
+            .map(|mark| mark.at)
+    }
+
     /// Appends the bodies of another.
     pub(super) fn append(&mut self, part: Part<'_>) {
-        for (at, body) in part.bodies() {
-            self.text.extend_from_slice(body);
-            self.end(at);
-        }
+        let Some(last) = part.marks.last() else {
+            return;
+        };
+        let before = self.text.len();
+        self.text
+            .extend_from_slice(part.text.get(part.from..last.end).unwrap_or_default());
+        self.marks.extend(part.marks.iter().map(|mark| Mark {
+            at: mark.at,
+            end: mark.end - part.from + before,
+        }));
     }
 
     /// Forgets them all; the memory is used again unless it is much.

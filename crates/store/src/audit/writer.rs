@@ -10,9 +10,10 @@ use sallyport_core::capability::DeriveKeyed;
 use tokio::time::Instant;
 
 use super::append::{self, AppendError, append};
+use super::batch::{Batch, Taken};
 use super::chain::{Break, ChainBreak, Head};
 use super::checkpoint::{self, Found};
-use super::queue::{Batch, Queue};
+use super::queue::Queue;
 use super::rows::ROW;
 use super::{AuditError, Signals};
 use crate::{Store, StoreError};
@@ -38,7 +39,9 @@ pub(super) struct Writer {
     clock: Arc<dyn Clock>,
     signals: Arc<Signals>,
     queue: Arc<Queue>,
-    /// Taken from the queue and not yet written.
+    /// Taken from the queue and not yet put in order.
+    taken: Taken,
+    /// What is written next.
     waiting: Batch,
     /// The head after our last write: it has to be in the chain for ever.
     known: Head,
@@ -92,7 +95,7 @@ impl Writer {
                 let event = Event::new(Action::Trail, Outcome::Failed);
                 let event = event
                     .because("the checkpoint was missing: records may have been cut off before this one");
-                waiting.push(clock.now(), &event.entry(&event.who()));
+                waiting.push(clock.now(), &event.entry(&event.who()), None);
             }
         }
         tx.rollback().await?;
@@ -104,6 +107,7 @@ impl Writer {
             clock,
             signals,
             queue,
+            taken: Taken::default(),
             waiting,
             write_again: None,
             witness_again: None,
@@ -162,7 +166,7 @@ impl Writer {
         if !open {
             self.queue.close();
         }
-        self.queue.take(&mut self.waiting);
+        self.queue.take(&mut self.taken);
         open
     }
 
@@ -170,8 +174,26 @@ impl Writer {
     /// has happened already is kept and tried again, and a record tells of the interruption.
     async fn write(&mut self, last: bool) -> Result<(), Tampered> {
         let early = self.write_again.is_some_and(|again| Instant::now() < again) && !last;
-        let (mut written, count) = (0, self.waiting.lines.len());
-        while !early && written < count {
+        let written = if early { 0 } else { self.write_batches().await? };
+        if self.write_again.is_some() {
+            self.taken.next(&mut self.waiting, usize::MAX);
+            self.waiting.give_up(written);
+        }
+        Ok(())
+    }
+
+    /// Writes one batch after the other until nothing is left, or it fails; returns how many of those that wait are written.
+    async fn write_batches(&mut self) -> Result<usize, Tampered> {
+        let mut written = 0;
+        loop {
+            if written == self.waiting.lines.len() {
+                written = 0;
+                self.waiting.clear();
+                self.taken.next(&mut self.waiting, BATCH);
+            }
+            if self.waiting.lines.is_empty() {
+                return Ok(0);
+            }
             let batch = self.waiting.lines.part(written..written + BATCH);
             match append(&self.store, &*self.keys, &self.known, batch).await {
                 Ok(head) => {
@@ -189,17 +211,13 @@ impl Writer {
                     return Err(Tampered);
                 }
                 Err(AppendError::Store(error)) => {
+                    // The record of it comes after what was there before it.
+                    self.taken.next(&mut self.waiting, usize::MAX);
                     self.failed(&error);
-                    break;
+                    return Ok(written);
                 }
             }
         }
-        if self.write_again.is_some() {
-            self.waiting.give_up(written);
-        } else {
-            self.waiting.clear();
-        }
-        Ok(())
     }
 
     /// Notes that the trail could not be written, and when to try again.
@@ -208,7 +226,8 @@ impl Writer {
             tracing::error!(%error, "the audit trail cannot be written: calls are refused");
             let event = Event::new(Action::Trail, Outcome::Failed)
                 .because("the trail could not be written for a while");
-            self.waiting.push(self.clock.now(), &event.entry(&event.who()));
+            self.waiting
+                .push(self.clock.now(), &event.entry(&event.who()), None);
         }
         self.write_again = Some(Instant::now() + RETRY);
     }
@@ -262,6 +281,6 @@ impl Drop for Writer {
     /// However it ends: nobody waits for what will not be written.
     fn drop(&mut self) {
         self.queue.close();
-        self.queue.take(&mut self.waiting);
+        self.queue.take(&mut self.taken);
     }
 }

@@ -63,7 +63,8 @@ pub enum AuditError {
 }
 
 /// The running audit trail. Records are written by a task of its own in one transaction for many; what waits for its
-/// record is written at once, together with all that came before it.
+/// record is written at once, together with all that came before it. The records of a thread stand in its order, those of
+/// several by their times; within a millisecond theirs may stand in any order if nobody waited for one.
 pub struct AuditTrail {
     queue: Arc<Queue>,
     signals: Arc<Signals>,

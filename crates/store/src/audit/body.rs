@@ -1,24 +1,39 @@
 //! An event as the text that is kept and hashed.
 
 use sallyport_core::audit::text::member;
-use sallyport_core::audit::{Entry, Event};
+use sallyport_core::audit::{Action, Entry, Event, Outcome};
 use serde::Serialize;
 
 /// The bytes that the record of a call has as a rule, at most.
 const USUAL: usize = 512;
 
+/// What most records begin with, ready to be copied.
+const OFTEN: [(Outcome, &[u8]); 2] = [
+    (Outcome::Started, br#"{"action":"tool_call","outcome":"started""#),
+    (Outcome::Ok, br#"{"action":"tool_call","outcome":"ok""#),
+];
+
 /// One line of JSON in visible ASCII at the end of `out`: whatever a name contains — line breaks, terminal codes, letters
 /// that turn the reading direction — stands there escaped (AL-06, CWE-117). Written by hand, because every call has two.
-pub(super) fn encode(entry: &Entry<'_>, out: &mut Vec<u8>) {
+/// What says who is left out; its place is returned.
+pub(super) fn encode(entry: &Entry<'_>, out: &mut Vec<u8>) -> usize {
     // Room for the whole, as a rule, so that the pieces need not ask.
     out.reserve(USUAL);
-    out.extend_from_slice(b"{\"action\":");
-    json(&entry.action, out);
-    out.extend_from_slice(b",\"outcome\":");
-    json(&entry.outcome, out);
-    if let Some(who) = entry.who {
-        out.extend_from_slice(who.text());
+    let is_it = |(outcome, _): &&(Outcome, &[u8])| *outcome == entry.outcome;
+    match OFTEN
+        .iter()
+        .find(is_it)
+        .filter(|_| entry.action == Action::ToolCall)
+    {
+        Some((_, begin)) => out.extend_from_slice(begin),
+        None => {
+            out.extend_from_slice(b"{\"action\":");
+            json(&entry.action, out);
+            out.extend_from_slice(b",\"outcome\":");
+            json(&entry.outcome, out);
+        }
     }
+    let place = out.len();
     if let Some(server) = entry.server {
         member("server", server.as_str(), usize::MAX, out);
     }
@@ -33,6 +48,7 @@ pub(super) fn encode(entry: &Entry<'_>, out: &mut Vec<u8>) {
         json(&request.0, out);
     }
     out.push(b'}');
+    place
 }
 
 /// A number, or a name of ours. Writing into a `Vec` cannot fail, and neither has anything else that could.
@@ -44,12 +60,13 @@ fn json(value: &impl Serialize, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use sallyport_core::RequestId;
-    use sallyport_core::audit::{Action, Outcome, Who};
+    use sallyport_core::audit::Who;
     use sallyport_core::{ClientId, GrantId, ProfileSlug, ServerName, UserId};
 
     fn encode(event: &Event) -> String {
-        let mut out = Vec::new();
-        super::encode(&event.entry(&event.who()), &mut out);
+        let (mut out, who) = (Vec::new(), event.who());
+        let place = super::encode(&event.entry(&who), &mut out);
+        out.splice(place..place, who.text().iter().copied());
         String::from_utf8(out).unwrap()
     }
 

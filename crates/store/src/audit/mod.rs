@@ -10,6 +10,7 @@
 mod append;
 mod batch;
 mod body;
+mod callers;
 mod chain;
 mod checkpoint;
 mod export;

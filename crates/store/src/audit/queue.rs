@@ -227,16 +227,12 @@ mod tests {
     }
 
     fn targets(batch: &Batch) -> Vec<String> {
-        let bodies = batch.lines.part(0..batch.lines.len()).bodies();
-        bodies
-            .map(|(_, body)| {
-                serde_json::from_slice::<Event>(body)
-                    .unwrap()
-                    .target
-                    .unwrap()
-                    .into()
-            })
-            .collect()
+        let mut targets = Vec::new();
+        batch.lines.part(0..batch.lines.len()).write(|_, body| {
+            let event: Event = serde_json::from_slice(body).unwrap();
+            targets.push(event.target.unwrap().into());
+        });
+        targets
     }
 
     #[test]

@@ -81,18 +81,18 @@ impl Row {
         let mut head = head.clone();
         let mut at = Vec::with_capacity(bodies.len() * 8);
         let mut hash = Vec::with_capacity(bodies.len() * 32);
-        for (time, body) in bodies.bodies() {
+        let text = bodies.write(|time, body| {
             chain::follow(&mut head, time, body);
             hash.extend_from_slice(&head.hash);
             at.extend_from_slice(&time.as_millis().to_be_bytes());
-        }
+        });
         let row = Self {
             seq: signed(head.seq)?,
             prev,
             at,
             hash,
             mac: chain::mac_of(first, &head, keys).to_vec(),
-            bodies: Bodies::of(bodies.text()),
+            bodies: Bodies::of(&text),
         };
         Ok((row, head))
     }

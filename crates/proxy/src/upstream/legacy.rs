@@ -90,7 +90,7 @@ impl LegacyLink {
         };
         let outgoing = Outgoing {
             method: call.method,
-            target: &call.target,
+            target: call.target,
             params,
             id: call.id,
             token: call.progress_token,

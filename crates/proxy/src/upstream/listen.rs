@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use sallyport_core::SmolStr;
 use sallyport_core::fault::Fault;
 use sallyport_mcp::json::{Object, decode, elements, quote_into};
 use sallyport_mcp::jsonrpc::{Key, Limits, MetaKey, scan};
@@ -189,7 +190,7 @@ impl Follower {
         loop {
             let outgoing = Outgoing {
                 method: Method::Listen.as_str(),
-                target: "",
+                target: SmolStr::default(),
                 params: self.params.clone(),
                 id: Bytes::from_static(b"\"listen\""),
                 token: None,

@@ -75,11 +75,15 @@ impl ModernLink {
         kept: Kept,
     ) -> Replying<'a> {
         let slot = match &self.way {
-            Way::Http(modern) => return Box::pin(self.call_over_http(modern, worker, call, kept)),
+            Way::Http(modern) => {
+                let outgoing = self.outgoing(call);
+                return Box::pin(async move { modern.call(worker, &outgoing, kept).await });
+            }
             Way::Slot(slot) => slot,
         };
+        let outgoing = self.outgoing(call);
         let called = slot.conversation(|conversation| {
-            let called = conversation.call(&self.outgoing(&call));
+            let called = conversation.call(&outgoing);
             called.map_err(|fault| (fault, conversation.is_alive()))
         });
         match called {
@@ -87,49 +91,18 @@ impl ModernLink {
             Some(Err((fault, is_alive))) if is_alive || fault.retry != Retry::Safe => {
                 Box::pin(std::future::ready(Err(fault)))
             }
-            Some(Err(_)) | None => Box::pin(self.open(slot, worker, call, kept)),
+            Some(Err(_)) | None => Box::pin(open(slot, worker, outgoing, kept)),
         }
     }
 
-    async fn call_over_http(
-        &self,
-        modern: &Modern,
-        worker: &Worker,
-        call: OutboundCall,
-        kept: Kept,
-    ) -> Result<Reply, Fault> {
-        modern.call(worker, &self.outgoing(&call), kept).await
-    }
-
-    /// Sends a call in a conversation that has to be opened first, and again if that one ends before it has taken the call.
-    ///
-    /// # Errors
-    /// A fault.
-    async fn open(
-        &self,
-        slot: &Arc<Slot>,
-        worker: &Arc<Worker>,
-        call: OutboundCall,
-        kept: Kept,
-    ) -> Result<Reply, Fault> {
-        let outgoing = self.outgoing(&call);
-        let wire = slot.wire().await?;
-        match wire.call(worker, &outgoing, kept.clone()).await {
-            Err(fault) if fault.retry == Retry::Safe && !wire.is_alive() => {
-                slot.wire().await?.call(worker, &outgoing, kept).await
-            }
-            other => other,
-        }
-    }
-
-    fn outgoing<'c>(&self, call: &'c OutboundCall) -> Outgoing<'c> {
+    fn outgoing(&self, call: OutboundCall) -> Outgoing<'static> {
         let level = call.log_level;
         Outgoing {
             method: call.method,
-            target: &call.target,
-            params: self.params(call.params.clone(), level),
-            id: call.id.clone(),
-            token: call.progress_token.clone(),
+            target: call.target,
+            params: self.params(call.params, level),
+            id: call.id,
+            token: call.progress_token,
             logs: level.map_or(Logs::None, Logs::From),
             flows: call.flows,
         }
@@ -173,6 +146,25 @@ impl ModernLink {
         filter.uris = accepted.uris;
         filter.tasks = accepted.tasks;
         Ok(Listening::new(filter, closing, Box::new(listening)))
+    }
+}
+
+/// Sends a call in a conversation that has to be opened first, and again if that one ends before it has taken the call.
+///
+/// # Errors
+/// A fault.
+async fn open(
+    slot: &Arc<Slot>,
+    worker: &Arc<Worker>,
+    outgoing: Outgoing<'_>,
+    kept: Kept,
+) -> Result<Reply, Fault> {
+    let wire = slot.wire().await?;
+    match wire.call(worker, &outgoing, kept.clone()).await {
+        Err(fault) if fault.retry == Retry::Safe && !wire.is_alive() => {
+            slot.wire().await?.call(worker, &outgoing, kept).await
+        }
+        other => other,
     }
 }
 

@@ -1,6 +1,7 @@
 //! A request on its way to a server.
 
 use bytes::Bytes;
+use sallyport_core::SmolStr;
 use sallyport_core::fault::Fault;
 use sallyport_mcp::error;
 use sallyport_mcp::json::Span;
@@ -13,7 +14,7 @@ pub(crate) struct Outgoing<'a> {
     /// The method.
     pub(crate) method: &'a str,
     /// The tool, prompt or resource; empty for methods that name none.
-    pub(crate) target: &'a str,
+    pub(crate) target: SmolStr,
     /// The raw parameters, an object.
     pub(crate) params: Bytes,
     /// The raw id that the answer is to bear.

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sallyport_core::SmolStr;
 use sallyport_core::fault::Fault;
 use sallyport_mcp::json;
 use sallyport_mcp::jsonrpc::{Limits, scan};
@@ -57,7 +58,7 @@ pub(crate) trait Requests: Sync {
 pub(crate) fn own(method: &str, params: Bytes) -> Outgoing<'_> {
     Outgoing {
         method,
-        target: "",
+        target: SmolStr::default(),
         params,
         id: Bytes::from_static(b"\"sallyport\""),
         token: None,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
+use sallyport_core::SmolStr;
 use sallyport_core::fault::Fault;
 use sallyport_mcp::method::Method;
 use sallyport_net::Worker;
@@ -130,7 +131,7 @@ impl Session {
         let token = outgoing.token.clone().map(|token| ActiveToken::new(self, token));
         let outgoing = Outgoing {
             method: method.as_str(),
-            target: "",
+            target: SmolStr::default(),
             params: outgoing.params.clone(),
             id: outgoing.id.clone(),
             token: outgoing.token.clone(),

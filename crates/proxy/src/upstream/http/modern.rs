@@ -51,7 +51,7 @@ impl Modern {
         outgoing: &Outgoing<'_>,
         kept: K,
     ) -> Result<Reply, Fault> {
-        let annotated = self.home.ground.param_headers.of(outgoing.target);
+        let annotated = self.home.ground.param_headers.of(&outgoing.target);
         let refused = match self.exchange(worker, outgoing, &annotated, None).await {
             Ok((call, Got::Json(body))) => return call.whole_reply(body),
             Ok((call, got)) => return Box::pin(call.reply(got, kept)).await,
@@ -76,7 +76,7 @@ impl Modern {
         let tools = crate::upstream::lists::tools(self, worker, &self.home.ground).await?;
         self.home.ground.param_headers.learn(&tools);
         self.home.ground.changes.add(Changed::TOOLS);
-        let annotated = self.home.ground.param_headers.of(outgoing.target);
+        let annotated = self.home.ground.param_headers.of(&outgoing.target);
         match self.exchange(worker, outgoing, &annotated, None).await {
             Ok((call, got)) => call.reply(got, kept).await,
             Err(HttpError::Fault(fault)) => Err(fault),
@@ -139,7 +139,7 @@ impl Modern {
             put(&mut head, &VERSION, Revision::NEWEST_MODERN.as_str())?;
             put(&mut head, &METHOD, outgoing.method)?;
             if !outgoing.target.is_empty() {
-                put(&mut head, &super::endpoint::NAME, &encode(outgoing.target))?;
+                put(&mut head, &super::endpoint::NAME, &encode(&outgoing.target))?;
             }
             return Ok(head);
         }

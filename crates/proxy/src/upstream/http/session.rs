@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
+use sallyport_core::SmolStr;
 use sallyport_core::fault::{Blame, Fault, Retry};
 use sallyport_mcp::capabilities::InitializeResult;
 use sallyport_mcp::{Era, Revision, error, json};
@@ -92,7 +93,7 @@ impl Session {
         let endpoint = ground.endpoint_as(presented.account.as_ref())?;
         let outgoing = Outgoing {
             method: "initialize",
-            target: "",
+            target: SmolStr::default(),
             params: presented.initialize_params(),
             id: Bytes::from_static(b"0"),
             token: None,

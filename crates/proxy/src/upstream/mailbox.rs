@@ -8,9 +8,9 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use sallyport_core::fault::Fault;
 
-use super::conversation::Porter;
+use super::conversation::{Limits, Porter};
 use super::outgoing::Logs;
-use super::pace::{Asked, Bounds, Questions};
+use super::pace::{Asked, Questions};
 use crate::exchange::Message;
 
 /// The most bytes of notifications that wait for a client that reads slowly (SS-06); a terminal message always passes.
@@ -32,6 +32,8 @@ struct Shared {
     porter: Porter,
     asked: Asked,
     terms: Terms,
+    /// When the call began, in looks.
+    began: u32,
 }
 
 /// What a call in a conversation is to be told, and how.
@@ -65,6 +67,12 @@ struct State {
     reader: Option<Waker>,
     /// Nobody waits any more.
     gone: bool,
+    /// From when on the server has been silent, in looks, and how many questions had ended then.
+    silence: (u32, usize),
+    /// The server has said something since the last look.
+    heard: bool,
+    /// It may be silent, and take as long as it likes.
+    is_endless: bool,
 }
 
 /// Messages in their order. Mostly it is one, which takes no allocation.
@@ -107,20 +115,25 @@ pub(crate) enum Delivery {
 
 /// A mailbox and its letters, for the questions of a call that `porter` wakes.
 pub(crate) fn mailbox(porter: Porter, questions: Questions) -> (Mailbox, Letters) {
-    shared(porter, questions.into(), Terms::QUESTIONS)
+    shared(porter, questions.into(), Terms::QUESTIONS, 0)
 }
 
-/// A mailbox and its letters, for a call in a conversation that `porter` wakes.
-pub(crate) fn mailbox_of_call(porter: Porter, terms: Terms) -> (Mailbox, Letters) {
-    shared(porter, Asked::default(), terms)
+/// A mailbox and its letters, for a call in a conversation that `porter` wakes and that begins now, in looks.
+pub(crate) fn mailbox_of_call(porter: Porter, terms: Terms, began: u32) -> (Mailbox, Letters) {
+    shared(porter, Asked::default(), terms, began)
 }
 
-fn shared(porter: Porter, asked: Asked, terms: Terms) -> (Mailbox, Letters) {
+fn shared(porter: Porter, asked: Asked, terms: Terms, began: u32) -> (Mailbox, Letters) {
+    let state = State {
+        silence: (began, 0),
+        ..State::default()
+    };
     let shared = Arc::new(Shared {
-        state: Mutex::default(),
+        state: Mutex::new(state),
         porter,
         asked,
         terms,
+        began,
     });
     (Mailbox(Arc::clone(&shared)), Letters(shared))
 }
@@ -142,6 +155,7 @@ impl Mailbox {
             return Delivery::Overfull;
         }
         state.waiting += size;
+        state.heard = true;
         match (state.queue.last_mut(), message) {
             (Some(Ok(Message::Progress(together))), Message::Progress(more)) => together.extend(more),
             (_, message) => state.queue.push(Ok(message)),
@@ -161,6 +175,31 @@ impl Mailbox {
             drop(state);
             reader.wake();
         }
+    }
+
+    /// Ends the call if it has had its time. While a question waits for the client, the server's silence is not its own; nor
+    /// was it while one waited whose call nobody read meanwhile: from its answer on the server has its whole time again.
+    pub(crate) fn look(&self, now: u32, limits: Limits) {
+        let mut state = self.0.state();
+        let asked = &self.0.asked;
+        let ended = asked.ended();
+        // Nor is it while there is something to read, or nobody who reads.
+        let heard = std::mem::take(&mut state.heard) || state.reader.is_none();
+        if heard || asked.any() || ended != state.silence.1 {
+            state.silence = (now, ended);
+        }
+        let silent = now.wrapping_sub(state.silence.0) >= limits.idle;
+        let late = now.wrapping_sub(self.0.began) >= limits.call;
+        if state.is_endless || !(silent || late) {
+            return;
+        }
+        drop(state);
+        let reason = if late {
+            "the call took longer than it may"
+        } else {
+            "the server is silent"
+        };
+        self.fail(Fault::upstream("wait for the answer", reason));
     }
 
     /// The call's open questions.
@@ -188,13 +227,9 @@ impl Letters {
         poll_fn(|cx| self.0.poll_next(cx)).await
     }
 
-    /// The same, for as long as the call may wait.
-    ///
-    /// # Errors
-    /// The fault that has ended the call, or ends it now.
-    pub(crate) async fn next_within(&mut self, bounds: &Bounds) -> Result<Message, Fault> {
-        let next = poll_fn(|cx| self.0.poll_next(cx));
-        bounds.wait(&self.0.asked, next).await?
+    /// The server may be silent, and take as long as it likes.
+    pub(crate) fn endless(&self) {
+        self.0.state().is_endless = true;
     }
 }
 
@@ -287,5 +322,89 @@ mod tests {
             })
             .collect();
         assert_eq!(lengths, [2, 0, 1, 0], "what stands between keeps its place");
+    }
+
+    const LIMITS: Limits = Limits { idle: 10, call: 100 };
+
+    /// A call that is waited for, and who waits.
+    fn waiting() -> (Mailbox, Letters, Waker) {
+        let (mailbox, letters) = mailbox_of_call(Porter::alone(), Terms::QUESTIONS, 7);
+        (mailbox, letters, Waker::noop().clone())
+    }
+
+    /// Whether the call has ended with a failure.
+    fn has_failed(letters: &Letters, waker: &Waker) -> bool {
+        let next = letters.0.poll_next(&mut Context::from_waker(waker));
+        matches!(next, Poll::Ready(Err(_)))
+    }
+
+    /// The first look of these that ends the call.
+    fn ends_at(
+        mailbox: &Mailbox,
+        letters: &Letters,
+        waker: &Waker,
+        looks: std::ops::Range<u32>,
+    ) -> Option<u32> {
+        looks.into_iter().find(|now| {
+            mailbox.look(*now, LIMITS);
+            has_failed(letters, waker)
+        })
+    }
+
+    #[test]
+    fn st_09_silence_ends_a_call_in_a_conversation() {
+        let (mailbox, letters, waker) = waiting();
+        assert!(!has_failed(&letters, &waker));
+        assert_eq!(ends_at(&mailbox, &letters, &waker, 8..1000), Some(17));
+        let (mailbox, letters, waker) = waiting();
+        letters.endless();
+        assert!(!has_failed(&letters, &waker));
+        assert_eq!(ends_at(&mailbox, &letters, &waker, 8..1000), None);
+    }
+
+    #[test]
+    fn a_sign_of_life_ends_silence_but_not_for_ever() {
+        let (mailbox, letters, waker) = waiting();
+        for now in 8..107 {
+            let note = Message::Notification(Bytes::from_static(b"{}"));
+            assert_eq!(mailbox.deliver(note), Delivery::Taken);
+            assert!(!has_failed(&letters, &waker), "it is read");
+            assert_eq!(ends_at(&mailbox, &letters, &waker, now..now + 1), None, "{now}");
+        }
+        assert_eq!(ends_at(&mailbox, &letters, &waker, 107..1000), Some(107));
+    }
+
+    #[test]
+    fn p_68_p_97_an_open_question_excuses_silence_in_a_conversation() {
+        let (mailbox, letters, waker) = waiting();
+        assert!(!has_failed(&letters, &waker));
+        let open = mailbox.questions().open();
+        assert_eq!(ends_at(&mailbox, &letters, &waker, 8..60), None);
+        drop(open);
+        assert_eq!(
+            ends_at(&mailbox, &letters, &waker, 60..1000),
+            Some(70),
+            "from its end on"
+        );
+        let (mailbox, letters, waker) = waiting();
+        let _open = mailbox.questions().open();
+        assert!(!has_failed(&letters, &waker));
+        assert_eq!(
+            ends_at(&mailbox, &letters, &waker, 8..1000),
+            Some(107),
+            "the whole call"
+        );
+    }
+
+    #[test]
+    fn who_does_not_read_waits_for_nothing() {
+        let (mailbox, letters, waker) = waiting();
+        mailbox.deliver(Message::Notification(Bytes::from_static(b"{}")));
+        for now in 8..60 {
+            mailbox.look(now, LIMITS);
+        }
+        assert!(!has_failed(&letters, &waker), "the message");
+        assert!(!has_failed(&letters, &waker), "and nothing else");
+        assert_eq!(ends_at(&mailbox, &letters, &waker, 60..1000), Some(69));
     }
 }

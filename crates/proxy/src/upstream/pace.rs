@@ -12,19 +12,13 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::spec::ServerLimits;
 
-/// The two bounds of a running call with its questions.
-#[derive(Debug)]
-pub(crate) struct Pace {
-    bounds: Bounds,
-    asked: Asked,
-}
-
 /// The two bounds of a running call: silence, which each message ends, and its whole length. While a question waits for
 /// the client, the server's silence is not its own.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
+#[derive(Debug)]
+pub(crate) struct Pace {
     idle: Duration,
     deadline: Instant,
+    asked: Asked,
 }
 
 /// The questions of a call. There is nothing of them before somebody looks for them: most calls are never asked any.
@@ -76,12 +70,13 @@ impl Asked {
         self.0.get_or_init(Questions::default)
     }
 
-    fn any(&self) -> bool {
+    /// Whether any waits.
+    pub(crate) fn any(&self) -> bool {
         self.0.get().is_some_and(Questions::any)
     }
 
     /// How many have ended.
-    fn ended(&self) -> usize {
+    pub(crate) fn ended(&self) -> usize {
         self.0.get().map_or(0, Questions::ended)
     }
 }
@@ -92,83 +87,30 @@ impl From<Questions> for Asked {
     }
 }
 
-impl Bounds {
+impl Pace {
     /// A call that starts now.
     pub(crate) fn start(limits: &ServerLimits) -> Self {
-        Self {
-            idle: limits.idle,
-            deadline: Instant::now() + limits.call,
-        }
+        Self::of(limits.idle, limits.call)
+    }
+
+    /// A stream over HTTP that nobody waits for: it may be as long as it likes. After long silence it is opened anew: the
+    /// other side may be gone without a word (F-14).
+    pub(crate) fn stream() -> Self {
+        Self::of(Duration::from_secs(300), Duration::from_secs(365 * 24 * 3600))
     }
 
     /// A stream that nobody waits for: it may be silent, and as long as it likes.
     pub(crate) fn unbounded() -> Self {
         let long = Duration::from_secs(365 * 24 * 3600);
+        Self::of(long, long)
+    }
+
+    fn of(idle: Duration, whole: Duration) -> Self {
         Self {
-            idle: long,
-            deadline: Instant::now() + long,
-        }
-    }
-
-    fn left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
-    }
-
-    /// Waits for the server's next sign of life.
-    ///
-    /// # Errors
-    /// A fault of the server when it is silent for too long, or the call's whole time is over.
-    pub(crate) async fn wait<F: Future>(&self, asked: &Asked, sign: F) -> Result<F::Output, Fault> {
-        let mut sign = std::pin::pin!(sign);
-        loop {
-            let silent_until = Instant::now() + self.idle;
-            let ended = asked.ended();
-            match timeout_at(silent_until.min(self.deadline), &mut sign).await {
-                Ok(output) => return Ok(output),
-                Err(_) if self.left().is_zero() => {
-                    return Err(Fault::upstream(
-                        "wait for the answer",
-                        "the call took longer than it may",
-                    ));
-                }
-                // Nor was it while one waited whose call nobody read meanwhile: from its answer on the server has its
-                // whole time again.
-                Err(_) if asked.any() || asked.ended() != ended => {}
-                Err(_) => {
-                    return Err(Fault::upstream("wait for the answer", "the server is silent"));
-                }
-            }
-        }
-    }
-}
-
-impl From<Bounds> for Pace {
-    fn from(bounds: Bounds) -> Self {
-        Self {
-            bounds,
+            idle,
+            deadline: Instant::now() + whole,
             asked: Asked::default(),
         }
-    }
-}
-
-impl Pace {
-    /// A call that starts now.
-    pub(crate) fn start(limits: &ServerLimits) -> Self {
-        Bounds::start(limits).into()
-    }
-
-    /// A stream over HTTP that nobody waits for. After long silence it is opened anew: the other side may be gone without
-    /// a word (F-14).
-    pub(crate) fn stream() -> Self {
-        Self::from(Bounds {
-            idle: Duration::from_secs(300),
-            ..Bounds::unbounded()
-        })
-    }
-
-    /// A stream that nobody waits for: it may be silent, and as long as it likes.
-    pub(crate) fn unbounded() -> Self {
-        Bounds::unbounded().into()
     }
 
     /// The call's open questions.
@@ -178,7 +120,7 @@ impl Pace {
 
     /// Time that is left for the whole call.
     pub(crate) fn left(&self) -> Duration {
-        self.bounds.left()
+        self.deadline.saturating_duration_since(Instant::now())
     }
 
     /// Waits for what belongs to the whole call. What is there at once costs no timer.
@@ -189,7 +131,7 @@ impl Pace {
         if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
             return Ok(output);
         }
-        timeout_at(self.bounds.deadline, future)
+        timeout_at(self.deadline, future)
             .await
             .map_err(|_| Fault::upstream("read the answer", "the call took longer than it may"))
     }
@@ -197,9 +139,28 @@ impl Pace {
     /// Waits for the server's next sign of life.
     ///
     /// # Errors
-    /// As [`Bounds::wait`].
+    /// A fault of the server when it is silent for too long, or the call's whole time is over.
     pub(crate) async fn wait<F: Future>(&self, sign: F) -> Result<F::Output, Fault> {
-        self.bounds.wait(&self.asked, sign).await
+        let mut sign = std::pin::pin!(sign);
+        loop {
+            let silent_until = Instant::now() + self.idle;
+            let ended = self.asked.ended();
+            match timeout_at(silent_until.min(self.deadline), &mut sign).await {
+                Ok(output) => return Ok(output),
+                Err(_) if self.left().is_zero() => {
+                    return Err(Fault::upstream(
+                        "wait for the answer",
+                        "the call took longer than it may",
+                    ));
+                }
+                // Nor was it while one waited whose call nobody read meanwhile: from its answer on the server has its
+                // whole time again.
+                Err(_) if self.asked.any() || self.asked.ended() != ended => {}
+                Err(_) => {
+                    return Err(Fault::upstream("wait for the answer", "the server is silent"));
+                }
+            }
+        }
     }
 }
 

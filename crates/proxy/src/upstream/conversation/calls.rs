@@ -8,6 +8,7 @@ use sallyport_core::fault::Fault;
 use sallyport_core::map::Map;
 use tokio::time::Instant;
 
+use super::watch::Limits;
 use crate::upstream::mailbox::Mailbox;
 use crate::upstream::outgoing::Logs;
 
@@ -113,6 +114,23 @@ impl Calls {
         sole
     }
 
+    /// Looks at all calls, and ends those that have had their time; whether any ran.
+    pub(super) fn look(&self, now: u32, limits: Limits) -> bool {
+        let mut any = false;
+        for part in &self.0 {
+            for call in part.table().running.values() {
+                any = true;
+                call.look(now, limits);
+            }
+        }
+        any
+    }
+
+    /// Whether any call runs.
+    pub(super) fn any(&self) -> bool {
+        self.0.iter().any(|part| !part.table().running.is_empty())
+    }
+
     /// Whether this number was ever given out: then an answer to it is late rather than foreign.
     pub(crate) fn was_entered(&self, id: u64) -> bool {
         self.part_of(id)
@@ -158,7 +176,7 @@ mod tests {
             logs: Logs::None,
             may_cancel: true,
         };
-        mailbox_of_call(porter, terms).0
+        mailbox_of_call(porter, terms, 0).0
     }
 
     #[test]

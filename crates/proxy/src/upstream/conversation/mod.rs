@@ -15,6 +15,7 @@ mod reply;
 mod talk;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub(crate) use handshake::introduce;
 pub(crate) use open::open;
@@ -22,5 +23,6 @@ pub(crate) use outbox::{Outbox, WriteError};
 pub(crate) use porter::Porter;
 pub(crate) use reading::{Messages, Read, Reading, Unusable};
 pub(crate) use talk::{Carrier, Conversation};
+pub(crate) use watch::Limits;
 
 pub(crate) use calls::number;

@@ -8,31 +8,28 @@ use sallyport_core::fault::Fault;
 use super::talk::Held;
 use crate::exchange::{Message, Reply};
 use crate::upstream::mailbox::Letters;
-use crate::upstream::pace::Bounds;
 
 /// A call that runs in a conversation. Dropped before its end, the server is told to stop.
 pub(crate) struct InFlight {
     conversation: Arc<Held>,
     id: u64,
     letters: Letters,
-    bounds: Bounds,
     done: bool,
 }
 
 impl InFlight {
-    pub(super) fn new(conversation: Arc<Held>, id: u64, letters: Letters, bounds: Bounds) -> Self {
+    pub(super) fn new(conversation: Arc<Held>, id: u64, letters: Letters) -> Self {
         Self {
             conversation,
             id,
             letters,
-            bounds,
             done: false,
         }
     }
 
     /// Lets the call be silent for as long as it likes: a stream of notifications.
-    pub(crate) fn without_deadline(mut self) -> Self {
-        self.bounds = Bounds::unbounded();
+    pub(crate) fn without_deadline(self) -> Self {
+        self.letters.endless();
         self
     }
 
@@ -41,7 +38,7 @@ impl InFlight {
     /// # Errors
     /// A fault ends the call.
     pub(crate) async fn next(&mut self) -> Result<Message, Fault> {
-        let message = self.letters.next_within(&self.bounds).await;
+        let message = self.letters.next().await;
         self.done = matches!(message, Ok(Message::Terminal(_)));
         message
     }

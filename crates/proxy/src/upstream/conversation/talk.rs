@@ -20,12 +20,12 @@ use super::outbox::{FAREWELL, Outbox, QueueError, WriteError};
 use super::porter::{Porter, Porters};
 use super::reading::{Messages, Reading};
 use super::reply::InFlight;
+use super::watch::Watch;
 use crate::upstream::changes::Changed;
 use crate::upstream::ground::Ground;
 use crate::upstream::inbox::{Inbox, Respond};
 use crate::upstream::mailbox::{Terms, mailbox_of_call};
 use crate::upstream::outgoing::Outgoing;
-use crate::upstream::pace::Bounds;
 use crate::upstream::request::code_of;
 
 /// What carries a conversation.
@@ -57,6 +57,7 @@ pub(crate) struct Conversation {
     pub(crate) inbox: Arc<Inbox>,
     pub(super) outbox: Outbox,
     pub(super) porters: Porters<Held>,
+    watch: Arc<Watch>,
     /// It can be used: neither is it to end nor has it ended. Asked for each call, which the tokens would take a lock for.
     alive: AtomicBool,
     /// It is to end.
@@ -78,7 +79,10 @@ impl Conversation {
         inbox: Arc<Inbox>,
         outbox: Outbox,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        let watch = Watch::new(&ground.spec.limits);
+        let looking = Arc::clone(&watch);
+        let conversation = Arc::new(Self {
+            watch,
             ground: Arc::clone(ground),
             carrier,
             legacy: AtomicBool::new(era == Era::Legacy),
@@ -91,7 +95,11 @@ impl Conversation {
             ended: CancellationToken::new(),
             told_to_end: AtomicBool::new(false),
             proved: AtomicBool::new(false),
-        })
+        });
+        let ended = conversation.ended.clone();
+        let looking = looking.run(Arc::downgrade(&conversation));
+        ground.tasks.spawn(ended.run_until_cancelled_owned(looking));
+        conversation
     }
 
     /// The era in which the server is spoken to.
@@ -134,7 +142,6 @@ impl Conversation {
     /// A fault that is safe to repeat: the request was not queued.
     pub(crate) fn call(self: &Arc<Self>, outgoing: &Outgoing<'_>) -> Result<InFlight, Fault> {
         let span = outgoing.token_span()?;
-        let bounds = Bounds::start(&self.ground.spec.limits);
         let (porter, held) = self.porter();
         let terms = Terms {
             id: outgoing.id.clone(),
@@ -143,11 +150,12 @@ impl Conversation {
             // 2025-11-25, Cancellation: `initialize` never is.
             may_cancel: outgoing.method != "initialize",
         };
-        let (mailbox, letters) = mailbox_of_call(porter, terms);
+        let (mailbox, letters) = mailbox_of_call(porter, terms, self.watch.now());
         let id = self
             .calls
             .enter(mailbox)
             .ok_or_else(|| Fault::unreached("send the request", self.carrier.ended()))?;
+        self.watch.begin();
         let mut digits = itoa::Buffer::new();
         let number = digits.format(id);
         let params: &[u8] = &outgoing.params;
@@ -177,7 +185,7 @@ impl Conversation {
             self.calls.take(id);
             return Err(Fault::unreached("send the request", error));
         }
-        Ok(InFlight::new(held, id, letters, bounds))
+        Ok(InFlight::new(held, id, letters))
     }
 
     /// Sends a notification or an answer.

@@ -46,7 +46,7 @@ impl Server {
             logs: Logs::None,
             may_cancel: true,
         };
-        let (mailbox, mut letters) = mailbox_of_call(porter, terms);
+        let (mailbox, mut letters) = mailbox_of_call(porter, terms, 0);
         let id = self.calls.enter(mailbox).expect("alive");
         to.send(id).expect("it reads");
         let answer = letters.next().await.expect("an answer");

@@ -26,6 +26,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (36, include_str!("../migrations/0036_exchanged_from.sql")),
     (37, include_str!("../migrations/0037_vault.sql")),
     (40, include_str!("../migrations/0040_sessions.sql")),
+    (42, include_str!("../migrations/0042_row_macs.sql")),
 ];
 
 /// Marks the file as ours (`PRAGMA application_id`): "SLLY".

@@ -123,6 +123,29 @@ async fn p_102_a_resource_that_a_modern_server_does_not_accept_is_refused() {
     assert!(again["result"].is_object(), "{again}");
 }
 
+#[tokio::test]
+async fn p_102_a_modern_server_that_refuses_a_whole_stream_is_heard_in_its_own_words() {
+    for (code, told) in [(-32602, -32602), (-32099, -32099), (-32601, -32601)] {
+        let fake = Fake::start(move |came: &Came| {
+            if came.message["method"] == "subscriptions/listen" {
+                let error = json!({"code": code, "message": "not for you"});
+                return Goes::Json(
+                    200,
+                    json!({"jsonrpc": "2.0", "id": came.message["id"], "error": error}),
+                );
+            }
+            resources(came, true)
+                .or_else(|| modern(came, &[]))
+                .unwrap_or(Goes::Nothing)
+        })
+        .await;
+        let gate = gate_to(&fake, Protocol::Modern).await;
+        let session = gate.session("alice", json!({})).await;
+        let answer = gate.send(subscribe(&session, "test:a")).await.json().await;
+        assert_eq!(answer["error"], json!({"code": told, "message": "not for you"}));
+    }
+}
+
 fn with(fake: &Fake, protocol: Protocol, fingerprint: u8) -> ProxyConfig {
     let mut server = http("fake", fake.at, protocol);
     server.fingerprint = [fingerprint; 32];

@@ -1,5 +1,6 @@
 //! Listening to changes at a server.
 
+use std::error::Error as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -145,6 +146,31 @@ impl ListenFilter {
     }
 }
 
+/// Why a server does not open a stream.
+#[derive(Debug, thiserror::Error)]
+#[error("the server does not open the stream")]
+pub(crate) struct NoStream {
+    /// Its raw error, if it said why.
+    error: Option<Bytes>,
+}
+
+impl NoStream {
+    fn of(reply: Reply) -> Self {
+        let error = match reply {
+            Reply::Whole(bytes) => scan(&bytes, &Limits::SERVER)
+                .ok()
+                .and_then(|envelope| Some(bytes.slice_ref(envelope.error_raw()?))),
+            Reply::Long(_) | Reply::Stream(_) => None,
+        };
+        Self { error }
+    }
+
+    /// The server's words, if that is why something failed.
+    pub(crate) fn said(fault: &Fault) -> Option<&Bytes> {
+        fault.source()?.downcast_ref::<Self>()?.error.as_ref()
+    }
+}
+
 /// Opens listen streams of a modern server.
 pub(crate) trait OpenListen: Send + Sync + 'static {
     /// Sends the request and waits for the first message.
@@ -199,10 +225,10 @@ impl Follower {
             };
             match source.open(&outgoing).await {
                 Ok(Reply::Stream(messages)) => self.take_all(messages, &mut acknowledged, &mut backoff).await,
-                Ok(Reply::Whole(_) | Reply::Long(_)) => {
+                Ok(reply @ (Reply::Whole(_) | Reply::Long(_))) => {
                     // Refused, or over before it began.
                     if let Some(waiting) = acknowledged.take() {
-                        let refused = Fault::upstream("listen", "the server does not open the stream");
+                        let refused = Fault::upstream("listen", NoStream::of(reply));
                         let _left = waiting.send(Err(refused));
                         return;
                     }

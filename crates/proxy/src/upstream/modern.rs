@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::ground::Ground;
 use super::http::Modern;
 use super::link::{Kept, Replying};
-use super::listen::{ListenFilter, Listening, OpenListen, follow};
+use super::listen::{ListenFilter, Listening, NoStream, OpenListen, follow};
 use super::outgoing::{Logs, Outgoing};
 use super::presented::Presented;
 use super::slot::Slot;
@@ -122,8 +122,25 @@ impl ModernLink {
     /// here.
     ///
     /// # Errors
-    /// A fault when the server does not open a stream.
+    /// A fault when the server does not open a stream and does not say why.
     pub(crate) async fn listen(
+        &self,
+        filter: ListenFilter,
+        downstream: Arc<dyn Downstream>,
+    ) -> Result<Listening, Fault> {
+        match self.listen_to(filter, downstream).await {
+            Err(fault) => match NoStream::said(&fault) {
+                Some(why) => {
+                    let (nothing, ended) = (ListenFilter::default(), self.ground.closing.clone());
+                    Ok(Listening::new(nothing, ended, Box::new(())).refusing(Some(why.clone())))
+                }
+                None => Err(fault),
+            },
+            listening => listening,
+        }
+    }
+
+    async fn listen_to(
         &self,
         mut filter: ListenFilter,
         downstream: Arc<dyn Downstream>,

@@ -144,12 +144,16 @@ pub(super) fn client(caller: &Caller, meta: &ModernMeta<'_>) -> Client {
     let known = caller.described().filter(same);
     Client::Modern(known.unwrap_or_else(|| {
         let new = described(caller, meta, meta.capabilities);
-        let length = meta.capabilities.len() + meta.client_info.map_or(0, <[u8]>::len);
-        if length <= DESCRIPTION {
+        if is_short(meta) {
             caller.describe(&new);
         }
         new
     }))
+}
+
+/// Whether what the client says of itself is remembered.
+fn is_short(meta: &ModernMeta<'_>) -> bool {
+    meta.capabilities.len() + meta.client_info.map_or(0, <[u8]>::len) <= DESCRIPTION
 }
 
 fn described(caller: &Caller, meta: &ModernMeta<'_>, capabilities: &[u8]) -> Arc<Modern> {
@@ -284,4 +288,25 @@ fn with_state(params: &[u8], state: Option<&str>) -> Option<Bytes> {
         None => edit.remove("requestState"),
     };
     Some(edit.finish().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_at_the_limit_and_one_past_it() {
+        let text = [b' '; DESCRIPTION + 1];
+        let is_short = |capabilities: usize, info: Option<usize>| {
+            is_short(&ModernMeta {
+                version: "2026-07-28".into(),
+                capabilities: &text[..capabilities],
+                client_info: info.map(|length| &text[..length]),
+                log_level: None,
+                progress_token: None,
+            })
+        };
+        assert!(is_short(DESCRIPTION, None) && !is_short(DESCRIPTION + 1, None));
+        assert!(is_short(2, Some(DESCRIPTION - 2)) && !is_short(2, Some(DESCRIPTION - 1)));
+    }
 }

@@ -38,16 +38,18 @@ fn resources(came: &Came, subscribes: bool) -> Option<Goes> {
     Some(result(came, said))
 }
 
+fn refused(came: &Came, code: i32) -> Goes {
+    let error = json!({"code": code, "message": "not this one"});
+    let message = json!({"jsonrpc": "2.0", "id": came.message["id"], "error": error});
+    Goes::Json(200, message)
+}
+
 #[tokio::test]
 async fn p_102_a_refused_subscription_is_refused_to_the_client() {
     for (code, told) in [(-32002, -32002), (-32099, -32099), (-32601, -32601)] {
         let fake = Fake::start(move |came: &Came| {
             if came.message["method"] == "resources/subscribe" && came.message["params"]["uri"] == "test:b" {
-                let error = json!({"code": code, "message": "not this one"});
-                return Goes::Json(
-                    200,
-                    json!({"jsonrpc": "2.0", "id": came.message["id"], "error": error}),
-                );
+                return refused(came, code);
             }
             if came.message["method"] == "resources/subscribe" {
                 return result(came, json!({}));
@@ -128,11 +130,7 @@ async fn p_102_a_modern_server_that_refuses_a_whole_stream_is_heard_in_its_own_w
     for (code, told) in [(-32602, -32602), (-32099, -32099), (-32601, -32601)] {
         let fake = Fake::start(move |came: &Came| {
             if came.message["method"] == "subscriptions/listen" {
-                let error = json!({"code": code, "message": "not for you"});
-                return Goes::Json(
-                    200,
-                    json!({"jsonrpc": "2.0", "id": came.message["id"], "error": error}),
-                );
+                return refused(came, code);
             }
             resources(came, true)
                 .or_else(|| modern(came, &[]))
@@ -142,7 +140,7 @@ async fn p_102_a_modern_server_that_refuses_a_whole_stream_is_heard_in_its_own_w
         let gate = gate_to(&fake, Protocol::Modern).await;
         let session = gate.session("alice", json!({})).await;
         let answer = gate.send(subscribe(&session, "test:a")).await.json().await;
-        assert_eq!(answer["error"], json!({"code": told, "message": "not for you"}));
+        assert_eq!(answer["error"], json!({"code": told, "message": "not this one"}));
     }
 }
 

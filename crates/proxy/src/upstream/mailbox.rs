@@ -177,7 +177,7 @@ impl Mailbox {
         }
     }
 
-    /// Ends the call if it has had its time. While a question waits for the client, the server's silence is not its own; nor
+    /// Ends the call if it has had its time, and somebody waits for it: once. While a question waits for the client, the server's silence is not its own; nor
     /// was it while one waited whose call nobody read meanwhile: from its answer on the server has its whole time again.
     pub(crate) fn look(&self, now: u32, limits: Limits) {
         let mut state = self.0.state();
@@ -190,7 +190,7 @@ impl Mailbox {
         }
         let silent = now.wrapping_sub(state.silence.0) >= limits.idle;
         let late = now.wrapping_sub(self.0.began) >= limits.call;
-        if state.is_endless || !(silent || late) {
+        if state.is_endless || state.reader.is_none() || !(silent || late) {
             return;
         }
         drop(state);
@@ -394,6 +394,26 @@ mod tests {
             Some(107),
             "the whole call"
         );
+    }
+
+    #[test]
+    fn a_call_that_nobody_reads_is_ended_once_when_somebody_does() {
+        let (mailbox, letters, waker) = waiting();
+        mailbox.deliver(Message::Notification(Bytes::from_static(b"{}")));
+        let unread = |letters: &Letters| {
+            let state = letters.0.state();
+            usize::from(state.queue.first.is_some()) + state.queue.others.len()
+        };
+        for now in 8..1000 {
+            mailbox.look(now, LIMITS);
+        }
+        assert_eq!(unread(&letters), 1, "the message");
+        assert!(!has_failed(&letters, &waker) && !has_failed(&letters, &waker));
+        for now in 1000..1100 {
+            mailbox.look(now, LIMITS);
+        }
+        assert_eq!(unread(&letters), 1, "the end");
+        assert!(has_failed(&letters, &waker));
     }
 
     #[test]

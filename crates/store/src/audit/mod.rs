@@ -4,8 +4,9 @@
 //!
 //! What this proves: without the master key nobody can change, insert, remove or reorder a record, and nobody can cut the
 //! chain below the last checkpoint, without [`AuditLog::verify`] naming the first record that is wrong, or, if somebody has
-//! computed the hashes anew, the first of those that were written together with it. What it cannot prove: an attacker who can put back both an older database and the checkpoint of that time is noticed only against an
-//! export that was taken in between.
+//! computed the hashes anew, the first of those that were written together with it. What it cannot prove: an attacker who
+//! can put back both an older database and the checkpoint of that time is noticed only against an export that was taken in
+//! between.
 
 mod append;
 mod batch;
@@ -42,7 +43,7 @@ use queue::Queue;
 use writer::Writer;
 
 /// How many records may wait to be written before [`Audit::record`] refuses: a third of a second of the fastest load, about
-/// 20 MB. Threads take room for 64 at once, so that one is refused up to 945 records earlier while 15 others have not used
+/// 10 MB of usual calls. Threads take room for 64 at once, so that one is refused up to 945 records earlier while 15 others have not used
 /// theirs.
 pub const QUEUE: usize = 65_536;
 

@@ -21,6 +21,17 @@ pub(super) struct Cost {
     pub(super) others: u64,
 }
 
+impl Cost {
+    /// The lower of each figure.
+    pub(super) fn least(self, other: Self) -> Self {
+        Self {
+            serving: self.serving.min(other.serving),
+            hashing: self.hashing.min(other.hashing),
+            others: self.others.min(other.others),
+        }
+    }
+}
+
 /// `program` under callgrind, with its counts in `folder`.
 pub(super) fn under(valgrind: &Path, program: &Path, folder: &Path) -> Command {
     let mut command = Command::new(valgrind);

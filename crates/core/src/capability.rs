@@ -248,6 +248,8 @@ pub enum Purpose {
     Task,
     /// A login or consent form's transaction.
     LoginForm,
+    /// What the store keeps of a legacy MCP session besides its id.
+    KeptSession,
 }
 
 impl Purpose {
@@ -260,11 +262,12 @@ impl Purpose {
             Self::RequestState => "request-state",
             Self::Task => "task",
             Self::LoginForm => "login-form",
+            Self::KeptSession => "kept-session",
         }
     }
 }
 
-/// Seals short-lived state into text that a client carries and cannot read, change or make.
+/// Seals short-lived state into text that a client or the store carries and cannot read, change or make.
 pub trait SealState: Send + Sync {
     /// Base64url text. `bound_to` is authenticated but not carried: opening needs the same value (a principal's key).
     fn seal(&self, purpose: Purpose, bound_to: &str, plain: &[u8]) -> String;

@@ -1,14 +1,15 @@
 //! What is remembered of legacy sessions outside of a process's memory: which of them may still be used, and since when
 //! nobody has.
 //!
-//! A session's id holds all that it takes to go on with it, in whatever process; what is kept only says whether it may.
+//! A session's id holds all that it takes to go on with it, in whatever process; what is kept says whether it may, and what
+//! the servers behind call it.
 
 use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::audit::Pending;
-use crate::{PrincipalKey, Timestamp};
+use crate::{PrincipalKey, ServerName, Timestamp};
 
 /// What makes a session's id unique.
 pub type SessionNonce = [u8; 16];
@@ -24,6 +25,19 @@ pub struct KnownSession {
     pub created: Timestamp,
     /// When it was last used, or a little earlier.
     pub used: Timestamp,
+}
+
+/// A session at a server, opened for a client's session.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServerSession {
+    /// Whose the client's session is.
+    pub owner: PrincipalKey,
+    /// Which.
+    pub nonce: SessionNonce,
+    /// The server.
+    pub server: ServerName,
+    /// What the server calls it, sealed.
+    pub sealed: String,
 }
 
 /// What is kept of a session.
@@ -46,6 +60,11 @@ pub struct SessionChanges {
     pub used: Vec<KnownSession>,
     /// Sessions that nobody will ask for any more.
     pub gone: Vec<(PrincipalKey, SessionNonce)>,
+    /// Sessions at servers for those that may be used; for any other they are not kept. Each takes the place of the last one
+    /// at its server.
+    pub at_servers: Vec<ServerSession>,
+    /// Sessions at servers that have ended.
+    pub ended_at_servers: Vec<ServerSession>,
     /// What has not been used for longer than this is given up.
     pub idle: Duration,
     /// How many are kept of each principal in `used`: those that were used last.
@@ -82,6 +101,17 @@ pub trait KeepSessions: Send + Sync {
         nonce: SessionNonce,
     ) -> Pending<'a, Result<Fate, SessionsUnavailable>>;
 
+    /// What a server calls its session for a client's, sealed, if that is kept.
+    ///
+    /// # Errors
+    /// [`SessionsUnavailable`].
+    fn at_server<'a>(
+        &'a self,
+        owner: &'a PrincipalKey,
+        nonce: SessionNonce,
+        server: &'a ServerName,
+    ) -> Pending<'a, Result<Option<String>, SessionsUnavailable>>;
+
     /// The sessions that were ended at `time` or later, by whatever process, as far as they were ended within the last ten
     /// minutes.
     ///
@@ -112,6 +142,15 @@ impl KeepSessions for NothingKept {
         _: SessionNonce,
     ) -> Pending<'a, Result<Fate, SessionsUnavailable>> {
         Box::pin(async { Ok(Fate::Unknown) })
+    }
+
+    fn at_server<'a>(
+        &'a self,
+        _: &'a PrincipalKey,
+        _: SessionNonce,
+        _: &'a ServerName,
+    ) -> Pending<'a, Result<Option<String>, SessionsUnavailable>> {
+        Box::pin(async { Ok(None) })
     }
 
     fn ended_since(

@@ -1,6 +1,6 @@
 //! What clients carry for us. It is sealed on the way; here is what would happen if a seal were broken.
 
-use sallyport_mcp::session::{CursorSeal, RequestStateSeal, SessionSeal, TaskSeal};
+use sallyport_mcp::session::{CursorSeal, RequestStateSeal, ServerSessionSeal, SessionSeal, TaskSeal};
 
 macro_rules! reads_back {
     ($seal:ty, $bytes:expr) => {
@@ -18,6 +18,7 @@ macro_rules! reads_back {
 /// Session ids, `requestState` and the ids of tasks: no bytes panic, and what is decoded is what it encodes to.
 pub fn session_seal(bytes: &[u8]) {
     reads_back!(SessionSeal, bytes);
+    reads_back!(ServerSessionSeal, bytes);
     reads_back!(RequestStateSeal, bytes);
     reads_back!(TaskSeal, bytes);
 }

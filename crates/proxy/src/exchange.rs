@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
 use sallyport_core::fault::Fault;
 use sallyport_core::policy::{Action, Permit};
+use sallyport_core::session::SessionNonce;
 use sallyport_core::{PrincipalKey, ServerName, SmolStr};
 use sallyport_mcp::log::LogLevel;
 use sallyport_mcp::revision::Revision;
@@ -24,12 +25,23 @@ pub struct ClientView {
     /// Tells apart the legacy sessions of one principal; `None` for a modern client, whose links are pooled by principal
     /// and capabilities.
     pub session: Option<Arc<str>>,
+    /// Whether the session outlives the process.
+    pub lasting: Option<Lasting>,
     /// The revision that the client speaks. A server that speaks the client's era is spoken to in it.
     pub revision: Revision,
     /// `clientInfo`: a raw JSON object.
     pub info: Option<Bytes>,
     /// The client's capabilities: a raw JSON object, `{}` when it has none.
     pub capabilities: Bytes,
+}
+
+/// A session that its client can come back to, in this process or another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lasting {
+    /// What makes it unique.
+    pub nonce: SessionNonce,
+    /// Whether its client has come back to it already: it may have been used elsewhere before.
+    pub has_come_back: bool,
 }
 
 /// One permitted request for one server. It is made from a permit by value and sent by value, once.

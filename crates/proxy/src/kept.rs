@@ -14,6 +14,7 @@ use sallyport_core::session::{
 };
 use sallyport_core::{PrincipalKey, Timestamp};
 
+use crate::at_servers::ServerSessions;
 use crate::session::Sessions;
 use crate::spec::ProxyLimits;
 use crate::sync::lock;
@@ -42,6 +43,7 @@ const AWAY: usize = 16 * 1024;
 /// The sessions outside of memory.
 pub(crate) struct Kept {
     keeper: Arc<dyn KeepSessions>,
+    at_servers: Option<Arc<ServerSessions>>,
     inner: Mutex<Inner>,
     failing: AtomicBool,
 }
@@ -57,9 +59,10 @@ struct Inner {
 }
 
 impl Kept {
-    pub(crate) fn new(keeper: Arc<dyn KeepSessions>) -> Self {
+    pub(crate) fn new(keeper: Arc<dyn KeepSessions>, at_servers: Option<Arc<ServerSessions>>) -> Self {
         Self {
             keeper,
+            at_servers,
             inner: Mutex::default(),
             failing: AtomicBool::new(false),
         }
@@ -160,7 +163,9 @@ impl Kept {
             let away: Vec<_> = inner.away.values().cloned().collect();
             (away, std::mem::take(&mut inner.gone))
         };
-        if present.is_empty() && away.is_empty() && gone.is_empty() {
+        let servers = self.at_servers.as_ref().map(|sessions| sessions.changes());
+        let servers = servers.unwrap_or_default();
+        if present.is_empty() && away.is_empty() && gone.is_empty() && servers.is_empty() {
             return Ok(());
         }
         let known = present.iter().map(|(_, known)| known);
@@ -168,11 +173,16 @@ impl Kept {
             now,
             used: known.chain(&away).cloned().collect(),
             gone: gone.clone(),
+            at_servers: servers.opened(),
+            ended_at_servers: servers.ended(),
             idle: limits.session_idle,
             per_principal: limits.sessions_per_principal.saturating_mul(KEPT),
         });
         if let Err(error) = written.await {
             lock(&self.inner).gone.extend(gone);
+            if let Some(sessions) = &self.at_servers {
+                sessions.give_back(servers);
+            }
             return Err(error);
         }
         for (session, known) in present {

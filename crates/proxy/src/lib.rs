@@ -5,6 +5,7 @@
 mod approve;
 mod ask;
 mod asked;
+mod at_servers;
 mod call;
 mod caller;
 mod cors;
@@ -50,6 +51,7 @@ mod verify;
 mod visit;
 mod world;
 
+pub use at_servers::ServerSessions;
 pub use front::duplex::{Conversation, Credential, Ended, Entrance, Manner, Turned};
 pub use front::lines::lines;
 pub use metrics::Metrics;

@@ -120,7 +120,7 @@ impl Proxy {
             Arc::clone(&deps.random),
             books.clone(),
             hears.clone(),
-            (Kept::new(deps.sessions), gone),
+            (Kept::new(deps.sessions, deps.upstreams.sessions()), gone),
         );
         deps.upstreams.apply(config.servers.clone());
         let fleet = deps.upstreams.watch();
@@ -193,6 +193,12 @@ impl Proxy {
     /// the body of the answer, cancels a modern client's request and leaves a legacy client's running.
     pub async fn handle(self: &Arc<Self>, worker: &Arc<Worker>, inbound: Inbound) -> Response {
         call::serve(self, worker, inbound).await
+    }
+
+    /// Writes what the next process is to know of sessions.
+    pub async fn keep_sessions(&self) {
+        let limits = self.world.load().limits;
+        self.sessions.look(&limits).await;
     }
 
     /// Ends the streams that would stay open, in good order, and gives up on calls that wait for their client; running

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::ask::Questions;
-use crate::exchange::ClientView;
+use crate::exchange::{ClientView, Lasting};
 use crate::hub::SessionEars;
 use crate::kept::Kept;
 use crate::metrics::Gauge;
@@ -187,6 +187,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) revision: Revision,
     pub(crate) info: Option<Vec<u8>>,
     pub(crate) capabilities: Vec<u8>,
+    /// Whether its client learns the id, and can come back with it.
+    pub(crate) is_named: bool,
 }
 
 impl Sessions {
@@ -232,7 +234,8 @@ impl Sessions {
         };
         let binding = binding(opening.owner, opening.endpoint);
         let id = self.sealer.seal(Purpose::Session, &binding, &seal.encode());
-        let session = self.build(&id, opening.owner, opening.endpoint, seal);
+        let lasting = opening.is_named.then_some(false);
+        let session = self.build(&id, (opening.owner, opening.endpoint), seal, lasting);
         self.insert(session, limits)
     }
 
@@ -286,7 +289,7 @@ impl Sessions {
         let Some(seal) = plain.as_deref().and_then(SessionSeal::decode) else {
             return Ok(None);
         };
-        let session = self.build(id, owner, endpoint, seal);
+        let session = self.build(id, (owner, endpoint), seal, Some(true));
         let now = session.last_used();
         if session.is_too_old(now, limits) || !self.kept.admits(&session.known(), now, limits).await? {
             return Ok(None);
@@ -294,7 +297,14 @@ impl Sessions {
         Ok(self.insert(session, limits).ok())
     }
 
-    fn build(&self, id: &str, owner: &PrincipalKey, endpoint: &Arc<str>, seal: SessionSeal) -> Session {
+    /// A session of this id. `has_come_back` says whether its client has come back to it; nothing where it cannot.
+    fn build(
+        &self,
+        id: &str,
+        (owner, endpoint): (&PrincipalKey, &Arc<str>),
+        seal: SessionSeal,
+        has_come_back: Option<bool>,
+    ) -> Session {
         let nonce: String = seal.nonce.iter().map(|b| format!("{b:02x}")).collect();
         let outbox = Arc::new(Outbox::default());
         Session {
@@ -310,6 +320,10 @@ impl Sessions {
             view: ClientView {
                 principal: owner.clone(),
                 session: Some(nonce.into()),
+                lasting: has_come_back.map(|has_come_back| Lasting {
+                    nonce: seal.nonce,
+                    has_come_back,
+                }),
                 revision: seal.revision,
                 info: seal.client_info.map(Bytes::from),
                 capabilities: seal.capabilities.into(),

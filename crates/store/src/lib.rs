@@ -29,6 +29,7 @@ mod pushed;
 mod refresh;
 mod registrations;
 mod sealed;
+mod server_sessions;
 mod servers;
 mod sessions;
 mod setup;

@@ -6,11 +6,12 @@ use sallyport_core::audit::Pending;
 use sallyport_core::session::{
     Fate, KeepSessions, KnownSession, SessionChanges, SessionNonce, SessionsUnavailable,
 };
-use sallyport_core::{PrincipalKey, Timestamp};
+use sallyport_core::{PrincipalKey, ServerName, Timestamp};
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use crate::columns::Columns as _;
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, server_sessions};
 
 /// How long a session that was ended is remembered: until no process can have it in memory, or write of it, any more.
 const ENDED: Duration = Duration::from_secs(600);
@@ -30,6 +31,7 @@ impl Store {
         .bind(session.used.as_millis())
         .execute(&mut *tx)
         .await?;
+        server_sessions::forget_all(&mut tx, &session.owner, session.nonce).await?;
         tx.commit().await
     }
 
@@ -54,32 +56,13 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
         }
-        let mut owners: Vec<_> = changes
-            .used
-            .iter()
-            .map(|session| session.owner.as_str())
-            .collect();
-        owners.sort_unstable();
-        owners.dedup();
-        let most = i64::try_from(changes.per_principal).unwrap_or(i64::MAX);
-        for owner in owners {
-            sqlx::query(
-                "DELETE FROM sessions WHERE owner = ?1 AND ended IS NULL AND nonce NOT IN (\
-                 SELECT nonce FROM sessions WHERE owner = ?1 AND ended IS NULL ORDER BY used DESC LIMIT ?2)",
-            )
-            .bind(owner)
-            .bind(most)
-            .execute(&mut *tx)
-            .await?;
+        for session in &changes.ended_at_servers {
+            server_sessions::forget(&mut tx, session).await?;
         }
-        sqlx::query("DELETE FROM sessions WHERE ended IS NULL AND used < ?")
-            .bind(changes.now.minus(changes.idle).as_millis())
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query("DELETE FROM sessions WHERE ended < ?")
-            .bind(changes.now.minus(ENDED).as_millis())
-            .execute(&mut *tx)
-            .await?;
+        for session in &changes.at_servers {
+            server_sessions::keep(&mut tx, session).await?;
+        }
+        give_up(&mut tx, &changes).await?;
         tx.commit().await
     }
 
@@ -105,6 +88,37 @@ impl Store {
     }
 }
 
+/// Gives up what is beyond the number and the times.
+async fn give_up(db: &mut SqliteConnection, changes: &SessionChanges) -> Result<(), StoreError> {
+    let mut owners: Vec<_> = changes
+        .used
+        .iter()
+        .map(|session| session.owner.as_str())
+        .collect();
+    owners.sort_unstable();
+    owners.dedup();
+    let most = i64::try_from(changes.per_principal).unwrap_or(i64::MAX);
+    for owner in owners {
+        sqlx::query(
+            "DELETE FROM sessions WHERE owner = ?1 AND ended IS NULL AND nonce NOT IN (\
+             SELECT nonce FROM sessions WHERE owner = ?1 AND ended IS NULL ORDER BY used DESC LIMIT ?2)",
+        )
+        .bind(owner)
+        .bind(most)
+        .execute(&mut *db)
+        .await?;
+    }
+    sqlx::query("DELETE FROM sessions WHERE ended IS NULL AND used < ?")
+        .bind(changes.now.minus(changes.idle).as_millis())
+        .execute(&mut *db)
+        .await?;
+    sqlx::query("DELETE FROM sessions WHERE ended < ?")
+        .bind(changes.now.minus(ENDED).as_millis())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 fn id(row: &SqliteRow) -> Result<Id, StoreError> {
     let corrupt = |what| StoreError::Corrupt { what };
     let owner = PrincipalKey::parse(&row.text("owner")?).ok_or(corrupt("owner"))?;
@@ -127,6 +141,18 @@ impl KeepSessions for Store {
         nonce: SessionNonce,
     ) -> Pending<'a, Result<Fate, SessionsUnavailable>> {
         Box::pin(async move { self.fate_of_session(owner, nonce).await.map_err(told) })
+    }
+
+    fn at_server<'a>(
+        &'a self,
+        owner: &'a PrincipalKey,
+        nonce: SessionNonce,
+        server: &'a ServerName,
+    ) -> Pending<'a, Result<Option<String>, SessionsUnavailable>> {
+        Box::pin(async move {
+            let found = self.session_at_server(owner, nonce, server).await;
+            found.map_err(told)
+        })
     }
 
     fn ended_since(&self, time: Timestamp) -> Pending<'_, Result<Vec<Id>, SessionsUnavailable>> {

@@ -155,16 +155,20 @@ fn hex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// In the order in which their keys are written, which stays.
-const PURPOSES: [Purpose; 5] = [
+const PURPOSES: [Purpose; 6] = [
     Purpose::Session,
     Purpose::Cursor,
     Purpose::RequestState,
     Purpose::Task,
     Purpose::LoginForm,
+    Purpose::KeptSession,
 ];
 
 /// The form of written state keys.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
+
+/// The form in which there were so many of [`PURPOSES`].
+const OLDER_FORM: (u8, usize) = (1, 5);
 
 /// The keys that one master key gives, each for one use.
 pub(crate) struct Keys {
@@ -184,28 +188,30 @@ impl Keys {
     }
 }
 
-/// The keys for what clients carry.
-pub(crate) struct StateKeys([LessSafeKey; PURPOSES.len()]);
+/// The keys for what clients carry, in the order of [`PURPOSES`]; written by an older program, they lack the last.
+pub(crate) struct StateKeys(Vec<LessSafeKey>);
 
 impl StateKeys {
     /// Reads what [`MasterKey::state_keys`] wrote.
     pub(crate) fn read(written: &[u8]) -> Result<Self, KeyError> {
-        let Some((&FORM, keys)) = written.split_first() else {
-            return Err(KeyError::Library);
+        let (form, keys) = written.split_first().ok_or(KeyError::Library)?;
+        let count = match *form {
+            FORM => PURPOSES.len(),
+            form if form == OLDER_FORM.0 => OLDER_FORM.1,
+            _ => return Err(KeyError::Library),
         };
         let keys: Vec<_> = keys.chunks(MasterKey::LEN).map(aead).collect::<Result<_, _>>()?;
-        keys.try_into().map(Self).map_err(|_| KeyError::Library)
+        if keys.len() == count {
+            Ok(Self(keys))
+        } else {
+            Err(KeyError::Library)
+        }
     }
 
-    pub(crate) fn of(&self, purpose: Purpose) -> &LessSafeKey {
-        let Self([session, cursor, request_state, task, login_form]) = self;
-        match purpose {
-            Purpose::Session => session,
-            Purpose::Cursor => cursor,
-            Purpose::RequestState => request_state,
-            Purpose::Task => task,
-            Purpose::LoginForm => login_form,
-        }
+    /// The key for a purpose, if there was one when the keys were written.
+    pub(crate) fn of(&self, purpose: Purpose) -> Option<&LessSafeKey> {
+        let place = PURPOSES.iter().position(|known| *known == purpose)?;
+        self.0.get(place)
     }
 }
 
@@ -293,11 +299,26 @@ mod tests {
     fn state_keys_are_read_whole_or_not_at_all() {
         let written = MasterKey::parse(GOOD).unwrap().state_keys().unwrap();
         let written = written.expose();
-        assert_eq!(written.len(), 1 + 5 * 32);
-        assert!(StateKeys::read(written).is_ok());
+        assert_eq!(written.len(), 1 + 6 * 32);
+        let keys = StateKeys::read(written).unwrap();
+        assert!(PURPOSES.iter().all(|purpose| keys.of(*purpose).is_some()));
         let longer = [written.as_slice(), &[0; 32]].concat();
         let other = [&[9], &written[1..]].concat();
-        for bad in [&[][..], &written[..160], &written[..129], &longer, &other] {
+        for bad in [&[][..], &written[..192], &written[..161], &longer, &other] {
+            assert!(StateKeys::read(bad).is_err(), "{}", bad.len());
+        }
+    }
+
+    #[test]
+    fn state_keys_that_an_older_program_wrote_lack_the_newest_purpose() {
+        let written = MasterKey::parse(GOOD).unwrap().state_keys().unwrap();
+        let older = [&[1], &written.expose()[1..=5 * 32]].concat();
+        let keys = StateKeys::read(&older).unwrap();
+        for purpose in PURPOSES {
+            let known = keys.of(purpose).is_some();
+            assert_eq!(known, purpose != Purpose::KeptSession, "{purpose:?}");
+        }
+        for bad in [&older[..128], &[&[1], &written.expose()[1..]].concat()] {
             assert!(StateKeys::read(bad).is_err(), "{}", bad.len());
         }
     }

@@ -201,7 +201,9 @@ impl Ring {
     ) -> Vec<u8> {
         let keys = &self.active;
         let context = [purpose.label(), bound_to];
-        envelope::seal(keys.state.of(purpose), keys.id, random, &context, plain).unwrap_or_default()
+        let key = keys.state.of(purpose);
+        let sealed = key.and_then(|key| envelope::seal(key, keys.id, random, &context, plain));
+        sealed.unwrap_or_default()
     }
 
     pub(crate) fn open_state(&self, purpose: Purpose, bound_to: &str, sealed: &[u8]) -> Option<Vec<u8>> {
@@ -209,7 +211,7 @@ impl Ring {
         let here = self.keys().map(|keys| (keys.id, &keys.state));
         let former = self.former.iter().map(|(id, state)| (*id, state));
         let (_, state) = here.chain(former).find(|(known, _)| *known == id)?;
-        envelope::open(state.of(purpose), &[purpose.label(), bound_to], sealed)
+        envelope::open(state.of(purpose)?, &[purpose.label(), bound_to], sealed)
     }
 
     fn keys(&self) -> impl Iterator<Item = &Keys> {

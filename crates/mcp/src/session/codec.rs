@@ -18,6 +18,10 @@ impl Writer {
         self.fixed(&value.to_be_bytes());
     }
 
+    pub(super) fn flag(&mut self, value: bool) {
+        self.fixed(&[u8::from(value)]);
+    }
+
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
         // Nothing sealed comes near 4 GiB: messages are bounded far below.
         self.fixed(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
@@ -25,7 +29,7 @@ impl Writer {
     }
 
     pub(super) fn optional(&mut self, bytes: Option<&[u8]>) {
-        self.fixed(&[u8::from(bytes.is_some())]);
+        self.flag(bytes.is_some());
         if let Some(bytes) = bytes {
             self.bytes(bytes);
         }
@@ -63,16 +67,24 @@ impl<'a> Reader<'a> {
         Some(head)
     }
 
+    pub(super) fn flag(&mut self) -> Option<bool> {
+        match self.fixed()? {
+            [0] => Some(false),
+            [1] => Some(true),
+            _ => None,
+        }
+    }
+
     pub(super) fn text(&mut self) -> Option<String> {
         self.bytes().and_then(|b| String::from_utf8(b.to_vec()).ok())
     }
 
     #[expect(clippy::option_option, reason = "unreadable is another thing than absent")]
     pub(super) fn optional(&mut self) -> Option<Option<Vec<u8>>> {
-        match self.fixed::<1>()? {
-            [0] => Some(None),
-            [1] => self.bytes().map(|b| Some(b.to_vec())),
-            _ => None,
+        if self.flag()? {
+            self.bytes().map(|b| Some(b.to_vec()))
+        } else {
+            Some(None)
         }
     }
 

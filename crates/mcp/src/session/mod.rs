@@ -31,6 +31,19 @@ pub struct SessionSeal {
     pub created: Timestamp,
 }
 
+/// A session at a server: what is needed to go on with it, for the client's session that it was opened for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServerSessionSeal {
+    /// Its id there (`Mcp-Session-Id`).
+    pub id: String,
+    /// What was negotiated.
+    pub revision: Revision,
+    /// Whether the server said that it logs.
+    pub logs: bool,
+    /// Whether it said that it tells of changes of resources.
+    pub subscribes: bool,
+}
+
 /// Where a list goes on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CursorSeal {
@@ -129,6 +142,36 @@ impl SessionSeal {
             created: input.time()?,
         };
         input.end(seal)
+    }
+}
+
+impl ServerSessionSeal {
+    const FORM: u8 = 1;
+
+    /// The bytes to seal.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new(Self::FORM);
+        out.bytes(self.id.as_bytes());
+        out.bytes(self.revision.as_str().as_bytes());
+        out.flag(self.logs);
+        out.flag(self.subscribes);
+        out.0
+    }
+
+    /// Reads what was sealed.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = Reader::new(bytes, Self::FORM)?;
+        let id = input.text()?;
+        let revision = Revision::parse(&input.text()?)?;
+        let (logs, subscribes) = (input.flag()?, input.flag()?);
+        input.end(Self {
+            id,
+            revision,
+            logs,
+            subscribes,
+        })
     }
 }
 

@@ -85,6 +85,26 @@ fn the_id_of_a_task_is_read_back() {
 }
 
 #[test]
+fn a_session_at_a_server_is_read_back() {
+    for (logs, subscribes) in [(false, true), (true, false)] {
+        let seal = ServerSessionSeal {
+            id: "s1".into(),
+            revision: Revision::V2025_11_25,
+            logs,
+            subscribes,
+        };
+        let bytes = seal.encode();
+        assert_eq!(ServerSessionSeal::decode(&bytes), Some(seal));
+        for cut in 0..bytes.len() {
+            assert_eq!(ServerSessionSeal::decode(&bytes[..cut]), None, "{cut}");
+        }
+        assert_eq!(ServerSessionSeal::decode(&[&bytes[..], &[0]].concat()), None);
+        let end = bytes.len() - 1;
+        assert_eq!(ServerSessionSeal::decode(&[&bytes[..end], &[2]].concat()), None);
+    }
+}
+
+#[test]
 fn other_forms_and_cut_or_longer_bytes_are_none() {
     let bytes = session().encode();
     for cut in 0..bytes.len() {
@@ -99,6 +119,6 @@ proptest! {
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
         let bytes = [&[1], &bytes[..]].concat();
         let _ = (SessionSeal::decode(&bytes), CursorSeal::decode(&bytes), RequestStateSeal::decode(&bytes));
-        let _ = TaskSeal::decode(&bytes);
+        let _ = (TaskSeal::decode(&bytes), ServerSessionSeal::decode(&bytes));
     }
 }

@@ -42,7 +42,7 @@ pub(super) async fn post(
 ) -> Response {
     let id = envelope.id_raw().unwrap_or_default();
     if envelope.kind == Kind::Request && envelope.called() == Method::Initialize {
-        return match Box::pin(open(&caller, envelope)).await {
+        return match Box::pin(open(&caller, envelope, true)).await {
             Ok((session, message)) => Box::pin(opened(&caller, &session, message)).await,
             Err(refusal) => refuse_to(id, &refusal),
         };
@@ -85,13 +85,15 @@ pub(super) fn no_session() -> Refusal {
     )
 }
 
-/// Opens a session. The answer, which comes with it, is the gateway's own: servers are met when they are needed.
+/// Opens a session, which a client can come back to that is told its id (`is_named`). The answer, which comes with it, is the
+/// gateway's own: servers are met when they are needed.
 ///
 /// # Errors
 /// Parameters that say nothing, no revision with sessions, a trail that cannot be written, or too many sessions.
 pub(super) async fn open(
     caller: &Arc<Caller>,
     envelope: &Envelope<'_>,
+    is_named: bool,
 ) -> Result<(Arc<Session>, Bytes), Refusal> {
     let id = envelope.id_raw().unwrap_or_default();
     let params = envelope.params.as_ref();
@@ -119,6 +121,7 @@ pub(super) async fn open(
         revision,
         info: object(Key::ClientInfo),
         capabilities: object(Key::Capabilities).unwrap_or_else(|| b"{}".to_vec()),
+        is_named,
     };
     let session = caller.proxy.sessions.open(opening, &caller.limits);
     let session = session.map_err(|_| Refusal::too_many("sessions"))?;

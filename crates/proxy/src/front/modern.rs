@@ -161,6 +161,7 @@ fn described(caller: &Caller, meta: &ModernMeta<'_>, capabilities: &[u8]) -> Arc
         view: ClientView {
             principal: caller.key.clone(),
             session: None,
+            lasting: None,
             revision: Revision::NEWEST_MODERN,
             info: crate::caller::own(meta.client_info),
             capabilities: Bytes::copy_from_slice(capabilities),

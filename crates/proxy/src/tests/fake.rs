@@ -19,10 +19,22 @@ pub(super) struct Came {
     pub(super) raw: String,
 }
 
+impl Came {
+    /// The value of a header.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
 /// What goes out.
 pub(super) enum Goes {
     /// One JSON document.
     Json(u16, Value),
+    /// One JSON document, in a session of this id.
+    Session(String, Value),
     /// One JSON document, byte for byte.
     Raw(String),
     /// Events as they are sent; the end of the channel is the end of the stream.
@@ -85,7 +97,7 @@ async fn serve(mut stream: TcpStream, answer: Arc<Answering>, seen: Arc<Mutex<Ve
     let mut buffer = Vec::new();
     while let Some(came) = read(&mut stream, &mut buffer).await {
         lock(&seen).push(came.clone());
-        let goes = if came.head.starts_with("POST") {
+        let goes = if came.head.starts_with("POST") || came.head.starts_with("DELETE") {
             answer(&came)
         } else {
             Goes::Json(405, Value::Null)
@@ -138,14 +150,8 @@ async fn write(stream: &mut TcpStream, goes: Goes) -> std::io::Result<()> {
             );
             stream.write_all(format!("{head}{body}").as_bytes()).await
         }
-        Goes::Json(status, value) => {
-            let body = value.to_string();
-            let head = format!(
-                "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nmcp-session-id: up-1\r\ncontent-length: {}\r\n\r\n",
-                body.len()
-            );
-            stream.write_all(format!("{head}{body}").as_bytes()).await
-        }
+        Goes::Json(status, value) => document(stream, status, "up-1", &value).await,
+        Goes::Session(id, value) => document(stream, 200, &id, &value).await,
         Goes::Parts { mut parts, ends } => {
             let head =
                 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -177,6 +183,15 @@ async fn write(stream: &mut TcpStream, goes: Goes) -> std::io::Result<()> {
             stream.write_all(b"0\r\n\r\n").await
         }
     }
+}
+
+async fn document(stream: &mut TcpStream, status: u16, session: &str, value: &Value) -> std::io::Result<()> {
+    let body = value.to_string();
+    let head = format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nmcp-session-id: {session}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).await
 }
 
 /// The answer with this result.

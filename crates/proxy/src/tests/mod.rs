@@ -1,6 +1,7 @@
 //! The path from an inbound request to the answer, over real upstreams: the demo server, and small servers of both eras
 //! on loopback.
 
+mod at_servers;
 mod bounds;
 mod bridge;
 mod doors;
@@ -48,7 +49,7 @@ use crate::spec::{
     ServerLimits, ServerSpec, Spoken, Transport,
 };
 use crate::upstream::{Launcher, UpstreamDeps, Upstreams};
-use crate::{Proxy, ProxyDeps};
+use crate::{Proxy, ProxyDeps, ServerSessions};
 
 const PUBLIC: &str = "http://127.0.0.1:8717";
 
@@ -155,7 +156,9 @@ impl Gate {
         let keys = Arc::new(Keys::default());
         let random = Arc::new(Counting::default());
         let control = tokio::runtime::Handle::current();
+        let sessions = ServerSessions::new(Arc::clone(&shelf) as _, Arc::new(Wax));
         let upstreams = Upstreams::start(UpstreamDeps {
+            sessions: Some(sessions),
             accounts: Arc::new(sallyport_core::account::NoAccounts),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             random: Arc::clone(&random) as _,

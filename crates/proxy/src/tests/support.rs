@@ -10,11 +10,11 @@ use sallyport_core::capability::{
     ProofError, ProvedRequest, Purpose, SealState, TokenError, VerifyProof, VerifyToken,
 };
 use sallyport_core::session::{
-    Fate, KeepSessions, KnownSession, SessionChanges, SessionNonce, SessionsUnavailable,
+    Fate, KeepSessions, KnownSession, ServerSession, SessionChanges, SessionNonce, SessionsUnavailable,
 };
 use sallyport_core::{
-    ClientId, Clock, GrantId, Principal, PrincipalKey, Random, Resource, ScopeSet, Thumbprint, Timestamp,
-    TokenId, UserId,
+    ClientId, Clock, GrantId, Principal, PrincipalKey, Random, Resource, ScopeSet, ServerName, Thumbprint,
+    Timestamp, TokenId, UserId,
 };
 
 use crate::sync::lock;
@@ -82,10 +82,16 @@ impl Audit for Trail {
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
     kept: Mutex<Vec<(KnownSession, Option<Timestamp>)>>,
+    at_servers: Mutex<Vec<ServerSession>>,
     broken: AtomicBool,
 }
 
 impl Shelf {
+    /// How many sessions at servers are kept.
+    pub(crate) fn at_servers(&self) -> usize {
+        lock(&self.at_servers).len()
+    }
+
     /// How many may be used.
     pub(crate) fn live(&self) -> usize {
         lock(&self.kept)
@@ -97,6 +103,7 @@ impl Shelf {
     /// Loses everything.
     pub(crate) fn forget(&self) {
         lock(&self.kept).clear();
+        lock(&self.at_servers).clear();
     }
 
     pub(crate) fn break_it(&self, broken: bool) {
@@ -120,6 +127,7 @@ impl KeepSessions for Shelf {
     fn end(&self, session: KnownSession) -> Pending<'_, Result<(), SessionsUnavailable>> {
         self.with(|kept| {
             kept.retain(|(other, _)| other.nonce != session.nonce);
+            lock(&self.at_servers).retain(|it| it.nonce != session.nonce);
             let ended = session.used;
             kept.push((session, Some(ended)));
         })
@@ -141,6 +149,16 @@ impl KeepSessions for Shelf {
             kept.retain(|(session, ended)| ended.is_some() || !is_gone(session));
             kept.sort_by_key(|(session, _)| std::cmp::Reverse(session.used));
             kept.truncate(changes.per_principal);
+            let mut at_servers = lock(&self.at_servers);
+            at_servers.retain(|it| !changes.ended_at_servers.contains(it));
+            for it in changes.at_servers {
+                at_servers.retain(|other| (other.nonce, &other.server) != (it.nonce, &it.server));
+                at_servers.push(it);
+            }
+            at_servers.retain(|it| {
+                kept.iter()
+                    .any(|(session, ended)| session.nonce == it.nonce && ended.is_none())
+            });
         })
     }
 
@@ -156,6 +174,20 @@ impl KeepSessions for Shelf {
                 Some((_, Some(_))) => Fate::Ended,
                 Some((session, None)) => Fate::Used(session.used),
             }
+        })
+    }
+
+    fn at_server<'a>(
+        &'a self,
+        owner: &'a PrincipalKey,
+        nonce: SessionNonce,
+        server: &'a ServerName,
+    ) -> Pending<'a, Result<Option<String>, SessionsUnavailable>> {
+        self.with(|_| {
+            let at_servers = lock(&self.at_servers);
+            let mut at_servers = at_servers.iter();
+            let found = at_servers.find(|it| it.owner == *owner && it.nonce == nonce && it.server == *server);
+            found.map(|it| it.sealed.clone())
         })
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct Ground {
     pub(crate) closing: CancellationToken,
     /// The same, for every call to look at: the token would make the threads wait for each other.
     closed: AtomicBool,
+    /// The gateway stops, and the server stays.
+    stopping: AtomicBool,
     /// Whether it has asked something on a session's own stream.
     asks_apart: AtomicBool,
     /// Whether it is called with people's accounts.
@@ -101,6 +103,7 @@ impl Ground {
             changes: Changes::default(),
             closing: CancellationToken::new(),
             closed: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
             asks_apart: AtomicBool::new(false),
             door,
             endpoint,
@@ -186,6 +189,16 @@ impl Ground {
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.closing.cancel();
+    }
+
+    /// The gateway stops: sessions that the next process can go on with are left open.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether the gateway stops.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// Whether the server is being removed.

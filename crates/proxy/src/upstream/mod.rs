@@ -8,6 +8,7 @@ mod account;
 mod activity;
 mod backoff;
 mod changes;
+mod comeback;
 mod control;
 mod conversation;
 mod counters;
@@ -58,6 +59,7 @@ use sallyport_net::Worker;
 use sallyport_net::egress::Egress;
 use tokio::sync::watch;
 
+use crate::at_servers::ServerSessions;
 use crate::exchange::ClientView;
 use crate::spec::ServerSpec;
 use ground::Ground;
@@ -100,6 +102,8 @@ pub struct UpstreamDeps {
     pub launcher: Launcher,
     /// The credentials of people's accounts at servers.
     pub accounts: Arc<dyn UseAccounts>,
+    /// The sessions at servers that outlive the process; none where nothing does.
+    pub sessions: Option<Arc<ServerSessions>>,
     /// The gateway's own environment, read once at start; a child gets the few variables of it that any program needs.
     pub environment: Arc<BTreeMap<OsString, OsString>>,
 }
@@ -223,13 +227,22 @@ impl Upstreams {
         self.fleet.subscribe()
     }
 
-    /// Ends all sessions and processes and waits until they have ended, at most 10 s.
+    /// The sessions at servers that outlive the process.
+    pub(crate) fn sessions(&self) -> Option<Arc<ServerSessions>> {
+        self.deps.sessions.clone()
+    }
+
+    /// Ends all processes, and all sessions but those that the next process goes on with, and waits until they have ended, at
+    /// most 10 s.
     pub async fn shutdown(&self) {
         let servers = {
             let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
             *ended = true;
             self.servers.swap(Arc::default())
         };
+        for upstream in servers.values() {
+            upstream.ground.stop();
+        }
         let closing = servers.values().map(|upstream| upstream.close(Duration::ZERO));
         let all = futures_util::future::join_all(closing);
         if tokio::time::timeout(SHUTDOWN, all).await.is_err() {

@@ -139,6 +139,7 @@ mod tests {
         ClientView {
             principal: PrincipalKey::gateway(),
             session: Some(Arc::from("secret-session")),
+            lasting: None,
             revision,
             info: Some(Bytes::from_static(b"{\"name\":\"c\",\"version\":\"1\"}")),
             capabilities: Bytes::from_static(capabilities.as_bytes()),

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use sallyport_core::account::AccountId;
 use sallyport_core::fault::Fault;
 use sallyport_core::{PrincipalKey, ServerName};
 use sallyport_mcp::Era;
@@ -28,6 +29,7 @@ use super::presented::Presented;
 use super::slot::Slot;
 use super::stale::Freshness;
 use super::state::{ServerState, Spoken, Status};
+use crate::at_servers::Place;
 use crate::exchange::{ClientView, Downstream};
 use crate::spec::{ProcessPer, Transport};
 
@@ -235,8 +237,8 @@ impl Upstream {
         let asks = !presented.declared.is_empty();
         let pooled = ground.spec.processes.per == ProcessPer::Principal;
         if is_session && !pooled {
-            let slot = Slot::new(ground, Era::Legacy, presented, true);
-            return (Lanes::One(slot), true);
+            let place = self.place(view, presented.account.as_ref());
+            return (Lanes::One(Slot::of_session(ground, presented, place)), true);
         }
         let introduced = (presented.revision, presented.declared.spelled_as_one());
         let account = presented.account.clone();
@@ -256,6 +258,16 @@ impl Upstream {
             account,
         };
         (self.pools.get(common, make), false)
+    }
+
+    /// Where a client's session is left for the next process.
+    fn place(&self, view: &ClientView, account: Option<&Account>) -> Option<Arc<Place>> {
+        let sessions = self.ground.deps.sessions.as_ref()?;
+        let pinned = account.and_then(|account| account.pinned.as_ref());
+        let pinned = pinned.map_or("-", AccountId::as_str);
+        let print = &self.ground.spec.fingerprint;
+        let print: String = print.iter().map(|byte| format!("{byte:02x}")).collect();
+        Place::new(sessions, view, self.name(), &format!("{print} {pinned}"))
     }
 
     /// Closes the gateway's own conversation, where nobody else uses it: what speaks there may be of another time than what

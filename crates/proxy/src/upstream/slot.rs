@@ -23,6 +23,7 @@ use super::inbox::Inbox;
 use super::presented::Presented;
 use super::request::{RequestError, own, result};
 use super::wire::Wire;
+use crate::at_servers::Place;
 use crate::spec::{HttpForm, Transport};
 
 /// A wait for the next attempt that a call sits out; longer ones fail it.
@@ -39,6 +40,8 @@ pub(crate) struct Slot {
     pub(crate) inbox: Arc<Inbox>,
     /// Whether the session's own stream is listened to.
     listens: AtomicBool,
+    /// Where its session is left for the next process, and may have been left.
+    pub(super) place: Option<Arc<Place>>,
     /// Whether its process is a client's, of which there are only so many.
     counts: bool,
     wire: ArcSwapOption<Wire>,
@@ -70,28 +73,63 @@ impl Opening {
 #[derive(Default)]
 struct SessionState {
     hello: Option<Arc<InitializeResult>>,
+    told: Told,
     /// The level that the session was told; told again to a new one.
     level: Option<LogLevel>,
+}
+
+/// What a server said of itself that is looked at later.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Told {
+    /// It logs.
+    pub(super) logs: bool,
+    /// It tells of changes of resources.
+    pub(super) subscribes: bool,
+}
+
+impl Told {
+    pub(super) fn of(hello: &InitializeResult) -> Self {
+        let resources = hello.capabilities.resources;
+        Self {
+            logs: hello.capabilities.logging,
+            subscribes: resources.is_some_and(|resources| resources.subscribe),
+        }
+    }
 }
 
 impl Slot {
     /// A place where nothing is open yet. `listens` says whether the session's own stream is opened with it; that of a
     /// client that can be asked is in any case.
     pub(crate) fn new(ground: &Arc<Ground>, era: Era, presented: Presented, listens: bool) -> Arc<Self> {
-        Self::make(ground, era, presented, listens, true)
+        Self::make(ground, (era, presented, None), listens, true)
+    }
+
+    /// The place of a legacy client's session, which may have been opened by another process.
+    pub(crate) fn of_session(
+        ground: &Arc<Ground>,
+        presented: Presented,
+        place: Option<Arc<Place>>,
+    ) -> Arc<Self> {
+        Self::make(ground, (Era::Legacy, presented, place), true, true)
     }
 
     /// The gateway's own, in which nothing is open yet.
     pub(crate) fn own(ground: &Arc<Ground>, era: Era) -> Arc<Self> {
-        Self::make(ground, era, Presented::gateway(), true, false)
+        Self::make(ground, (era, Presented::gateway(), None), true, false)
     }
 
-    fn make(ground: &Arc<Ground>, era: Era, presented: Presented, listens: bool, counts: bool) -> Arc<Self> {
+    fn make(
+        ground: &Arc<Ground>,
+        (era, presented, place): (Era, Presented, Option<Arc<Place>>),
+        listens: bool,
+        counts: bool,
+    ) -> Arc<Self> {
         Arc::new(Self {
             inbox: Inbox::new(Arc::clone(ground), presented.declared.clone()),
             ground: Arc::clone(ground),
             era,
             presented,
+            place,
             listens: AtomicBool::new(listens),
             counts,
             wire: ArcSwapOption::empty(),
@@ -102,10 +140,23 @@ impl Slot {
 
     /// Puts in what was opened elsewhere.
     pub(crate) fn fill(&self, wire: Wire, hello: Option<InitializeResult>) {
-        self.state().hello = hello.map(Arc::new);
+        if let Some(hello) = hello {
+            self.met(hello);
+        }
         let wire = Arc::new(wire);
         self.ground.opened(&wire);
         self.wire.store(Some(wire));
+    }
+
+    fn met(&self, hello: InitializeResult) {
+        let mut state = self.state();
+        state.told = Told::of(&hello);
+        state.hello = Some(Arc::new(hello));
+    }
+
+    /// What the server said when the session that is gone on with was opened.
+    pub(super) fn was_told(&self, told: Told) {
+        self.state().told = told;
     }
 
     /// What the server said when the present session was opened.
@@ -226,20 +277,18 @@ impl Slot {
             return Err(Fault::gateway("open a session", "this server has none"));
         }
         if is_http && !ground.converses() {
+            if let Some(session) = self.come_back().await? {
+                return Ok(self.heard(session).await);
+            }
             match Session::open(ground, &self.presented, Arc::clone(&inbox)).await {
                 Ok((session, hello)) => {
                     ground.form.found(HttpForm::Streamable);
                     if !self.counts {
                         session.tells.store(tells(&hello.capabilities), Ordering::Release);
                     }
-                    self.state().hello = Some(Arc::new(hello));
-                    if !self.presented.declared.is_empty() {
-                        // What is asked there before it is open is lost.
-                        session.hear().await;
-                    } else if self.listens.load(Ordering::Acquire) {
-                        session.listen();
-                    }
-                    return Ok(Wire::Session(session));
+                    self.leave_behind(&session, &hello);
+                    self.met(hello);
+                    return Ok(self.heard(session).await);
                 }
                 // A server of 2024-11-05 may have its stream there (2025-03-26, Backwards Compatibility; P-88).
                 Err(HttpError::Refused(refused))
@@ -273,9 +322,20 @@ impl Slot {
         }
     }
 
+    /// A session that is listened to as far as its client wants it.
+    async fn heard(&self, session: Arc<Session>) -> Wire {
+        if !self.presented.declared.is_empty() {
+            // What is asked there before it is open is lost.
+            session.hear().await;
+        } else if self.listens.load(Ordering::Acquire) {
+            session.listen();
+        }
+        Wire::Session(session)
+    }
+
     async fn introduced(&self, conversation: Arc<Conversation>) -> Result<Wire, Fault> {
         let hello = introduce(&conversation, &self.presented).await?;
-        self.state().hello = Some(Arc::new(hello));
+        self.met(hello);
         Ok(Wire::Conversation(conversation))
     }
 
@@ -287,10 +347,7 @@ impl Slot {
         let worker = &self.ground.worker;
         let level = {
             let mut state = self.state();
-            let logs = state
-                .hello
-                .as_ref()
-                .is_some_and(|hello| hello.capabilities.logging);
+            let logs = state.told.logs;
             state.level.take_if(|_| !logs);
             state.level
         };
@@ -355,12 +412,8 @@ impl Slot {
     /// its client is `alone` there. Clients who share a session filter: there a lower level is enough.
     pub(crate) fn lacks_level(&self, level: LogLevel, alone: bool) -> bool {
         let state = self.state();
-        let logs = state
-            .hello
-            .as_ref()
-            .is_some_and(|hello| hello.capabilities.logging);
         let fits = |present: LogLevel| present == level || (!alone && present < level);
-        logs && !state.level.is_some_and(fits)
+        state.told.logs && !state.level.is_some_and(fits)
     }
 
     /// Tells the session of a log level, and those that follow it. That it is not taken is no reason not to call: a server
@@ -390,9 +443,7 @@ impl Slot {
 
     /// Whether the server of the present session tells of changes of resources.
     pub(crate) fn has_subscriptions(&self) -> bool {
-        let hello = self.hello();
-        let resources = hello.and_then(|hello| hello.capabilities.resources);
-        resources.is_some_and(|resources| resources.subscribe)
+        self.state().told.subscribes
     }
 
     /// Tells the server that somebody listens to a resource, or nobody any more.

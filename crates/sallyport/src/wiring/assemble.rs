@@ -15,7 +15,7 @@ use sallyport_net::egress::Egress;
 use sallyport_net::layers::{secure, strict_transport};
 use sallyport_net::{ListenOptions, Listener, ServerHandle, framed};
 use sallyport_proxy::upstream::{Launcher, UpstreamDeps, Upstreams};
-use sallyport_proxy::{Metrics, Proxy, ProxyDeps};
+use sallyport_proxy::{Metrics, Proxy, ProxyDeps, ServerSessions};
 use sallyport_vault::password::Argon2id;
 use sallyport_vault::signing::Signer;
 use sallyport_vault::verifier::{DEFAULT_CACHE, Verifier};
@@ -327,6 +327,10 @@ fn upstreams(
     let launcher = overrides.launcher.clone();
     Ok(Upstreams::start(UpstreamDeps {
         accounts,
+        sessions: Some(ServerSessions::new(
+            Arc::new(base.store.clone()),
+            base.vault.clone(),
+        )),
         clock: Arc::clone(&base.clock),
         random: Arc::clone(&base.random),
         audit: Arc::clone(audit),

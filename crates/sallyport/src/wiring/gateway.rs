@@ -245,6 +245,7 @@ impl Gateway {
                 tracing::warn!("requests that did not end in time were cut off");
             }
         }
+        self.live.proxy.keep_sessions().await;
         self.live.upstreams.shutdown().await;
         self.live.logins.flush().await;
         self.live.trail.shutdown().await;

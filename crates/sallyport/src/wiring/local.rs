@@ -90,6 +90,7 @@ impl Local {
         let control = tokio::runtime::Handle::current();
         let upstreams = Upstreams::start(UpstreamDeps {
             accounts: Arc::new(sallyport_core::account::NoAccounts),
+            sessions: None,
             clock: Arc::clone(&base.clock),
             random: Arc::clone(&base.random),
             audit: trail.clone(),

@@ -41,6 +41,7 @@ pub(crate) async fn offers(
     let trail = Arc::new(base.trail().await?);
     let upstreams = Upstreams::start(UpstreamDeps {
         accounts: Arc::new(sallyport_core::account::NoAccounts),
+        sessions: None,
         clock: Arc::clone(&base.clock),
         random: Arc::clone(&base.random),
         audit: trail.clone(),

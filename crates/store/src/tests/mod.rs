@@ -5,6 +5,7 @@ mod opening;
 mod people;
 mod pushed;
 mod server_accounts;
+mod server_sessions;
 mod sessions;
 mod tokens;
 mod vault;

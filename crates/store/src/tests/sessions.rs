@@ -24,6 +24,8 @@ fn changes(used: Vec<KnownSession>, now: i64) -> SessionChanges {
         now: Timestamp::from_secs(now),
         used,
         gone: Vec::new(),
+        at_servers: Vec::new(),
+        ended_at_servers: Vec::new(),
         idle: IDLE,
         per_principal: 3,
     }

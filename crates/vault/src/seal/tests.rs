@@ -76,12 +76,13 @@ fn va_02_a_record_opens_in_its_own_place_only() {
 
 #[test]
 fn va_02_state_opens_for_its_purpose_and_binding_only() {
-    const ALL: [Purpose; 5] = [
+    const ALL: [Purpose; 6] = [
         Purpose::Session,
         Purpose::Cursor,
         Purpose::RequestState,
         Purpose::Task,
         Purpose::LoginForm,
+        Purpose::KeptSession,
     ];
     let vault = vault();
     for sealed_for in ALL {
@@ -194,6 +195,7 @@ fn what_is_left_of_a_key_opens_what_clients_carry_and_no_secret() {
         Purpose::RequestState,
         Purpose::Task,
         Purpose::LoginForm,
+        Purpose::KeptSession,
     ]
     .map(|purpose| (purpose, state(purpose)));
     assert!(

@@ -132,7 +132,7 @@ impl Talk {
                 .say(Refusal::new(400, INVALID_REQUEST, text).message(Some(id)))
                 .await;
         }
-        let opened = legacy::open(caller, envelope).await;
+        let opened = legacy::open(caller, envelope, false).await;
         let (session, message) = match opened {
             Ok((session, message)) => (Some(session), message),
             Err(refusal) => (None, refusal.message(Some(id))),

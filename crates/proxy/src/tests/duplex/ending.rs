@@ -2,6 +2,7 @@
 
 use sallyport_core::audit::Outcome;
 
+use super::super::at_servers::{COUNT, Rooms, behind};
 use super::*;
 use crate::stream::MAX_QUEUED;
 
@@ -203,4 +204,20 @@ async fn ss_06_what_waits_for_a_deaf_client_is_bounded() {
     };
     timeout(SOON, told).await.expect("an end in time");
     assert_eq!(life.await.expect("an end"), Ended::Slow);
+}
+
+#[tokio::test]
+async fn what_nobody_can_come_back_to_is_not_kept_and_ends_with_the_process() {
+    let rooms = Rooms::default();
+    let fake = rooms.start().await;
+    let gate = Gate::new(behind(&fake));
+    let mut line = Line::open(&gate, Manner::EachMessage);
+    line.initialize("2025-06-18", json!({})).await;
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": COUNT, "arguments": {}}});
+    let answer = line.ask(call).await;
+    assert_eq!(answer["result"]["content"][0]["text"], "s2: 1");
+    gate.proxy.keep_sessions().await;
+    assert_eq!(gate.shelf.at_servers(), 0);
+    gate.upstreams.shutdown().await;
+    assert!(rooms.open().is_empty());
 }

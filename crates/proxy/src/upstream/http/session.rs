@@ -1,7 +1,7 @@
 //! A legacy session at a server.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use http::Method;
 use sallyport_core::SmolStr;
 use sallyport_core::fault::{Blame, Fault, Retry};
 use sallyport_mcp::capabilities::InitializeResult;
+use sallyport_mcp::session::ServerSessionSeal;
 use sallyport_mcp::{Era, Revision, error, json};
 use sallyport_net::Worker;
 use sallyport_net::http1::{Answer, RequestHead};
@@ -20,6 +21,7 @@ use super::apart::Running;
 use super::endpoint::{Endpoint, SESSION, VERSION, put};
 use super::modern::body;
 use super::relay::{Call, Home};
+use crate::at_servers::Placed;
 use crate::exchange::Reply;
 use crate::upstream::ground::Ground;
 use crate::upstream::inbox::{Inbox, Respond};
@@ -59,7 +61,10 @@ pub(crate) struct Session {
     /// Heads with the session's id and version.
     pub(super) post: RequestHead,
     pub(super) get: RequestHead,
-    has_id: bool,
+    id: Option<Box<str>>,
+    revision: Revision,
+    /// Where the next process finds it.
+    placed: OnceLock<Placed>,
     /// Whether the server promised to tell of changes of its lists in this session, which is the gateway's own.
     pub(crate) tells: AtomicBool,
     /// Of the session's own stream.
@@ -114,6 +119,21 @@ impl Session {
         Ok((session, hello))
     }
 
+    /// A session that is open already. Whether the server still knows it is to be found out.
+    ///
+    /// # Errors
+    /// A fault of ours: the server cannot be used as it is configured.
+    pub(crate) fn again(
+        ground: &Arc<Ground>,
+        presented: &Presented,
+        inbox: &Arc<Inbox>,
+        seal: &ServerSessionSeal,
+    ) -> Result<Arc<Self>, Fault> {
+        let endpoint = ground.endpoint_as(presented.account.as_ref())?;
+        let session = Self::new(ground, endpoint, Arc::clone(inbox), Some(&seal.id), seal.revision)?;
+        Ok(Arc::new(session))
+    }
+
     fn new(
         ground: &Arc<Ground>,
         endpoint: Arc<Endpoint>,
@@ -139,7 +159,9 @@ impl Session {
             running: Running::default(),
             post,
             get,
-            has_id: id.is_some(),
+            id: id.map(Box::from),
+            revision,
+            placed: OnceLock::new(),
             tells: AtomicBool::new(false),
             hearing: watch::Sender::default(),
             gone: CancellationToken::new(),
@@ -212,7 +234,7 @@ impl Session {
                 && refused.code() == Some(-32000)
                 && refused.message().to_ascii_lowercase().contains("session")
         };
-        self.has_id && (refused.status == 404 || says_so())
+        self.id.is_some() && (refused.status == 404 || says_so())
     }
 
     /// Sends a notification or an answer.
@@ -253,6 +275,27 @@ impl Session {
         });
     }
 
+    /// What the server calls it.
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// What was negotiated.
+    pub(crate) fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Whose it is.
+    pub(crate) fn ground(&self) -> &Arc<Ground> {
+        &self.ground
+    }
+
+    /// The next process finds it there.
+    pub(crate) fn stays_in(&self, placed: Placed) {
+        // A session is put in its place once.
+        let _ = self.placed.set(placed);
+    }
+
     /// Whether the session cannot be used any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.gone.is_cancelled()
@@ -263,14 +306,20 @@ impl Session {
         self.gone.cancelled().await;
     }
 
-    /// Ends the session at the server too, if it is still there.
+    /// Ends the session at the server too, if it is still there, unless the next process goes on with it.
     pub(crate) async fn close(&self) {
         if self.is_gone() {
             return;
         }
         self.gone.cancel();
         self.inbox.forget_questions();
-        if self.has_id {
+        if let Some(placed) = self.placed.get() {
+            if self.ground.is_stopping() {
+                return;
+            }
+            placed.ends();
+        }
+        if self.id.is_some() {
             let head = self.get.clone().with_method(Method::DELETE);
             let sent = self
                 .endpoint

@@ -107,6 +107,7 @@ impl House {
             ("DATABASE_URL", "canary-of-the-store"),
         ];
         let deps = UpstreamDeps {
+            sessions: None,
             accounts: Arc::new(sallyport_core::account::NoAccounts),
             clock: Arc::new(sallyport_core::clock::SystemClock),
             random: Arc::new(Counting::default()),
@@ -225,6 +226,7 @@ pub(super) fn legacy(session: &str) -> ClientView {
     ClientView {
         principal: PrincipalKey::gateway(),
         session: Some(session.into()),
+        lasting: None,
         revision: Revision::V2025_06_18,
         info: None,
         capabilities: Bytes::from_static(b"{\"elicitation\":{}}"),
@@ -235,6 +237,7 @@ pub(super) fn modern(capabilities: &'static str) -> ClientView {
     ClientView {
         principal: PrincipalKey::gateway(),
         session: None,
+        lasting: None,
         revision: Revision::V2026_07_28,
         info: None,
         capabilities: Bytes::from_static(capabilities.as_bytes()),

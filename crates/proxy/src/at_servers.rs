@@ -1,0 +1,178 @@
+//! What servers call the sessions that they have for clients' sessions, so that the next process goes on with them: a
+//! client that comes back with its id finds what it has left there.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use sallyport_core::capability::{Purpose, SealState};
+use sallyport_core::session::{KeepSessions, ServerSession, SessionNonce};
+use sallyport_core::{PrincipalKey, ServerName};
+use sallyport_mcp::session::ServerSessionSeal;
+
+use crate::exchange::ClientView;
+use crate::sync::lock;
+
+/// So many that were opened or have ended wait to be written; more are not kept, or forgotten later. Some 8 MB.
+const WAITING: usize = 16 * 1024;
+
+/// The sessions at servers, outside of memory.
+pub struct ServerSessions {
+    keeper: Arc<dyn KeepSessions>,
+    sealer: Arc<dyn SealState>,
+    changes: Mutex<Changes>,
+}
+
+/// What has changed since it was last written.
+#[derive(Default)]
+pub(crate) struct Changes {
+    opened: HashMap<(SessionNonce, ServerName), ServerSession>,
+    ended: Vec<ServerSession>,
+}
+
+impl Changes {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.opened.is_empty() && self.ended.is_empty()
+    }
+
+    pub(crate) fn opened(&self) -> Vec<ServerSession> {
+        self.opened.values().cloned().collect()
+    }
+
+    pub(crate) fn ended(&self) -> Vec<ServerSession> {
+        self.ended.clone()
+    }
+}
+
+impl ServerSessions {
+    /// Those that `keeper` keeps.
+    #[must_use]
+    pub fn new(keeper: Arc<dyn KeepSessions>, sealer: Arc<dyn SealState>) -> Arc<Self> {
+        Arc::new(Self {
+            keeper,
+            sealer,
+            changes: Mutex::default(),
+        })
+    }
+
+    /// What is to be written.
+    pub(crate) fn changes(&self) -> Changes {
+        std::mem::take(&mut *lock(&self.changes))
+    }
+
+    /// It could not be written; what has changed meanwhile stands.
+    pub(crate) fn give_back(&self, before: Changes) {
+        let mut changes = lock(&self.changes);
+        for (key, session) in before.opened {
+            changes.opened.entry(key).or_insert(session);
+        }
+        changes.ended.extend(before.ended);
+    }
+
+    fn opened(&self, session: ServerSession) {
+        let mut changes = lock(&self.changes);
+        if changes.opened.len() < WAITING {
+            let key = (session.nonce, session.server.clone());
+            changes.opened.insert(key, session);
+        }
+    }
+
+    fn ended(&self, session: &ServerSession) {
+        let mut changes = lock(&self.changes);
+        let key = (session.nonce, session.server.clone());
+        if changes.opened.get(&key) == Some(session) {
+            changes.opened.remove(&key);
+        }
+        if changes.ended.len() < WAITING {
+            changes.ended.push(session.clone());
+        }
+    }
+}
+
+/// The place of one client's session at one server.
+pub(crate) struct Place {
+    sessions: Arc<ServerSessions>,
+    owner: PrincipalKey,
+    nonce: SessionNonce,
+    server: ServerName,
+    binding: String,
+    /// Whether an earlier process may have left a session here.
+    unseen: AtomicBool,
+}
+
+/// A session that was found or put in its place.
+pub(crate) struct Placed {
+    place: Arc<Place>,
+    session: ServerSession,
+}
+
+impl Place {
+    /// The place for the client's session, if that comes back. What is kept there is good for `use_of` alone: the server as it
+    /// is configured now, and the account that it is called with.
+    pub(crate) fn new(
+        sessions: &Arc<ServerSessions>,
+        view: &ClientView,
+        server: &ServerName,
+        use_of: &str,
+    ) -> Option<Arc<Self>> {
+        let lasting = view.lasting.as_ref()?;
+        let owner = view.principal.clone();
+        let session = view.session.as_deref().unwrap_or_default();
+        Some(Arc::new(Self {
+            sessions: Arc::clone(sessions),
+            binding: format!("{server} {use_of} {session} {owner}"),
+            owner,
+            nonce: lasting.nonce,
+            server: server.clone(),
+            unseen: AtomicBool::new(lasting.has_come_back),
+        }))
+    }
+
+    /// What an earlier process has left here; asked for once.
+    pub(crate) async fn find(self: &Arc<Self>) -> Option<(ServerSessionSeal, Placed)> {
+        if !self.unseen.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        let Self { sessions, owner, .. } = &**self;
+        let found = sessions.keeper.at_server(owner, self.nonce, &self.server).await;
+        // Where nobody knows, another session does as well.
+        let sealed = found.ok().flatten()?;
+        let plain = sessions
+            .sealer
+            .open(Purpose::KeptSession, &self.binding, &sealed)?;
+        let seal = ServerSessionSeal::decode(&plain)?;
+        Some((seal, self.placed(sealed)))
+    }
+
+    /// What was found could not be tried: it may be found again.
+    pub(crate) fn leave(&self) {
+        self.unseen.store(true, Ordering::Release);
+    }
+
+    /// Keeps a session that was opened.
+    pub(crate) fn keep(self: &Arc<Self>, seal: &ServerSessionSeal) -> Placed {
+        let sealer = &self.sessions.sealer;
+        let placed = self.placed(sealer.seal(Purpose::KeptSession, &self.binding, &seal.encode()));
+        self.sessions.opened(placed.session.clone());
+        placed
+    }
+
+    fn placed(self: &Arc<Self>, sealed: String) -> Placed {
+        Placed {
+            place: Arc::clone(self),
+            session: ServerSession {
+                owner: self.owner.clone(),
+                nonce: self.nonce,
+                server: self.server.clone(),
+                sealed,
+            },
+        }
+    }
+}
+
+impl Placed {
+    /// It is ended at the server: nobody is to find it.
+    pub(crate) fn ends(&self) {
+        self.place.sessions.ended(&self.session);
+    }
+}

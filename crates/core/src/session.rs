@@ -25,6 +25,8 @@ pub struct KnownSession {
     pub created: Timestamp,
     /// When it was last used, or a little earlier.
     pub used: Timestamp,
+    /// What its client has asked for that lasts, sealed; none where what is kept of that stands.
+    pub wishes: Option<String>,
 }
 
 /// A session at a server, opened for a client's session.
@@ -41,10 +43,15 @@ pub struct ServerSession {
 }
 
 /// What is kept of a session.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Fate {
-    /// It may be used. It was used last then, or a little later.
-    Used(Timestamp),
+    /// It may be used.
+    Used {
+        /// It was used last then, or a little later.
+        used: Timestamp,
+        /// What its client has asked for that lasts, sealed, if anything.
+        wishes: Option<String>,
+    },
     /// Its client has ended it.
     Ended,
     /// Nothing: it is new, or was given up long ago.

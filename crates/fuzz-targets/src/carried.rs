@@ -1,6 +1,8 @@
 //! What clients carry for us. It is sealed on the way; here is what would happen if a seal were broken.
 
-use sallyport_mcp::session::{CursorSeal, RequestStateSeal, ServerSessionSeal, SessionSeal, TaskSeal};
+use sallyport_mcp::session::{
+    CursorSeal, RequestStateSeal, ServerSessionSeal, SessionSeal, TaskSeal, WishesSeal,
+};
 
 macro_rules! reads_back {
     ($seal:ty, $bytes:expr) => {
@@ -19,6 +21,7 @@ macro_rules! reads_back {
 pub fn session_seal(bytes: &[u8]) {
     reads_back!(SessionSeal, bytes);
     reads_back!(ServerSessionSeal, bytes);
+    reads_back!(WishesSeal, bytes);
     reads_back!(RequestStateSeal, bytes);
     reads_back!(TaskSeal, bytes);
 }

@@ -63,10 +63,13 @@ impl ServerSessions {
     /// It could not be written; what has changed meanwhile stands.
     pub(crate) fn give_back(&self, before: Changes) {
         let mut changes = lock(&self.changes);
+        let Changes { opened, ended } = &mut *changes;
         for (key, session) in before.opened {
-            changes.opened.entry(key).or_insert(session);
+            if !ended.contains(&session) {
+                opened.entry(key).or_insert(session);
+            }
         }
-        changes.ended.extend(before.ended);
+        ended.extend(before.ended);
     }
 
     fn opened(&self, session: ServerSession) {
@@ -174,5 +177,58 @@ impl Placed {
     /// It is ended at the server: nobody is to find it.
     pub(crate) fn ends(&self) {
         self.place.sessions.ended(&self.session);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sallyport_core::session::NothingKept;
+
+    use super::*;
+    use crate::tests::support::Wax;
+
+    fn session(number: usize, sealed: &str) -> ServerSession {
+        let mut nonce = [0; 16];
+        for (to, from) in nonce.iter_mut().zip(number.to_le_bytes()) {
+            *to = from;
+        }
+        ServerSession {
+            owner: PrincipalKey::gateway(),
+            nonce,
+            server: ServerName::parse("s").expect("a name"),
+            sealed: sealed.to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_waits_at_the_limit_and_one_past_it() {
+        let sessions = ServerSessions::new(Arc::new(NothingKept), Arc::new(Wax));
+        for number in 0..=WAITING {
+            sessions.opened(session(number, "opened"));
+            sessions.ended(&session(number, "another"));
+        }
+        let changes = sessions.changes();
+        assert_eq!(
+            (changes.opened().len(), changes.ended().len()),
+            (WAITING, WAITING)
+        );
+        assert!(sessions.changes().is_empty());
+    }
+
+    #[test]
+    fn what_has_changed_while_nothing_could_be_written_stands() {
+        let sessions = ServerSessions::new(Arc::new(NothingKept), Arc::new(Wax));
+        sessions.opened(session(1, "first"));
+        sessions.opened(session(2, "ended meanwhile"));
+        let before = sessions.changes();
+        sessions.opened(session(1, "second"));
+        sessions.ended(&session(2, "ended meanwhile"));
+        sessions.give_back(before);
+        let changes = sessions.changes();
+        let mut opened: Vec<_> = changes.opened().into_iter().map(|it| it.sealed).collect();
+        opened.sort();
+        // What has ended is written before what was opened, so it must not be among that.
+        assert_eq!(opened, ["second"]);
+        assert_eq!(changes.ended().len(), 1);
     }
 }

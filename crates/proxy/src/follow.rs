@@ -74,8 +74,9 @@ pub(crate) async fn subscribe(
     match ask(caller, session, &route).await {
         Ok(listening) => {
             session.note_link(&route.server);
-            let staying = stay(caller, session, &uri, listening);
+            let staying = stay(caller, session, &uri, Some(listening));
             lock(&session.followed).insert(uri, staying);
+            session.wishes_change();
             Ok(Bytes::from_static(render::empty_result(Era::Legacy)))
         }
         Err(refusal) => {
@@ -87,6 +88,12 @@ pub(crate) async fn subscribe(
             Err(refusal)
         }
     }
+}
+
+/// Follows a resource that the session followed before it came back.
+pub(crate) fn resume(caller: &Arc<Caller>, session: &Arc<Session>, uri: Box<str>) {
+    let staying = stay(caller, session, &uri, None);
+    lock(&session.followed).insert(uri, staying);
 }
 
 /// Asks the server of a resource to tell the session of its changes.
@@ -123,20 +130,22 @@ fn refused(route: &Route, error: Option<&[u8]>) -> Refusal {
 }
 
 /// Follows on when the server is replaced: the client has subscribed to a resource, whichever way its server is configured.
-/// Ends when the value is dropped.
+/// Without a listening, begins with that. Ends when the value is dropped.
 fn stay(
     caller: &Arc<Caller>,
     session: &Arc<Session>,
     uri: &str,
-    mut listening: Listening,
+    mut listening: Option<Listening>,
 ) -> AbortOnDropHandle<()> {
     let (caller, session, uri) = (Arc::clone(caller), Arc::downgrade(session), Box::<str>::from(uri));
     AbortOnDropHandle::new(tokio::spawn(async move {
         loop {
-            listening.ended().await;
-            match again(&caller, &session, &uri).await {
-                Some(next) => listening = next,
-                None => return,
+            if let Some(listening) = &mut listening {
+                listening.ended().await;
+            }
+            listening = again(&caller, &session, &uri).await;
+            if listening.is_none() {
+                return;
             }
         }
     }))
@@ -191,6 +200,7 @@ pub(crate) fn unsubscribe(session: &Arc<Session>, envelope: &Envelope<'_>) -> Re
     lock(&session.ears.follows).retain(|_, visible| **visible != *uri);
     let listening = lock(&session.followed).remove(&uri);
     drop(listening);
+    session.wishes_change();
     Ok(Bytes::from_static(render::empty_result(Era::Legacy)))
 }
 

@@ -16,7 +16,6 @@ mod follow;
 mod front;
 mod head;
 mod hub;
-mod kept;
 mod limits;
 mod linger;
 pub mod metrics;

@@ -27,7 +27,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (37, include_str!("../migrations/0037_vault.sql")),
     (40, include_str!("../migrations/0040_sessions.sql")),
     (42, include_str!("../migrations/0042_row_macs.sql")),
-    (43, include_str!("../migrations/0043_server_sessions.sql")),
+    (43, include_str!("../migrations/0043_lasting_sessions.sql")),
 ];
 
 /// Marks the file as ours (`PRAGMA application_id`): "SLLY".

@@ -23,7 +23,7 @@ impl Store {
         let mut tx = self.begin().await?;
         sqlx::query(
             "INSERT INTO sessions (owner, nonce, created, used, ended) VALUES (?1, ?2, ?3, ?4, ?4) \
-             ON CONFLICT DO UPDATE SET ended = ?4",
+             ON CONFLICT DO UPDATE SET ended = ?4, wishes = NULL",
         )
         .bind(session.owner.as_str())
         .bind(session.nonce.as_slice())
@@ -39,13 +39,14 @@ impl Store {
         let mut tx = self.begin().await?;
         for session in &changes.used {
             sqlx::query(
-                "INSERT INTO sessions (owner, nonce, created, used) VALUES (?1, ?2, ?3, ?4) \
-                 ON CONFLICT DO UPDATE SET used = max(used, ?4)",
+                "INSERT INTO sessions (owner, nonce, created, used, wishes) VALUES (?1, ?2, ?3, ?4, ?5) \
+                 ON CONFLICT DO UPDATE SET used = max(used, ?4), wishes = coalesce(?5, wishes)",
             )
             .bind(session.owner.as_str())
             .bind(session.nonce.as_slice())
             .bind(session.created.as_millis())
             .bind(session.used.as_millis())
+            .bind(&session.wishes)
             .execute(&mut *tx)
             .await?;
         }
@@ -67,7 +68,7 @@ impl Store {
     }
 
     async fn fate_of_session(&self, owner: &PrincipalKey, nonce: SessionNonce) -> Result<Fate, StoreError> {
-        let row = sqlx::query("SELECT used, ended FROM sessions WHERE owner = ? AND nonce = ?")
+        let row = sqlx::query("SELECT used, ended, wishes FROM sessions WHERE owner = ? AND nonce = ?")
             .bind(owner.as_str())
             .bind(nonce.as_slice())
             .fetch_optional(self.reader())
@@ -75,7 +76,10 @@ impl Store {
         Ok(match row {
             None => Fate::Unknown,
             Some(row) if row.maybe_time("ended")?.is_some() => Fate::Ended,
-            Some(row) => Fate::Used(row.time("used")?),
+            Some(row) => Fate::Used {
+                used: row.time("used")?,
+                wishes: row.maybe_text("wishes")?,
+            },
         })
     }
 

@@ -12,6 +12,7 @@ use sallyport_core::{ServerName, Timestamp};
 use codec::{Reader, Writer};
 
 use crate::catalogue::ListKind;
+use crate::log::LogLevel;
 use crate::revision::{Era, Revision};
 
 /// A legacy session: everything that is needed to go on after a restart.
@@ -42,6 +43,15 @@ pub struct ServerSessionSeal {
     pub logs: bool,
     /// Whether it said that it tells of changes of resources.
     pub subscribes: bool,
+}
+
+/// What a client has asked for in a legacy session that lasts.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct WishesSeal {
+    /// The level of `logging/setLevel`.
+    pub level: Option<LogLevel>,
+    /// The resources of `resources/subscribe`, by visible URI.
+    pub followed: Vec<String>,
 }
 
 /// Where a list goes on.
@@ -172,6 +182,34 @@ impl ServerSessionSeal {
             logs,
             subscribes,
         })
+    }
+}
+
+impl WishesSeal {
+    const FORM: u8 = 1;
+
+    /// The bytes to seal.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new(Self::FORM);
+        out.optional(self.level.map(|level| level.as_str().as_bytes()));
+        out.number(self.followed.len() as u64);
+        self.followed.iter().for_each(|uri| out.bytes(uri.as_bytes()));
+        out.0
+    }
+
+    /// Reads what was sealed.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = Reader::new(bytes, Self::FORM)?;
+        let level = match input.optional()? {
+            Some(level) => Some(LogLevel::parse(std::str::from_utf8(&level).ok()?)?),
+            None => None,
+        };
+        let followed = (0..input.number()?)
+            .map(|_| input.text())
+            .collect::<Option<_>>()?;
+        input.end(Self { level, followed })
     }
 }
 

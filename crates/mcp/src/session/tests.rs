@@ -105,6 +105,24 @@ fn a_session_at_a_server_is_read_back() {
 }
 
 #[test]
+fn wishes_are_read_back() {
+    for seal in [
+        WishesSeal::default(),
+        WishesSeal {
+            level: Some(LogLevel::Warning),
+            followed: vec!["file:///a".into(), String::new()],
+        },
+    ] {
+        let bytes = seal.encode();
+        assert_eq!(WishesSeal::decode(&bytes), Some(seal));
+        for cut in 0..bytes.len() {
+            assert_eq!(WishesSeal::decode(&bytes[..cut]), None, "{cut}");
+        }
+        assert_eq!(WishesSeal::decode(&[&bytes[..], &[0]].concat()), None);
+    }
+}
+
+#[test]
 fn other_forms_and_cut_or_longer_bytes_are_none() {
     let bytes = session().encode();
     for cut in 0..bytes.len() {
@@ -120,5 +138,6 @@ proptest! {
         let bytes = [&[1], &bytes[..]].concat();
         let _ = (SessionSeal::decode(&bytes), CursorSeal::decode(&bytes), RequestStateSeal::decode(&bytes));
         let _ = (TaskSeal::decode(&bytes), ServerSessionSeal::decode(&bytes));
+        let _ = WishesSeal::decode(&bytes);
     }
 }

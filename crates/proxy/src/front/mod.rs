@@ -28,7 +28,7 @@ use crate::caller::Caller;
 use crate::door;
 use crate::head::{self, One, PROTOCOL_VERSION, SESSION_ID};
 use crate::refusal::Refusal;
-use crate::session::Session;
+use crate::session::{Reopened, Session, wishes};
 
 /// Answers one POST of an admitted caller.
 pub(crate) async fn post(caller: Arc<Caller>, inbound: Inbound) -> Response {
@@ -114,7 +114,7 @@ pub(crate) async fn delete(caller: &Arc<Caller>, parts: &Parts) -> Response {
 /// 404 for one that is unknown, ended, of another principal or endpoint, or of a revision that is off: all alike (P-73,
 /// P-74). 503 where it cannot be found out whether it has ended.
 pub(crate) async fn session_of(
-    caller: &Caller,
+    caller: &Arc<Caller>,
     headers: &HeaderMap,
 ) -> Result<Option<Arc<Session>>, Refusal> {
     let sessions = &caller.proxy.sessions;
@@ -132,20 +132,37 @@ pub(crate) async fn session_of(
             return Err(Refusal::new(400, INVALID_REQUEST, "Mcp-Session-Id is malformed"));
         }
     };
-    let (owner, endpoint, limits) = (&caller.key, &caller.endpoint.key, &caller.limits);
-    let found = match sessions.find(owner, endpoint, id, limits) {
+    let found = match sessions.find(&caller.key, &caller.endpoint.key, id, &caller.limits) {
         Some(session) => Some(session),
         // In a box, as whatever is seldom needed: the future of every call has room for it otherwise.
-        None => Box::pin(sessions.reopen(owner, endpoint, id, limits))
-            .await
-            .map_err(|_| unavailable())?,
+        None => Box::pin(reopened(caller, id)).await?,
     };
-    let gone = || Refusal::new(404, INVALID_REQUEST, "Session not found: initialize again");
-    let spoken = caller.endpoint.spoken();
-    let session = found.filter(|session| spoken.has(session.view.revision));
-    let session = session.ok_or_else(gone)?;
+    let session = found
+        .filter(|session| is_spoken(caller, session))
+        .ok_or_else(gone)?;
     caller.found(&session);
     Ok(Some(session))
+}
+
+/// A session that its client comes back to.
+async fn reopened(caller: &Arc<Caller>, id: &str) -> Result<Option<Arc<Session>>, Refusal> {
+    let sessions = &caller.proxy.sessions;
+    let reopened = sessions.reopen(&caller.key, &caller.endpoint.key, id, &caller.limits);
+    let Some(Reopened { session, wishes }) = reopened.await.map_err(|_| unavailable())? else {
+        return Ok(None);
+    };
+    if let Some(wishes) = wishes.filter(|_| is_spoken(caller, &session)) {
+        wishes::restore(caller, &session, &wishes);
+    }
+    Ok(Some(session))
+}
+
+fn is_spoken(caller: &Caller, session: &Session) -> bool {
+    caller.endpoint.spoken().has(session.view.revision)
+}
+
+fn gone() -> Refusal {
+    Refusal::new(404, INVALID_REQUEST, "Session not found: initialize again")
 }
 
 fn unavailable() -> Refusal {

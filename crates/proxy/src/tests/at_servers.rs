@@ -34,8 +34,8 @@ impl Rooms {
         if method == Some("initialize") {
             let id = format!("s{}", self.1.fetch_add(1, Ordering::Relaxed) + 1);
             lock(&self.0).insert(id.clone(), 0);
-            let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {"tools": {}, "logging": {}},
-                "serverInfo": {"name": "rooms", "version": "1"}});
+            let hello = json!({"protocolVersion": "2025-06-18", "serverInfo": {"name": "rooms", "version": "1"},
+                "capabilities": {"tools": {}, "logging": {}, "resources": {"subscribe": true}}});
             return Goes::Session(
                 id,
                 json!({"jsonrpc": "2.0", "id": came.message["id"], "result": hello}),
@@ -52,7 +52,13 @@ impl Rooms {
                 let text = format!("{id}: {count}");
                 result(came, json!({"content": [{"type": "text", "text": text}]}))
             }
-            Some("ping" | "logging/setLevel") => result(came, json!({})),
+            Some("ping" | "logging/setLevel" | "resources/subscribe") => result(came, json!({})),
+            Some("resources/list") => {
+                let listed = ["test:a", "test:b"].map(|uri| json!({"uri": uri, "name": uri}));
+                result(came, json!({"resources": listed}))
+            }
+            Some("resources/templates/list") => result(came, json!({"resourceTemplates": []})),
+            Some("resources/unsubscribe") => result(came, json!({})),
             None => {
                 rooms.remove(&id);
                 Goes::Nothing
@@ -67,7 +73,7 @@ impl Rooms {
     }
 
     /// Forgets all sessions.
-    fn forget(&self) {
+    pub(super) fn forget(&self) {
         lock(&self.0).clear();
     }
 }
@@ -78,7 +84,7 @@ pub(super) fn behind(fake: &Fake) -> ProxyConfig {
 }
 
 /// What the call's session answers.
-async fn count(gate: &Gate, session: &str) -> String {
+pub(super) async fn count(gate: &Gate, session: &str) -> String {
     let ask = Ask::legacy(
         "alice",
         Some(session),
@@ -91,7 +97,7 @@ async fn count(gate: &Gate, session: &str) -> String {
 }
 
 /// A stop in good order, and the next process.
-async fn restart(gate: Gate, config: ProxyConfig) -> Gate {
+pub(super) async fn restart(gate: Gate, config: ProxyConfig) -> Gate {
     gate.proxy.close_streams();
     gate.proxy.keep_sessions().await;
     gate.upstreams.shutdown().await;

@@ -26,6 +26,7 @@ pub(crate) mod support;
 mod tasks;
 mod untouched;
 mod visits;
+mod wishes;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -137,7 +137,10 @@ impl KeepSessions for Shelf {
         self.with(|kept| {
             for session in changes.used {
                 match kept.iter_mut().find(|(other, _)| other.nonce == session.nonce) {
-                    Some((other, _)) => other.used = other.used.max(session.used),
+                    Some((other, _)) => {
+                        other.used = other.used.max(session.used);
+                        other.wishes = session.wishes.or(other.wishes.take());
+                    }
                     None => kept.push((session, None)),
                 }
             }
@@ -172,7 +175,10 @@ impl KeepSessions for Shelf {
             match kept.find(|(session, _)| session.nonce == nonce && session.owner == *owner) {
                 None => Fate::Unknown,
                 Some((_, Some(_))) => Fate::Ended,
-                Some((session, None)) => Fate::Used(session.used),
+                Some((session, None)) => Fate::Used {
+                    used: session.used,
+                    wishes: session.wishes.clone(),
+                },
             }
         })
     }

@@ -10,7 +10,8 @@ use sallyport_mcp::session::ServerSessionSeal;
 
 use super::http::Session;
 use super::request::{RequestError, own, result};
-use super::slot::{Slot, Told};
+use super::slot::Slot;
+use super::told::Told;
 
 impl Slot {
     /// The session that was left here, if it can be gone on with. The server is asked (`ping`): what it answers about a session

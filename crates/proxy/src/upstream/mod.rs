@@ -42,6 +42,7 @@ pub(crate) mod stdio;
 mod supervise;
 #[cfg(test)]
 mod tests;
+mod told;
 mod union;
 mod wire;
 

@@ -16,6 +16,7 @@ fn known(nonce: u8) -> KnownSession {
         nonce: [nonce; 16],
         created: Timestamp::from_secs(100),
         used: Timestamp::from_secs(100 + i64::from(nonce)),
+        wishes: None,
     }
 }
 

@@ -16,6 +16,7 @@ fn session(nonce: u8, used: i64) -> KnownSession {
         nonce: [nonce; 16],
         created: Timestamp::from_secs(100),
         used: Timestamp::from_secs(used),
+        wishes: None,
     }
 }
 
@@ -37,7 +38,10 @@ async fn fate(store: &Store, nonce: u8) -> Fate {
 }
 
 fn used(time: i64) -> Fate {
-    Fate::Used(Timestamp::from_secs(time))
+    Fate::Used {
+        used: Timestamp::from_secs(time),
+        wishes: None,
+    }
 }
 
 #[tokio::test]
@@ -94,4 +98,31 @@ async fn p_73_a_session_that_was_ended_is_not_brought_back_by_a_late_write() {
         store.keep(changes(Vec::new(), now)).await.unwrap();
         assert_eq!(fate(&store, 1).await, kept);
     }
+}
+
+#[tokio::test]
+async fn wishes_stand_until_there_are_others_and_go_with_the_session() {
+    let (_root, store) = store().await;
+    let wishing = |wishes: Option<&str>| KnownSession {
+        wishes: wishes.map(str::to_owned),
+        ..session(1, 100)
+    };
+    for (written, kept) in [
+        (None, None),
+        (Some("a"), Some("a")),
+        (None, Some("a")),
+        (Some("b"), Some("b")),
+    ] {
+        store.keep(changes(vec![wishing(written)], 110)).await.unwrap();
+        let Fate::Used { wishes, .. } = fate(&store, 1).await else {
+            panic!("it may be used");
+        };
+        assert_eq!(wishes.as_deref(), kept, "after {written:?}");
+    }
+    store.end(session(1, 120)).await.unwrap();
+    store
+        .keep(changes(vec![wishing(Some("late"))], 122))
+        .await
+        .unwrap();
+    assert_eq!(fate(&store, 1).await, Fate::Ended);
 }

@@ -1,5 +1,7 @@
 //! Legacy sessions over restarts.
 
+use anyhow::Context as _;
+use sallyport_testkit::everything::Era;
 use sallyport_testkit::http::Request;
 use sallyport_testkit::mcp::{Endpoint, Legacy};
 use serde_json::{Value, json};
@@ -63,6 +65,47 @@ async fn a_session_goes_on_after_a_restart_with_its_stream_and_its_capabilities(
         .await
         .unwrap();
     assert_eq!(gone.status(), 404);
+}
+
+/// What the server calls the session in which it is called.
+async fn at_server(session: &mut Legacy) -> anyhow::Result<String> {
+    let answer = session.call("request_headers", json!({})).await?;
+    let headers: Value = serde_json::from_str(answer.text()?)?;
+    let id = headers.get("mcp-session-id").and_then(Value::as_str);
+    Ok(id.context("a session")?.to_owned())
+}
+
+#[tokio::test]
+async fn r25_what_a_client_has_left_at_a_server_is_there_after_a_restart() {
+    let mut scene = Scene::http(Era::Legacy).await.unwrap();
+    let session = scene.legacy(json!({ "elicitation": {} })).await.unwrap();
+    let mut session = session.answering(|method, _| {
+        assert_eq!(method, "elicitation/create");
+        json!({ "action": "accept", "content": { "username": "ada", "email": "a@b.c" } })
+    });
+    let set = json!({ "level": "error" });
+    session.request("logging/setLevel", set).await.unwrap();
+    let before = at_server(&mut session).await.unwrap();
+    for kindly in [true, true, false] {
+        restart(&mut scene, kindly).await.unwrap();
+        let mut other = scene.legacy(json!({})).await.unwrap();
+        assert_ne!(at_server(&mut other).await.unwrap(), before);
+        assert_eq!(
+            at_server(&mut session).await.unwrap(),
+            before,
+            "stopped kindly: {kindly}"
+        );
+        let logged = session.call("test_tool_with_logging", json!({})).await.unwrap();
+        assert!(
+            logged.notifications.is_empty(),
+            "it logs nothing so light: {logged:?}"
+        );
+        let asked = session
+            .call("test_elicitation", json!({ "message": "Who?" }))
+            .await
+            .unwrap();
+        assert!(asked.text().unwrap().contains("action=accept"), "{asked:?}");
+    }
 }
 
 #[tokio::test]

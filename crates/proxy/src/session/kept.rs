@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sallyport_core::capability::SealState;
 use sallyport_core::session::{
     Fate, KeepSessions, KnownSession, SessionChanges, SessionNonce, SessionsUnavailable,
 };
 use sallyport_core::{PrincipalKey, Timestamp};
 
+use super::{Sessions, wishes};
 use crate::at_servers::ServerSessions;
-use crate::session::Sessions;
 use crate::spec::ProxyLimits;
 use crate::sync::lock;
 
@@ -48,6 +49,12 @@ pub(crate) struct Kept {
     failing: AtomicBool,
 }
 
+/// A session may be used.
+pub(crate) struct Admitted {
+    /// What its client has asked for that lasts, sealed.
+    pub(crate) wishes: Option<String>,
+}
+
 #[derive(Default)]
 struct Inner {
     /// Those that have left memory since the last write.
@@ -68,7 +75,7 @@ impl Kept {
         }
     }
 
-    /// Whether a session that is not in memory may be used at `now`.
+    /// Whether a session that is not in memory may be used at `now`, and what its client wished of it.
     ///
     /// # Errors
     /// [`SessionsUnavailable`] when that cannot be found out.
@@ -77,18 +84,21 @@ impl Kept {
         session: &KnownSession,
         now: Timestamp,
         limits: &ProxyLimits,
-    ) -> Result<bool, SessionsUnavailable> {
+    ) -> Result<Option<Admitted>, SessionsUnavailable> {
         let KnownSession { owner, nonce, .. } = session;
-        let away = lock(&self.inner).away.get(nonce).map(|away| away.used);
-        let fate = match away {
-            Some(used) => Fate::Used(used),
-            None => self.keeper.fate(owner, *nonce).await?,
+        let away = lock(&self.inner).away.get(nonce).cloned();
+        let fate = self.keeper.fate(owner, *nonce).await?;
+        let (is_admitted, wishes) = match (fate, away) {
+            (Fate::Ended, _) => (false, None),
+            (Fate::Used { wishes, .. }, Some(away)) => (
+                now.since(away.used) <= limits.session_idle,
+                away.wishes.or(wishes),
+            ),
+            (Fate::Unknown, Some(away)) => (now.since(away.used) <= limits.session_idle, away.wishes),
+            (Fate::Used { used, wishes }, None) => (now.since(used) <= limits.session_idle, wishes),
+            (Fate::Unknown, None) => (now.since(session.created) <= UNWRITTEN, None),
         };
-        Ok(match fate {
-            Fate::Used(used) => now.since(used) <= limits.session_idle,
-            Fate::Ended => false,
-            Fate::Unknown => now.since(session.created) <= UNWRITTEN,
-        })
+        Ok(is_admitted.then_some(Admitted { wishes }))
     }
 
     /// A session leaves memory; it may come back.
@@ -120,10 +130,15 @@ impl Kept {
     }
 
     /// Ends what other processes have ended, and writes what has changed. What fails is tried again the next time.
-    pub(crate) async fn look(&self, sessions: &Sessions, now: Timestamp, limits: &ProxyLimits) {
+    pub(crate) async fn look(
+        &self,
+        sessions: &Sessions,
+        sealer: &dyn SealState,
+        (now, limits): (Timestamp, &ProxyLimits),
+    ) {
         let done = async {
             self.learn(sessions, now).await?;
-            self.write(sessions, now, limits).await
+            self.write(sessions, sealer, (now, limits)).await
         };
         let failed = done.await.is_err();
         if failed != self.failing.swap(failed, Ordering::Relaxed) {
@@ -148,14 +163,14 @@ impl Kept {
     async fn write(
         &self,
         sessions: &Sessions,
-        now: Timestamp,
-        limits: &ProxyLimits,
+        sealer: &dyn SealState,
+        (now, limits): (Timestamp, &ProxyLimits),
     ) -> Result<(), SessionsUnavailable> {
         let exact = EXACT.min(limits.session_idle / 4);
         let mut present = Vec::new();
         sessions.each(|session| {
             if session.is_to_be_written(exact) {
-                present.push((Arc::clone(session), session.known()));
+                present.push((Arc::clone(session), wishes::known(session, sealer)));
             }
         });
         let (away, gone) = {
@@ -180,6 +195,11 @@ impl Kept {
         });
         if let Err(error) = written.await {
             lock(&self.inner).gone.extend(gone);
+            for (session, known) in &present {
+                if known.wishes.is_some() {
+                    session.wishes_change();
+                }
+            }
             if let Some(sessions) = &self.at_servers {
                 sessions.give_back(servers);
             }

@@ -1,6 +1,5 @@
-//! Legacy sessions: sealed ids that outlive a restart, and what is kept in memory while they are in use.
+//! All sessions in memory: opened, found, brought back, and let go.
 
-use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,24 +8,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use sallyport_core::capability::{Purpose, SealState};
 use sallyport_core::map::{Map, Seed};
-use sallyport_core::session::{KnownSession, SessionNonce, SessionsUnavailable};
-use sallyport_core::{PrincipalKey, Random, ServerName, Timestamp};
+use sallyport_core::session::{SessionNonce, SessionsUnavailable};
+use sallyport_core::{PrincipalKey, Random, Timestamp};
 use sallyport_mcp::capabilities::ClientCapabilities;
-use sallyport_mcp::log::LogLevel;
 use sallyport_mcp::revision::Revision;
 use sallyport_mcp::session::SessionSeal;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
+use super::kept::{Admitted, Kept};
+use super::{NEVER, Session, wishes};
 use crate::ask::Questions;
 use crate::exchange::{ClientView, Lasting};
 use crate::hub::SessionEars;
-use crate::kept::Kept;
 use crate::metrics::Gauge;
 use crate::record::Books;
 use crate::replay::Journal;
-use crate::running::Running;
 use crate::spec::ProxyLimits;
 use crate::stream::Outbox;
 use crate::sync::lock;
@@ -36,130 +33,6 @@ const SHARDS: usize = 16;
 
 /// How long a session stays in memory that nobody uses: a working day. Its id brings it back, and costs a moment.
 const IN_MEMORY: Duration = Duration::from_secs(8 * 3600);
-
-/// What stands for the time of a write that has not been.
-const NEVER: i64 = i64::MIN;
-
-/// One legacy session.
-pub(crate) struct Session {
-    /// The sealed id, as the client sends it.
-    pub(crate) id: Arc<str>,
-    /// What servers may know of the client.
-    pub(crate) view: ClientView,
-    /// What it hears outside of requests, what it has been asked, what the client can do.
-    pub(crate) ears: Arc<SessionEars>,
-    /// Its running requests.
-    pub(crate) running: Arc<Running>,
-    /// The resources it follows, by visible URI; dropping a value ends the subscription at the server.
-    pub(crate) followed: Mutex<HashMap<Box<str>, AbortOnDropHandle<()>>>,
-    /// The servers that it has used.
-    linked: Mutex<BTreeSet<ServerName>>,
-    endpoint: Arc<str>,
-    nonce: SessionNonce,
-    created: Timestamp,
-    seen: AtomicI64,
-    /// The last use that has been written.
-    written: AtomicI64,
-    /// The level of `logging/setLevel`; every call bears it.
-    level: Mutex<Option<LogLevel>>,
-    /// Its event streams, as far as they can be resumed.
-    pub(crate) journal: Journal,
-    cancel: CancellationToken,
-    /// It is in memory no longer: its id may open it again, but not as this one.
-    over: AtomicBool,
-}
-
-impl Session {
-    /// Sets the level of `logging/setLevel`.
-    pub(crate) fn set_level(&self, level: LogLevel) {
-        *lock(&self.level) = Some(level);
-    }
-
-    /// The level, if one was set.
-    pub(crate) fn level(&self) -> Option<LogLevel> {
-        *lock(&self.level)
-    }
-
-    /// Notes that the session uses a server.
-    pub(crate) fn note_link(&self, server: &ServerName) {
-        let mut linked = lock(&self.linked);
-        if !linked.contains(server) {
-            linked.insert(server.clone());
-        }
-    }
-
-    /// The servers that the session has used.
-    pub(crate) fn linked(&self) -> Vec<ServerName> {
-        lock(&self.linked).iter().cloned().collect()
-    }
-
-    /// The endpoint that the session was opened at.
-    pub(crate) fn endpoint(&self) -> &Arc<str> {
-        &self.endpoint
-    }
-
-    /// Whether its event streams begin with an id to resume after; older clients take that for a message.
-    pub(crate) fn primes(&self) -> bool {
-        self.view.revision >= Revision::V2025_11_25
-    }
-
-    /// Whether it is older than any session may be.
-    pub(crate) fn is_too_old(&self, now: Timestamp, limits: &ProxyLimits) -> bool {
-        now.since(self.created) > limits.session_absolute
-    }
-
-    /// Whether nobody has used it for longer than a session may lie idle.
-    fn is_forsaken(&self, now: Timestamp, limits: &ProxyLimits) -> bool {
-        now.since(self.last_used()) > limits.session_idle && self.is_idle()
-    }
-
-    fn last_used(&self) -> Timestamp {
-        Timestamp::from_millis(self.seen.load(Ordering::Relaxed))
-    }
-
-    fn is_written(&self) -> bool {
-        self.written.load(Ordering::Relaxed) != NEVER
-    }
-
-    /// What is kept of it over restarts.
-    pub(crate) fn known(&self) -> KnownSession {
-        KnownSession {
-            owner: self.view.principal.clone(),
-            nonce: self.nonce,
-            created: self.created,
-            used: self.last_used(),
-        }
-    }
-
-    /// Whether what is kept of it is older than `exact`.
-    pub(crate) fn is_to_be_written(&self, exact: Duration) -> bool {
-        let written = Timestamp::from_millis(self.written.load(Ordering::Relaxed));
-        !self.is_written() || self.last_used().since(written) >= exact
-    }
-
-    /// Notes that it has been written as last used then.
-    pub(crate) fn is_written_as_used(&self, used: Timestamp) {
-        self.written.store(used.as_millis(), Ordering::Relaxed);
-    }
-
-    /// Resolves when the session has ended.
-    pub(crate) fn ended(&self) -> &CancellationToken {
-        &self.cancel
-    }
-
-    fn is_idle(&self) -> bool {
-        self.running.is_empty() && !self.ears.outbox.is_open()
-    }
-
-    fn end(&self) {
-        self.over.store(true, Ordering::Release);
-        self.cancel.cancel();
-        self.running.cancel_all();
-        self.ears.outbox.close();
-        self.journal.clear();
-        lock(&self.followed).clear();
-    }
-}
 
 /// The sessions of one principal, by id.
 type Own = Map<Arc<str>, Arc<Session>>;
@@ -179,6 +52,13 @@ pub(crate) struct Sessions {
 /// The principal has too many sessions, and all of them are busy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TooManySessions;
+
+/// A session that its client has come back to.
+pub(crate) struct Reopened {
+    pub(crate) session: Arc<Session>,
+    /// What its client had asked for, sealed, for whoever has brought it back.
+    pub(crate) wishes: Option<String>,
+}
 
 /// What opens a session.
 pub(crate) struct Opening<'a> {
@@ -236,7 +116,7 @@ impl Sessions {
         let id = self.sealer.seal(Purpose::Session, &binding, &seal.encode());
         let lasting = opening.is_named.then_some(false);
         let session = self.build(&id, (opening.owner, opening.endpoint), seal, lasting);
-        self.insert(session, limits)
+        self.insert(Arc::new(session), limits)
     }
 
     /// The session of this id, if it is in memory, this principal's, of this endpoint, and has not ended. If there is none,
@@ -283,7 +163,7 @@ impl Sessions {
         endpoint: &Arc<str>,
         id: &str,
         limits: &ProxyLimits,
-    ) -> Result<Option<Arc<Session>>, SessionsUnavailable> {
+    ) -> Result<Option<Reopened>, SessionsUnavailable> {
         let binding = binding(owner, endpoint);
         let plain = self.sealer.open(Purpose::Session, &binding, id);
         let Some(seal) = plain.as_deref().and_then(SessionSeal::decode) else {
@@ -291,10 +171,18 @@ impl Sessions {
         };
         let session = self.build(id, (owner, endpoint), seal, Some(true));
         let now = session.last_used();
-        if session.is_too_old(now, limits) || !self.kept.admits(&session.known(), now, limits).await? {
+        if session.is_too_old(now, limits) {
             return Ok(None);
         }
-        Ok(self.insert(session, limits).ok())
+        let Some(Admitted { wishes }) = self.kept.admits(&session.known(), now, limits).await? else {
+            return Ok(None);
+        };
+        let session = Arc::new(session);
+        let inserted = self.insert(Arc::clone(&session), limits).ok();
+        Ok(inserted.map(|present| Reopened {
+            wishes: wishes.filter(|_| Arc::ptr_eq(&present, &session)),
+            session: present,
+        }))
     }
 
     /// A session of this id. `has_come_back` says whether its client has come back to it; nothing where it cannot.
@@ -337,6 +225,7 @@ impl Sessions {
             written: AtomicI64::new(NEVER),
             seen: AtomicI64::new(self.books.clock.now().as_millis()),
             level: Mutex::default(),
+            wishes_changed: AtomicBool::new(false),
             journal: Journal::new(&*self.random),
             cancel: CancellationToken::new(),
             over: AtomicBool::new(false),
@@ -345,8 +234,7 @@ impl Sessions {
 
     /// Puts a session in its place, unless another request has just done so; the oldest idle one of the same principal
     /// makes room.
-    fn insert(&self, session: Session, limits: &ProxyLimits) -> Result<Arc<Session>, TooManySessions> {
-        let session = Arc::new(session);
+    fn insert(&self, session: Arc<Session>, limits: &ProxyLimits) -> Result<Arc<Session>, TooManySessions> {
         let owner = &session.view.principal;
         let mut evicted = Vec::new();
         {
@@ -360,7 +248,7 @@ impl Sessions {
                 let oldest = idle.min_by_key(|session| session.seen.load(Ordering::Relaxed));
                 let oldest = Arc::clone(&oldest.ok_or(TooManySessions)?.id);
                 if let Some(oldest) = own.remove(&oldest) {
-                    self.kept.leaves(oldest.known());
+                    self.leaves(&oldest);
                     evicted.push(oldest);
                 }
             }
@@ -402,7 +290,9 @@ impl Sessions {
 
     /// Learns what other processes have ended, and writes what has changed.
     pub(crate) async fn look(&self, limits: &ProxyLimits) {
-        self.kept.look(self, self.books.clock.now(), limits).await;
+        self.kept
+            .look(self, &*self.sealer, (self.books.clock.now(), limits))
+            .await;
     }
 
     fn remove(&self, session: &Arc<Session>) {
@@ -453,11 +343,18 @@ impl Sessions {
         if silent > limits.session_idle {
             self.kept.ends(session.known(), session.is_written());
         } else if silent > IN_MEMORY {
-            self.kept.leaves(session.known());
+            self.leaves(session);
         } else {
             return true;
         }
         false
+    }
+
+    /// A session leaves memory, and may come back.
+    fn leaves(&self, session: &Session) {
+        if session.view.lasting.is_some() {
+            self.kept.leaves(wishes::known(session, &*self.sealer));
+        }
     }
 
     /// Visits every session in memory.

@@ -9,4 +9,7 @@ CREATE TABLE server_sessions (
     FOREIGN KEY (owner, nonce) REFERENCES sessions (owner, nonce) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
+-- What the client has asked for that lasts: sealed.
+ALTER TABLE sessions ADD COLUMN wishes TEXT;
+
 PRAGMA user_version = 43;

@@ -166,6 +166,9 @@ impl Kept {
         sealer: &dyn SealState,
         (now, limits): (Timestamp, &ProxyLimits),
     ) -> Result<(), SessionsUnavailable> {
+        // Before the sessions are looked through: each of these belongs to one that is among them, or was written before.
+        let servers = self.at_servers.as_ref().map(|sessions| sessions.changes());
+        let servers = servers.unwrap_or_default();
         let exact = EXACT.min(limits.session_idle / 4);
         let mut present = Vec::new();
         sessions.each(|session| {
@@ -178,8 +181,6 @@ impl Kept {
             let away: Vec<_> = inner.away.values().cloned().collect();
             (away, std::mem::take(&mut inner.gone))
         };
-        let servers = self.at_servers.as_ref().map(|sessions| sessions.changes());
-        let servers = servers.unwrap_or_default();
         if present.is_empty() && away.is_empty() && gone.is_empty() && servers.is_empty() {
             return Ok(());
         }

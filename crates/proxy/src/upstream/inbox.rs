@@ -206,6 +206,11 @@ impl Inbox {
         }
     }
 
+    /// Whether it is the session of one client.
+    pub(crate) fn has_client(&self) -> bool {
+        self.client().is_some()
+    }
+
     /// The one client whose session this is.
     fn client(&self) -> Option<Arc<dyn Downstream>> {
         self.listener(|listener| listener.is_client)

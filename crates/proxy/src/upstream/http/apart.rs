@@ -1,14 +1,16 @@
 //! Calls of clients that can be asked. A server may put a question on the session's own stream, which says nothing of the
 //! call that it is about (2025-11-25, Listening for Messages from the Server), and at any time: before the answer has
-//! begun, and between its messages.
+//! begun, and between its messages. What it tells of a call there finds it too.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use sallyport_core::SmolStr;
 use sallyport_core::fault::Fault;
+use sallyport_mcp::jsonrpc::{Envelope, Key};
 use sallyport_mcp::method::Method;
 use sallyport_net::Worker;
 
@@ -16,10 +18,11 @@ use super::answer::json_here;
 use super::modern::body;
 use super::relay::Call;
 use super::session::{ActiveToken, Session};
-use crate::exchange::{Message, Reply};
+use crate::exchange::{Message, ProgressNote, Reply};
 use crate::upstream::conversation::Porter;
-use crate::upstream::mailbox::{Letters, Mailbox, mailbox};
-use crate::upstream::outgoing::Outgoing;
+use crate::upstream::inbox::{is_of_task, level_of};
+use crate::upstream::mailbox::{Delivery, Letters, Mailbox, mailbox};
+use crate::upstream::outgoing::{Logs, Outgoing};
 
 /// The calls of one session that run and whose client can be asked, each with the mailbox for its questions.
 #[derive(Default)]
@@ -28,7 +31,14 @@ pub(super) struct Running(Mutex<Entries>);
 #[derive(Default)]
 struct Entries {
     last: u64,
-    calls: Vec<(u64, Mailbox)>,
+    calls: Vec<Entry>,
+}
+
+struct Entry {
+    number: u64,
+    mailbox: Mailbox,
+    token: Option<Bytes>,
+    logs: Logs,
 }
 
 impl Running {
@@ -37,24 +47,48 @@ impl Running {
         self.entries()
             .calls
             .iter()
-            .map(|(_, mailbox)| mailbox.clone())
+            .map(|entry| entry.mailbox.clone())
             .collect()
+    }
+
+    /// The call that a notification is about: progress bears its token, a log message can only be about one that runs alone.
+    fn meant(&self, envelope: &Envelope<'_>) -> Option<Mailbox> {
+        let entries = self.entries();
+        let only = |entry: &Entry| entries.calls.len() == 1 && entry.logs.take(level_of(envelope));
+        let meant: Vec<_> = match envelope.called() {
+            Method::Progress => {
+                let token = envelope.params.as_ref()?.get(Key::ProgressToken)?;
+                let bears = |entry: &&Entry| entry.token.as_deref() == Some(token);
+                entries.calls.iter().filter(bears).collect()
+            }
+            Method::LogMessage => entries.calls.iter().filter(|entry| only(entry)).collect(),
+            _ => return None,
+        };
+        match *meant {
+            [sole] => Some(sole.mailbox.clone()),
+            _ => None,
+        }
     }
 
     fn is_empty(&self) -> bool {
         self.entries().calls.is_empty()
     }
 
-    fn enter(&self, mailbox: Mailbox) -> u64 {
+    fn enter(&self, mailbox: Mailbox, outgoing: &Outgoing<'_>) -> u64 {
         let mut entries = self.entries();
         entries.last += 1;
         let number = entries.last;
-        entries.calls.push((number, mailbox));
+        entries.calls.push(Entry {
+            number,
+            mailbox,
+            token: outgoing.token.clone(),
+            logs: outgoing.logs,
+        });
         number
     }
 
     fn leave(&self, number: u64) {
-        self.entries().calls.retain(|(other, _)| *other != number);
+        self.entries().calls.retain(|entry| entry.number != number);
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
@@ -111,6 +145,25 @@ impl Session {
         self.running.is_empty()
     }
 
+    /// Gives the call that it is about what was told on the session's own stream, where the session has no client of its own
+    /// that listens; whether there was one.
+    pub(super) fn tell_call(&self, envelope: &Envelope<'_>, bytes: &Bytes) -> bool {
+        if self.inbox.has_client() || is_of_task(envelope) {
+            return false;
+        }
+        let Some(call) = self.running.meant(envelope) else {
+            return false;
+        };
+        let message = match envelope.called() {
+            Method::Progress => Message::Progress(vec![ProgressNote::read(bytes.clone())]),
+            _ => Message::Notification(bytes.clone()),
+        };
+        if call.deliver(message) == Delivery::Overfull {
+            self.ground.counters.slow_readers.add();
+        }
+        true
+    }
+
     /// As [`Session::call`], with an ear for questions on the session's own stream. What is waited for owns all that it
     /// needs: the call may go on after the client has had its first message.
     ///
@@ -126,7 +179,7 @@ impl Session {
         let (sender, mut letters) = mailbox(Porter::alone(), call.questions().clone());
         let entered = Entered {
             session: Arc::clone(self),
-            number: self.running.enter(sender),
+            number: self.running.enter(sender, outgoing),
         };
         let token = outgoing.token.clone().map(|token| ActiveToken::new(self, token));
         let outgoing = Outgoing {

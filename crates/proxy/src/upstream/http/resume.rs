@@ -189,6 +189,7 @@ impl Session {
                 let to: Arc<dyn Respond> = Arc::new(Answers(Arc::clone(self)));
                 self.inbox.request_apart(&envelope, &self.running.all(), &to);
             }
+            Kind::Notification if self.tell_call(&envelope, bytes) => {}
             Kind::Notification if envelope.called() == Method::Progress => {
                 let token = envelope.params.as_ref().and_then(|p| p.get(Key::ProgressToken));
                 if token.is_some_and(|token| self.has_token(token)) || is_of_task(&envelope) {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use sallyport_mcp::log::LogLevel;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -77,13 +78,32 @@ impl Server {
         calls().expect("it came")
     }
 
-    /// Asks on the session's own stream.
-    async fn ask(&self, session: &str, id: u32) {
+    /// Says something on the session's own stream.
+    async fn say(&self, session: &str, message: String) {
         let stream = self.state.streams.lock().expect("no panic")[session].clone();
-        let question = format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"elicitation/create","params":{{"message":"?"}}}}"#
-        );
-        stream.send(format!("data: {question}\n\n")).await.expect("open");
+        stream.send(format!("data: {message}\n\n")).await.expect("open");
+    }
+
+    /// Asks there.
+    async fn ask(&self, session: &str, id: u32) {
+        let params = r#"{"message":"?"}"#;
+        let question =
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"elicitation/create","params":{params}}}"#);
+        self.say(session, question).await;
+    }
+
+    /// Logs there.
+    async fn log(&self, session: &str, level: &str) {
+        let params = format!(r#"{{"level":"{level}","data":"x"}}"#);
+        let message = format!(r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{params}}}"#);
+        self.say(session, message).await;
+    }
+
+    /// Tells of progress there.
+    async fn progress(&self, session: &str, token: &str) {
+        let params = format!(r#"{{"progressToken":{token},"progress":1}}"#);
+        let message = format!(r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{params}}}"#);
+        self.say(session, message).await;
     }
 
     /// Waits for the answer to a question: a raw result or error.
@@ -140,6 +160,19 @@ impl State {
 fn begin(house: &House, link: &Arc<Link>, id: &'static str) -> tokio::task::JoinHandle<Reply> {
     let (link, worker) = (Arc::clone(link), Arc::clone(&house.worker));
     tokio::spawn(async move { link.call(&worker, with_token(id, id)).await.expect("a reply") })
+}
+
+/// The same, of a client that wants to be told from this level on.
+fn begin_logged(
+    house: &House,
+    link: &Arc<Link>,
+    id: &'static str,
+    level: LogLevel,
+) -> tokio::task::JoinHandle<Reply> {
+    let (link, worker) = (Arc::clone(link), Arc::clone(&house.worker));
+    let mut call = with_token(id, id);
+    call.log_level = Some(level);
+    tokio::spawn(async move { link.call(&worker, call).await.expect("a reply") })
 }
 
 type Messages =
@@ -232,6 +265,47 @@ async fn p_97_questions_apart_come_between_the_messages_of_the_answer() {
     got.say(format!("data: {}\n\n", result(&got.seen, TEXT))).await;
     assert!(terminal(&mut call).await.contains("hi"));
     assert!(call.next().await.is_none());
+    house.upstreams.shutdown().await;
+}
+
+#[tokio::test]
+async fn p_64_progress_and_logs_that_come_apart_reach_their_call_and_no_other() {
+    let server = Server::start().await;
+    let house = House::new();
+    let upstream = house.with(http(server.fake.port)).await;
+    let link = house.link(&upstream, &modern(ASKS)).await;
+    let mut one = begin_logged(&house, &link, "1", LogLevel::Warning);
+    let first = server.call(0).await;
+    let session = first.session();
+    server.log(&session, "info").await;
+    server.progress(&session, "2").await;
+    server.log(&session, "error").await;
+    server.progress(&session, "1").await;
+    let mut call = messages(one).await;
+    let Message::Notification(log) = next(&mut call).await else {
+        panic!("the log message that is grave enough, and not another call's progress");
+    };
+    assert!(log.windows(5).any(|text| text == b"error"));
+    assert!(matches!(next(&mut call).await, Message::Progress(_)));
+    first.end().await;
+    terminal(&mut call).await;
+    // Of two calls nobody knows which one a log message is about; progress says it.
+    one = begin_logged(&house, &link, "1", LogLevel::Debug);
+    let other = begin_logged(&house, &link, "2", LogLevel::Debug);
+    let both = [server.call(1).await, server.call(2).await];
+    assert_eq!(both[0].session(), session);
+    let other_is = usize::from(both[1].seen.json()["id"] == 2);
+    server.log(&session, "error").await;
+    server.progress(&session, "2").await;
+    let mut told = messages(other).await;
+    assert!(matches!(next(&mut told).await, Message::Progress(_)));
+    both[other_is].end().await;
+    terminal(&mut told).await;
+    both[1 - other_is].end().await;
+    assert!(
+        matches!(one.await.expect("no panic"), Reply::Whole(_)),
+        "it was told nothing"
+    );
     house.upstreams.shutdown().await;
 }
 

@@ -15,6 +15,7 @@ pub mod inbound;
 pub mod layers;
 pub mod listen;
 mod memo;
+pub mod pull;
 pub mod respond;
 mod timer;
 pub mod worker;

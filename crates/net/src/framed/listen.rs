@@ -17,7 +17,7 @@ use super::codec::{CodecError, Kind, VERSION};
 use super::conversation::{Broken, Framed, Renewal};
 use super::hello::{Agreed, AuthFrame, Versions};
 use crate::carrier::{Farewell, Terms, duplex};
-use crate::listen::{Listener, Protocol, ServerHandle, number};
+use crate::listen::{Arrived, Listener, Moving, Protocol, ServerHandle, number};
 use crate::{Duplex, Worker};
 
 /// Why somebody is not let in, in words that the peer is told.
@@ -77,7 +77,7 @@ pub fn listen<G: Gate>(
     options: Options,
     shutdown: CancellationToken,
 ) -> io::Result<ServerHandle> {
-    listener.run(shutdown, |worker, _, draining| Door {
+    listener.run(shutdown, |worker, _, draining, _| Door {
         gate: Arc::clone(&gate),
         worker,
         options,
@@ -94,7 +94,15 @@ struct Door<G> {
 }
 
 impl<G: Gate> Protocol for Door<G> {
-    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    async fn serve(self: Arc<Self>, arrived: Arrived<TcpStream>) -> Option<Moving<TcpStream>> {
+        let (stream, peer) = arrived.into_parts();
+        self.speak(stream, peer).await;
+        None
+    }
+}
+
+impl<G: Gate> Door<G> {
+    async fn speak(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let mut framed = Framed::new(stream);
         let greeted = tokio::select! {
             biased;

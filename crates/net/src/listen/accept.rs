@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,8 @@ pub(super) struct Accepted {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) seat: Seat,
+    /// What was read ahead, if it comes from another worker.
+    pub(super) ahead: Option<BytesMut>,
 }
 
 /// Accepts until `stop`, and deals what it gets out to the workers in turn.
@@ -63,7 +66,13 @@ pub(super) async fn accept(
             continue;
         };
         let Some(worker) = turn.next() else { return };
-        if worker.send(Accepted { stream, peer, seat }).is_err() {
+        let accepted = Accepted {
+            stream,
+            peer,
+            seat,
+            ahead: None,
+        };
+        if worker.send(accepted).is_err() {
             tracing::error!("a worker is gone");
         }
     }

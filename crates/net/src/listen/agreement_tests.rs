@@ -49,8 +49,14 @@ fn seen(bytes: &[u8], cuts: &[usize]) -> Vec<(String, String)> {
             worker: Worker::new(0),
             options: Arc::new(ListenOptions::new(peer)),
             draining: CancellationToken::new(),
+            neighbours: Arc::default(),
         });
-        let server = tokio::spawn(serve(shared, theirs, peer));
+        let arrived = Arrived {
+            stream: theirs,
+            peer,
+            ahead: None,
+        };
+        let server = tokio::spawn(serve(shared, arrived));
         let mut rest = bytes;
         for cut in cuts.iter().cycle() {
             if rest.is_empty() {

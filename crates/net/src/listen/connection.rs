@@ -2,7 +2,7 @@
 //! Everything happens in the connection's own task: no queue, and nobody else to wake.
 
 use std::cell::Cell;
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::again::Heads;
 use super::exchange::{After, exchange, refuse};
+use super::moving::{Arrived, Drawn, Moving, Neighbours};
 use super::request::{self, Head, HeadEnd, Refusal};
 use super::upgrade::Upgraded;
 use super::wire::Wire;
@@ -54,11 +55,16 @@ pub(super) struct Shared<S> {
     pub(super) options: Arc<ListenOptions>,
     /// No new request from now on.
     pub(super) draining: CancellationToken,
+    /// The listener's other workers.
+    pub(super) neighbours: Arc<Neighbours>,
 }
 
 impl<S: Service> Protocol for Shared<S> {
-    fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + Send {
-        serve(self, stream, peer)
+    fn serve(
+        self: Arc<Self>,
+        arrived: Arrived<TcpStream>,
+    ) -> impl Future<Output = Option<Moving<TcpStream>>> + Send {
+        serve(self, arrived)
     }
 }
 
@@ -80,34 +86,62 @@ impl Drain<'_, '_> {
     }
 }
 
-/// Serves one connection to its end.
-pub(super) async fn serve<S, T>(shared: Arc<Shared<S>>, stream: T, peer: SocketAddr)
+/// Serves one connection to its end, or until it moves to another worker.
+pub(super) fn serve<S, T>(
+    shared: Arc<Shared<S>>,
+    arrived: Arrived<T>,
+) -> impl Future<Output = Option<Moving<T>>> + Send
 where
     S: Service,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let Arrived { stream, peer, ahead } = arrived;
+    let has_moved = ahead.is_some();
+    // Made out here, so that the future has room for it once.
     let mut wire = Wire::new(stream, Arc::clone(&shared.options));
-    let told = pin!(shared.draining.cancelled());
-    let mut drain = Drain {
-        token: &shared.draining,
-        told,
-        watched: false,
-    };
-    let (mut heads, mut is_first) = (Heads::default(), true);
-    let after = loop {
-        let head = match next_head(&mut wire, &mut drain, &mut heads, is_first).await {
-            Ok(Some(head)) => head,
-            Ok(None) => return,
-            Err(refusal) => break refuse(&mut wire, refusal).await,
+    wire.buffer = ahead.unwrap_or_default();
+    async move {
+        let told = pin!(shared.draining.cancelled());
+        let mut drain = Drain {
+            token: &shared.draining,
+            told,
+            watched: false,
         };
-        is_first = false;
-        match exchange(&shared, &mut wire, head, peer).await {
-            After::Next => {}
-            after => break after,
-        }
-    };
+        let (mut heads, mut is_first) = (Heads::default(), !has_moved);
+        let mut drawn = Drawn::new(has_moved);
+        let after = loop {
+            let head = match next_head(&mut wire, &mut drain, &mut heads, is_first).await {
+                Ok(Some(head)) => head,
+                Ok(None) => return None,
+                Err(refusal) => break refuse(&mut wire, refusal).await,
+            };
+            is_first = false;
+            match exchange(&shared, &mut wire, head, peer).await {
+                After::Next(to) => {
+                    if let Some(to) = drawn.answered(to, &shared.neighbours) {
+                        let Wire { stream, buffer, .. } = wire;
+                        return Some(Moving {
+                            to,
+                            stream,
+                            ahead: buffer,
+                        });
+                    }
+                }
+                after => break after,
+            }
+        };
+        finish(&shared, wire, after, peer).await;
+        None
+    }
+}
+
+/// Ends a connection, or leaves it to whoever it goes on with.
+async fn finish<S, T>(shared: &Shared<S>, mut wire: Wire<T>, after: After, peer: SocketAddr)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     match after {
-        After::Next | After::Close => {}
+        After::Next(_) | After::Close => {}
         After::Cut(why) => {
             // Clients come and go, and some are broken: nothing for an operator to act on.
             tracing::debug!(%peer, why, "a client's connection ended early");

@@ -6,6 +6,7 @@ use std::task::{Poll, ready};
 
 use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::Id;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -16,12 +17,12 @@ use super::feed::receive;
 use super::request::{Head, Refusal};
 use super::upgrade::Upgraded;
 use super::wire::Wire;
-use crate::{Body, Inbound, Memo, Response};
+use crate::{Body, Inbound, Memo, Response, pull};
 
 /// What becomes of the connection.
 pub(super) enum After {
-    /// The next request may come.
-    Next,
+    /// The next request may come. This one was drawn there.
+    Next(Option<Id>),
     /// It ends in good order.
     Close,
     /// It ends, and the client may not have sent all that it wants to send.
@@ -38,6 +39,8 @@ struct Said {
     /// Bytes of the request are left that nobody read.
     unread: bool,
     upgrade: Option<oneshot::Sender<Upgraded>>,
+    /// Where the request was drawn.
+    drawn: Option<Id>,
 }
 
 /// Has a request answered, and writes the answer.
@@ -78,7 +81,7 @@ where
         Err(why) => After::Cut(why),
         Ok(()) if said.unread => After::Linger,
         Ok(()) if closes => After::Close,
-        Ok(()) => After::Next,
+        Ok(()) => After::Next(said.drawn),
     }
 }
 
@@ -110,9 +113,11 @@ where
     };
     // In a box, which lives as long as the request: a connection that is idle, or that streams, has no room for it.
     let mut call = Box::pin(shared.service.call(&shared.worker, inbound));
+    let mut drawn = None;
     let response = poll_fn(|cx| {
         loop {
-            if let Poll::Ready(response) = call.as_mut().poll(cx) {
+            let polled = pull::listen(&mut drawn, || call.as_mut().poll(cx));
+            if let Poll::Ready(response) = polled {
                 return Poll::Ready(Some(response));
             }
             match &mut feed {
@@ -132,6 +137,7 @@ where
         response,
         unread,
         upgrade,
+        drawn,
     })
 }
 

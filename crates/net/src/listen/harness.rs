@@ -1,5 +1,6 @@
 //! What the tests of the listener have in common: a service that notes what arrives, and clients on raw sockets.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Mutex;
@@ -7,15 +8,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::runtime::{Handle, Id};
 
 use super::*;
-use crate::{Body, respond};
+use crate::{Body, pull, respond};
 
 /// Notes what arrives, and answers by path.
 #[derive(Default)]
 pub(super) struct Recorder {
     pub(super) calls: Mutex<Vec<String>>,
     pub(super) dropped: AtomicUsize,
+    /// The runtimes of the workers that requests came to.
+    places: Mutex<BTreeMap<usize, Id>>,
 }
 
 impl Recorder {
@@ -24,15 +28,30 @@ impl Recorder {
     }
 }
 
+impl Recorder {
+    /// Answers with the worker's number. The request is drawn to the worker of this number, if it is one.
+    fn at(&self, worker: &Arc<Worker>, drawn: &str) -> Response {
+        let mut places = self.places.lock().unwrap();
+        places.insert(worker.index(), Handle::current().id());
+        if let Ok(drawn) = drawn.parse() {
+            pull::draw(places[&drawn]);
+        }
+        respond::text(StatusCode::OK, format!("at {}", worker.index()))
+    }
+}
+
 pub(super) const LIMIT: usize = 1000;
 
 impl Service for Recorder {
-    async fn call(&self, _: &Arc<Worker>, inbound: Inbound) -> Response {
+    async fn call(&self, worker: &Arc<Worker>, inbound: Inbound) -> Response {
         let path = inbound.parts.uri.path().to_owned();
         self.calls
             .lock()
             .unwrap()
             .push(format!("{} {path}", inbound.parts.method));
+        if let Some(drawn) = inbound.parts.uri.query() {
+            return self.at(worker, drawn);
+        }
         match path.as_str() {
             "/early" => respond::text(StatusCode::UNAUTHORIZED, "early"),
             "/echo" => match inbound.body.collect(LIMIT).await {

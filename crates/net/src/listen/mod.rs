@@ -1,5 +1,6 @@
 //! Sockets in: one thread accepts and hands connections out in turn to workers, each a thread with a runtime of its own.
-//! What is spoken over them is HTTP/1.1, read by the strict grammar alone.
+//! A connection moves to another worker if all of its requests would cost less there. What is spoken over them is HTTP/1.1,
+//! read by the strict grammar alone.
 
 mod accept;
 mod again;
@@ -11,6 +12,7 @@ mod exchange;
 mod feed;
 mod fixed;
 mod inlet;
+mod moving;
 mod options;
 mod outbox;
 mod request;
@@ -19,7 +21,6 @@ mod upgrade;
 mod wire;
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
@@ -30,6 +31,7 @@ pub(crate) use connection::number;
 pub use descriptors::raise_descriptor_limit;
 pub use fixed::Fixed;
 pub(crate) use inlet::Inlet;
+pub(crate) use moving::{Arrived, Moving};
 pub use options::{ListenOptions, Threads};
 pub(crate) use request::digits;
 pub use server::{Listener, ServerHandle};
@@ -44,8 +46,11 @@ pub trait Service: Send + Sync + 'static {
 
 /// What is spoken on accepted connections.
 pub(crate) trait Protocol: Send + Sync + 'static {
-    /// Serves one connection to its end. Dropping the future cuts it off.
-    fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + Send;
+    /// Serves one connection to its end, or until it is to be served elsewhere. Dropping the future cuts it off.
+    fn serve(
+        self: Arc<Self>,
+        arrived: Arrived<TcpStream>,
+    ) -> impl Future<Output = Option<Moving<TcpStream>>> + Send;
 }
 
 #[cfg(test)]
@@ -54,6 +59,8 @@ mod agreement_tests;
 mod chunk_tests;
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod moving_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

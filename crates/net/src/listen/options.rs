@@ -10,8 +10,8 @@ use super::Fixed;
 /// How the work is spread over threads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Threads {
-    /// Each worker is a thread with a runtime and upstream connections of its own; a connection stays where it was dealt.
-    /// A request costs least this way.
+    /// Each worker is a thread with a runtime and upstream connections of its own; a connection stays where it was dealt,
+    /// unless all of its requests are drawn to another ([`crate::pull`]). A request costs least this way.
     #[default]
     PerCore,
     /// One runtime whose threads share all work: the way out where few busy connections would starve one core.

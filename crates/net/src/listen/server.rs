@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::accept::{Accepted, accept};
 use super::caps::Caps;
 use super::connection::Shared;
-use super::{Fixed, ListenOptions, Protocol, Service, Threads};
+use super::moving::Neighbours;
+use super::{Arrived, Fixed, ListenOptions, Protocol, Service, Threads};
 use crate::Worker;
 
 /// Bound sockets that nobody accepts from yet.
@@ -65,11 +66,12 @@ impl Listener {
     /// # Errors
     /// When the threads or their runtimes cannot be made.
     pub fn serve<S: Service>(self, service: Arc<S>, shutdown: CancellationToken) -> io::Result<ServerHandle> {
-        self.run(shutdown, |worker, options, draining| Shared {
+        self.run(shutdown, |worker, options, draining, neighbours| Shared {
             service: Arc::clone(&service),
             worker,
             options,
             draining,
+            neighbours,
         })
     }
 
@@ -77,7 +79,7 @@ impl Listener {
     pub(crate) fn run<P: Protocol>(
         self,
         shutdown: CancellationToken,
-        each: impl Fn(Arc<Worker>, Arc<ListenOptions>, CancellationToken) -> P,
+        each: impl Fn(Arc<Worker>, Arc<ListenOptions>, CancellationToken, Arc<Neighbours>) -> P,
     ) -> io::Result<ServerHandle> {
         let options = Arc::new(self.options);
         let caps = Caps::new(
@@ -89,21 +91,21 @@ impl Listener {
             Threads::PerCore => options.workers.max(1),
             Threads::Shared => 1,
         };
+        let runtimes = runtimes(&options, count)?;
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| unbounded_channel()).unzip();
+        let ids = runtimes.iter().map(|runtime| runtime.handle().id());
+        let neighbours = ids.zip(senders.iter().map(UnboundedSender::downgrade));
+        let neighbours = Arc::new(Neighbours::new(neighbours));
         let mut threads = Vec::with_capacity(count + 1);
-        let mut senders = Vec::with_capacity(count);
-        for index in 0..count {
-            let (sender, receiver) = unbounded_channel();
+        for (index, (runtime, receiver)) in runtimes.into_iter().zip(receivers).enumerate() {
             let draining = shutdown.child_token();
-            let protocol = Arc::new(each(Worker::new(index), Arc::clone(&options), draining));
-            let runtime = match options.threads {
-                Threads::PerCore => runtime()?,
-                Threads::Shared => runtime_of_many(&options)?,
-            };
+            let worker = Worker::new(index);
+            let (options, neighbours) = (Arc::clone(&options), Arc::clone(&neighbours));
+            let protocol = Arc::new(each(worker, Arc::clone(&options), draining, neighbours));
             let name = format!("{}-{index}", options.name);
             let patience = options.shutdown_timeout;
             let thread = std::thread::Builder::new().name(name);
             threads.push(thread.spawn(move || runtime.block_on(work(protocol, patience, receiver)))?);
-            senders.push(sender);
         }
         threads.push(accepting(self.sockets, senders, &caps, &shutdown, options.name)?);
         Ok(ServerHandle {
@@ -153,6 +155,25 @@ impl ServerHandle {
 
 fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_io().enable_time().build()
+}
+
+fn runtimes(options: &ListenOptions, count: usize) -> io::Result<Vec<Runtime>> {
+    let mut runtimes = Vec::with_capacity(count);
+    for _ in 0..count {
+        let made = match options.threads {
+            Threads::PerCore => runtime(),
+            Threads::Shared => runtime_of_many(options),
+        };
+        match made {
+            Ok(runtime) => runtimes.push(runtime),
+            Err(error) => {
+                // Whoever asks may be in a runtime, where no other one may be waited for.
+                runtimes.into_iter().for_each(Runtime::shutdown_background);
+                return Err(error);
+            }
+        }
+    }
+    Ok(runtimes)
 }
 
 fn runtime_of_many(options: &ListenOptions) -> io::Result<Runtime> {
@@ -216,13 +237,21 @@ async fn work<P: Protocol>(protocol: Arc<P>, patience: Duration, mut accepted: U
 }
 
 fn start<P: Protocol>(protocol: &Arc<P>, accepted: Accepted, connections: &mut JoinSet<()>) {
-    let Accepted { stream, peer, seat } = accepted;
+    let Accepted {
+        stream,
+        peer,
+        seat,
+        ahead,
+    } = accepted;
     match tokio::net::TcpStream::from_std(stream) {
         Ok(stream) => {
             let protocol = Arc::clone(protocol);
             connections.spawn(async move {
-                let _seat = seat;
-                protocol.serve(stream, peer).await;
+                let arrived = Arrived { stream, peer, ahead };
+                match protocol.serve(arrived).await {
+                    Some(moving) => moving.go(peer, seat),
+                    None => drop(seat),
+                }
             });
         }
         Err(error) => tracing::warn!(%error, "a connection could not be taken over"),

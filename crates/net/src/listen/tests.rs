@@ -331,8 +331,14 @@ async fn a_connection_has_little_room_of_its_own() {
         worker: Worker::new(0),
         options: Arc::new(ListenOptions::new(peer)),
         draining: tokio_util::sync::CancellationToken::new(),
+        neighbours: Arc::default(),
     });
-    let connection = super::connection::serve(shared, stream, peer);
+    let arrived = Arrived {
+        stream,
+        peer,
+        ahead: None,
+    };
+    let connection = super::connection::serve(shared, arrived);
     let size = std::mem::size_of_val(&connection);
     assert!(size <= 1536, "{size} bytes for each of ten thousand streams");
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,10 @@ struct Client {
 }
 
 fn connect(room: usize) -> Client {
+    arrive(room, None)
+}
+
+fn arrive(room: usize, ahead: Option<BytesMut>) -> Client {
     let (stream, theirs) = duplex(room);
     let recorder = Arc::new(Recorder::default());
     let peer = "192.0.2.1:1".parse().unwrap();
@@ -25,8 +30,14 @@ fn connect(room: usize) -> Client {
         worker: Worker::new(0),
         options: Arc::new(ListenOptions::new(peer)),
         draining: CancellationToken::new(),
+        neighbours: Arc::default(),
     });
-    tokio::spawn(serve(shared, theirs, peer));
+    let arrived = Arrived {
+        stream: theirs,
+        peer,
+        ahead,
+    };
+    tokio::spawn(serve(shared, arrived));
     Client {
         stream,
         recorder,
@@ -192,4 +203,16 @@ async fn a_connection_is_idle_from_its_last_answer_on_even_if_the_first_request_
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
     client.read_answer("ok").await;
     assert_eq!(client.closed().await, (String::new(), 75));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ht_07_a_connection_that_has_moved_is_idle_and_not_new() {
+    let mut client = arrive(1024, Some(BytesMut::new()));
+    assert_eq!(client.closed().await, (String::new(), 75));
+    let mut client = arrive(1024, Some("GET /a HTTP/1.1\r\n".into()));
+    assert_eq!(client.closed().await.1, 10, "a request has begun");
+    let mut client = arrive(1024, Some("GET /a HTTP/1.1\r\n".into()));
+    client.send("Host: h\r\n\r\n").await;
+    assert!(client.read_answer("ok").await.starts_with("HTTP/1.1 200"));
+    assert_eq!(client.recorder.paths(), ["GET /a"]);
 }

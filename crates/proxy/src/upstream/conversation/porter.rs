@@ -2,13 +2,15 @@
 //! something has come for them. A thread is woken once for all that one read has brought it, and its calls leave
 //! together, with one write.
 //!
-//! A call that finds its porter writes to nothing that another thread reads or writes.
+//! A call that finds its porter writes to nothing that another thread reads or writes. One whose server is read elsewhere is
+//! drawn there: its connection moves if all of its calls are ([`pull`]).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use arc_swap::ArcSwap;
+use sallyport_net::pull;
 use tokio::runtime::{Handle, Id};
 
 use super::post::{AtWork, Post};
@@ -140,6 +142,12 @@ impl<T> Porters<T> {
         let posts = self.posts.load();
         let (place, post) = posts.at(here)?;
         let held = post.held.upgrade()?;
+        // There no thread has to wake another one for it.
+        if let Some(reader) = posts.reader
+            && reader.runtime != here
+        {
+            pull::draw(reader.runtime);
+        }
         // Not all readers can move: nothing is written for those again and again.
         if posts.count(here, post) && !self.is_elsewhere() {
             self.moves.store(place + 1, Ordering::Release);
@@ -368,6 +376,31 @@ mod tests {
             assert!(calling.is_elsewhere());
         })
         .await;
+    }
+
+    fn drawn(porters: &Porters<()>) -> Option<Id> {
+        let mut drawn = None;
+        assert!(pull::listen(&mut drawn, || call(porters)).is_some());
+        drawn
+    }
+
+    #[tokio::test]
+    async fn calls_are_drawn_to_where_the_server_is_read() {
+        let porters = Arc::new(Porters::new());
+        assert!(drawn(&porters).is_none());
+        assert!(drawn(&porters).is_none(), "nobody reads yet");
+        porters.reads_here();
+        assert!(drawn(&porters).is_none(), "they are there");
+        let (calling, here) = (Arc::clone(&porters), Handle::current().id());
+        let there = elsewhere(async move {
+            assert!(call(&calling).is_some());
+            assert_eq!(drawn(&calling), Some(here));
+            calling.reads_here();
+            assert!(drawn(&calling).is_none());
+            Handle::current().id()
+        });
+        let there = there.await;
+        assert_eq!(drawn(&porters), Some(there));
     }
 
     #[tokio::test]

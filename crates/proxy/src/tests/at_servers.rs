@@ -96,6 +96,14 @@ pub(super) async fn count(gate: &Gate, session: &str) -> String {
     text.map_or_else(|| answer.to_string(), str::to_owned)
 }
 
+/// A gateway before the server, and a session in which one call has been made there.
+async fn begun(fake: &Fake) -> (Gate, String) {
+    let gate = Gate::new(behind(fake));
+    let session = gate.session("alice", json!({})).await;
+    assert_eq!(count(&gate, &session).await, "s2: 1");
+    (gate, session)
+}
+
 /// A stop in good order, and the next process.
 pub(super) async fn restart(gate: Gate, config: ProxyConfig) -> Gate {
     gate.proxy.close_streams();
@@ -133,9 +141,7 @@ async fn r25_a_session_at_a_server_is_gone_on_with_after_a_restart() {
 async fn r25_a_session_at_a_server_is_gone_on_with_after_a_crash() {
     let rooms = Rooms::default();
     let fake = rooms.start().await;
-    let gate = Gate::new(behind(&fake));
-    let session = gate.session("alice", json!({})).await;
-    assert_eq!(count(&gate, &session).await, "s2: 1");
+    let (gate, session) = begun(&fake).await;
     gate.proxy.sessions.look(&ProxyLimits::default()).await;
     let next = gate.again(behind(&fake), 1000);
     assert_eq!(count(&next, &session).await, "s2: 2");
@@ -159,9 +165,7 @@ async fn p_90_what_the_server_has_forgotten_is_opened_anew_and_called_once() {
                 (!known.open().iter().any(|open| open == id)).then(|| Goes::Json(status, body.clone()))
             })
             .await;
-        let gate = Gate::new(behind(&fake));
-        let session = gate.session("alice", json!({})).await;
-        assert_eq!(count(&gate, &session).await, "s2: 1");
+        let (gate, session) = begun(&fake).await;
         let gate = restart(gate, behind(&fake)).await;
         rooms.forget();
         eventually("contact", || gate.upstreams.fleet().servers[&name("rooms")].fresh).await;
@@ -181,9 +185,7 @@ async fn p_90_what_the_server_has_forgotten_is_opened_anew_and_called_once() {
 async fn p_80_a_session_that_has_come_back_ends_at_the_server_too() {
     let rooms = Rooms::default();
     let fake = rooms.start().await;
-    let gate = Gate::new(behind(&fake));
-    let session = gate.session("alice", json!({})).await;
-    assert_eq!(count(&gate, &session).await, "s2: 1");
+    let (gate, session) = begun(&fake).await;
     let gate = restart(gate, behind(&fake)).await;
     assert_eq!(count(&gate, &session).await, "s2: 2");
     assert_eq!(gate.shelf.at_servers(), 1);
@@ -205,9 +207,7 @@ async fn a_server_that_knows_no_ping_knows_its_session_all_the_same() {
             (came.message["method"] == "ping").then_some(Goes::Json(200, message))
         })
         .await;
-    let gate = Gate::new(behind(&fake));
-    let session = gate.session("alice", json!({})).await;
-    assert_eq!(count(&gate, &session).await, "s2: 1");
+    let (gate, session) = begun(&fake).await;
     let gate = restart(gate, behind(&fake)).await;
     assert_eq!(count(&gate, &session).await, "s2: 2");
 }
@@ -216,9 +216,7 @@ async fn a_server_that_knows_no_ping_knows_its_session_all_the_same() {
 async fn is_02_a_session_is_gone_on_with_at_the_same_server_only() {
     let rooms = Rooms::default();
     let fake = rooms.start().await;
-    let gate = Gate::new(behind(&fake));
-    let session = gate.session("alice", json!({})).await;
-    assert_eq!(count(&gate, &session).await, "s2: 1");
+    let (gate, session) = begun(&fake).await;
     let mut changed = behind(&fake);
     changed.servers[0].fingerprint = [99; 32];
     let gate = restart(gate, changed).await;
@@ -230,9 +228,7 @@ async fn is_02_a_session_is_gone_on_with_at_the_same_server_only() {
 async fn what_the_server_said_of_itself_is_known_after_a_restart() {
     let rooms = Rooms::default();
     let fake = rooms.start().await;
-    let gate = Gate::new(behind(&fake));
-    let session = gate.session("alice", json!({})).await;
-    assert_eq!(count(&gate, &session).await, "s2: 1");
+    let (gate, session) = begun(&fake).await;
     let gate = restart(gate, behind(&fake)).await;
     let level = Ask::legacy(
         "alice",
@@ -251,13 +247,50 @@ async fn what_the_server_said_of_itself_is_known_after_a_restart() {
 async fn what_cannot_be_written_is_written_later() {
     let rooms = Rooms::default();
     let fake = rooms.start().await;
-    let gate = Gate::new(behind(&fake));
-    let session = gate.session("alice", json!({})).await;
-    assert_eq!(count(&gate, &session).await, "s2: 1");
+    let (gate, _session) = begun(&fake).await;
     gate.shelf.break_it(true);
     gate.proxy.keep_sessions().await;
     gate.shelf.break_it(false);
     assert_eq!(gate.shelf.at_servers(), 0);
     gate.proxy.keep_sessions().await;
     assert_eq!(gate.shelf.at_servers(), 1);
+}
+
+#[tokio::test]
+async fn a_session_at_a_server_that_is_removed_is_ended_and_forgotten() {
+    let rooms = Rooms::default();
+    let fake = rooms.start().await;
+    let (gate, _session) = begun(&fake).await;
+    gate.proxy.keep_sessions().await;
+    assert_eq!(gate.shelf.at_servers(), 1);
+    gate.proxy
+        .apply(config(Vec::new(), vec![profile("default", &[])]));
+    eventually("the end of all", || rooms.open().is_empty()).await;
+    gate.proxy.keep_sessions().await;
+    assert_eq!(gate.shelf.at_servers(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_for_a_moment_loses_no_session() {
+    let rooms = Rooms::default();
+    let fake = rooms.start().await;
+    let (gate, session) = begun(&fake).await;
+    let gate = restart(gate, behind(&fake)).await;
+    eventually("contact", || gate.upstreams.fleet().servers[&name("rooms")].fresh).await;
+    let at = fake.at;
+    fake.stop().await;
+    let failed = count(&gate, &session).await;
+    assert!(failed.contains("error"), "{failed}");
+    let (back, answers) = (rooms.clone(), rooms.clone());
+    let _fake = Fake::start_at(at, move |came| answers.answer(came)).await;
+    let called = async {
+        while count(&gate, &session).await != "s2: 2" {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = Duration::from_secs(30);
+    tokio::time::timeout(patience, called)
+        .await
+        .expect("the same session");
+    assert!(back.open().contains(&"s2".to_owned()));
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::sync::lock;
 
@@ -55,20 +56,36 @@ type Answering = dyn Fn(&Came) -> Goes + Send + Sync;
 pub(super) struct Fake {
     pub(super) at: SocketAddr,
     came: Arc<Mutex<Vec<Came>>>,
+    accepting: JoinHandle<()>,
 }
 
 impl Fake {
     pub(super) async fn start(answer: impl Fn(&Came) -> Goes + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), answer).await
+    }
+
+    /// The same at a given address.
+    pub(super) async fn start_at(
+        at: SocketAddr,
+        answer: impl Fn(&Came) -> Goes + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(at).await.expect("a port");
         let at = listener.local_addr().expect("an address");
         let came = Arc::new(Mutex::new(Vec::new()));
         let (answer, seen): (Arc<Answering>, _) = (Arc::new(answer), Arc::clone(&came));
-        tokio::spawn(async move {
+        let accepting = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&answer), Arc::clone(&seen)));
+                connections.spawn(serve(stream, Arc::clone(&answer), Arc::clone(&seen)));
             }
         });
-        Self { at, came }
+        Self { at, came, accepting }
+    }
+
+    /// Ends it with all its connections; nobody listens at its address any more.
+    pub(super) async fn stop(self) {
+        self.accepting.abort();
+        let _ended = self.accepting.await;
     }
 
     /// How many requests of any kind have come.

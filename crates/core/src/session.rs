@@ -30,7 +30,7 @@ pub struct KnownSession {
 }
 
 /// A session at a server, opened for a client's session.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ServerSession {
     /// Whose the client's session is.
     pub owner: PrincipalKey,

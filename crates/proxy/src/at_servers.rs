@@ -1,7 +1,7 @@
 //! What servers call the sessions that they have for clients' sessions, so that the next process goes on with them: a
 //! client that comes back with its id finds what it has left there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -27,7 +27,7 @@ pub struct ServerSessions {
 #[derive(Default)]
 pub(crate) struct Changes {
     opened: HashMap<(SessionNonce, ServerName), ServerSession>,
-    ended: Vec<ServerSession>,
+    ended: HashSet<ServerSession>,
 }
 
 impl Changes {
@@ -40,7 +40,7 @@ impl Changes {
     }
 
     pub(crate) fn ended(&self) -> Vec<ServerSession> {
-        self.ended.clone()
+        self.ended.iter().cloned().collect()
     }
 }
 
@@ -60,16 +60,17 @@ impl ServerSessions {
         std::mem::take(&mut *lock(&self.changes))
     }
 
-    /// It could not be written; what has changed meanwhile stands.
+    /// It could not be written; what has changed meanwhile stands, and comes first where there is no room for all.
     pub(crate) fn give_back(&self, before: Changes) {
         let mut changes = lock(&self.changes);
         let Changes { opened, ended } = &mut *changes;
         for (key, session) in before.opened {
-            if !ended.contains(&session) {
+            if opened.len() < WAITING && !ended.contains(&session) {
                 opened.entry(key).or_insert(session);
             }
         }
-        ended.extend(before.ended);
+        let room = WAITING.saturating_sub(ended.len());
+        ended.extend(before.ended.into_iter().take(room));
     }
 
     fn opened(&self, session: ServerSession) {
@@ -87,7 +88,7 @@ impl ServerSessions {
             changes.opened.remove(&key);
         }
         if changes.ended.len() < WAITING {
-            changes.ended.push(session.clone());
+            changes.ended.insert(session.clone());
         }
     }
 }
@@ -213,6 +214,19 @@ mod tests {
             (WAITING, WAITING)
         );
         assert!(sessions.changes().is_empty());
+        // Nor does more wait when nothing can be written.
+        sessions.give_back(changes);
+        sessions.opened(session(WAITING + 1, "opened"));
+        sessions.ended(&session(WAITING + 1, "another"));
+        let before = sessions.changes();
+        sessions.opened(session(WAITING + 2, "opened"));
+        sessions.ended(&session(WAITING + 2, "another"));
+        sessions.give_back(before);
+        let changes = sessions.changes();
+        assert_eq!(
+            (changes.opened().len(), changes.ended().len()),
+            (WAITING, WAITING)
+        );
     }
 
     #[test]

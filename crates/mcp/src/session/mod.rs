@@ -7,6 +7,8 @@ mod codec;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
 use sallyport_core::{ServerName, Timestamp};
 
 use codec::{Reader, Writer};
@@ -33,7 +35,7 @@ pub struct SessionSeal {
 }
 
 /// A session at a server: what is needed to go on with it, for the client's session that it was opened for.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ServerSessionSeal {
     /// Its id there (`Mcp-Session-Id`).
     pub id: String,
@@ -152,6 +154,15 @@ impl SessionSeal {
             created: input.time()?,
         };
         input.end(seal)
+    }
+}
+
+impl fmt::Debug for ServerSessionSeal {
+    /// Without the id: whoever has it is in the session.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerSessionSeal")
+            .field("revision", &self.revision)
+            .finish_non_exhaustive()
     }
 }
 

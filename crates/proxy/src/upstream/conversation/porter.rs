@@ -441,6 +441,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_others_say_meanwhile_leaves_with_one_write() {
+        let porters = Arc::new(Porters::new());
+        let (said, writes) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let (heard, written) = (Arc::clone(&said), Arc::clone(&writes));
+        let write = move || {
+            let heard = heard.swap(0, Ordering::AcqRel);
+            written.lock().expect("no panic").push(heard);
+        };
+        let (porter, _held) = porters
+            .here(
+                || (),
+                |runtime, at_work, _| drop(runtime.spawn(at_work.serve(write))),
+            )
+            .expect("a porter");
+        for _ in 0..3 {
+            let (porters, said) = (Arc::clone(&porters), Arc::clone(&said));
+            tokio::spawn(async move {
+                said.fetch_add(1, Ordering::AcqRel);
+                porters.write(porter);
+                // Another that was on its way when the porter was told.
+                tokio::spawn(async move { said.fetch_add(1, Ordering::AcqRel) });
+            });
+        }
+        for _ in 0..5 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(writes.lock().expect("no panic").first(), Some(&6));
+    }
+
+    #[tokio::test]
     async fn nobody_waits_for_a_porter_that_has_left() {
         let porters = Arc::new(Porters::new());
         let there = Arc::clone(&porters);

@@ -132,12 +132,14 @@ impl<T> AtWork<T> {
         Self(Arc::clone(post))
     }
 
-    /// Works until the conversation ends: `write` writes what waits.
+    /// Works until the conversation ends: `write` writes what waits. It comes after those whose requests are there already
+    /// or come meanwhile: each write may have to wake the server, which costs more than all that is said with it.
     pub(super) async fn serve(self, write: impl Fn() + Send) {
         let mut room = Vec::new();
         while !self.0.is_gone() {
             self.0.shared.news.notified().await;
             self.0.wake_all(&mut room);
+            tokio::task::yield_now().await;
             write();
         }
     }

@@ -1,6 +1,6 @@
 //! The body of an answer.
 
-use std::collections::VecDeque;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -9,6 +9,7 @@ use futures_util::Stream;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use sallyport_core::fault::Fault;
 
+use crate::SharedBytes;
 use crate::http1::AnswerBody;
 
 /// An answer to an inbound request.
@@ -23,10 +24,44 @@ enum Kind {
     #[default]
     Empty,
     Full(Bytes),
-    Pieces(VecDeque<Bytes>),
+    Shared(Option<Bytes>, SharedBytes),
     Relay(Box<AnswerBody>),
     Stream(Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>),
     Axum(axum::body::Body),
+}
+
+/// A piece of a body.
+#[derive(Clone, Debug)]
+pub(crate) enum Piece {
+    Own(Bytes),
+    /// The end of a [`Body::shared`].
+    Shared(SharedBytes),
+}
+
+impl Deref for Piece {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Bytes> for Piece {
+    fn from(bytes: Bytes) -> Self {
+        Self::Own(bytes)
+    }
+}
+
+impl From<Piece> for Bytes {
+    fn from(piece: Piece) -> Self {
+        match piece {
+            Piece::Own(bytes) => bytes,
+            Piece::Shared(bytes) => bytes.bytes().clone(),
+        }
+    }
 }
 
 impl Body {
@@ -46,12 +81,10 @@ impl Body {
         }
     }
 
-    /// Several pieces that are sent one after the other without being copied together; the sum of their lengths becomes
-    /// `Content-Length`.
-    pub fn pieces(pieces: impl IntoIterator<Item = Bytes>) -> Self {
-        Self(Kind::Pieces(
-            pieces.into_iter().filter(|piece| !piece.is_empty()).collect(),
-        ))
+    /// Bytes that many answers carry behind some of its own; the sum of their lengths becomes `Content-Length`.
+    #[must_use]
+    pub fn shared(head: Bytes, rest: SharedBytes) -> Self {
+        Self(Kind::Shared(Some(head), rest))
     }
 
     /// Pieces as they are made; each is written at once. The body ends with the stream; an error ends the connection, so
@@ -81,17 +114,25 @@ impl From<axum::body::Body> for Body {
 
 impl Body {
     /// The next piece; `None` at the end.
-    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Fault>>> {
+        let own = |piece: Option<Result<Bytes, Fault>>| piece.map(|piece| piece.map(Piece::Own));
         match &mut self.0 {
             Kind::Empty => Poll::Ready(None),
             Kind::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
                 self.0 = Kind::Empty;
-                Poll::Ready(Some(Ok(bytes)))
+                Poll::Ready(Some(Ok(Piece::Own(bytes))))
             }
-            Kind::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(Ok)),
-            Kind::Relay(answer) => answer.poll_next_piece(cx),
-            Kind::Stream(stream) => stream.as_mut().poll_next(cx),
+            Kind::Shared(head, rest) => {
+                if let Some(head) = head.take() {
+                    return Poll::Ready(Some(Ok(Piece::Own(head))));
+                }
+                let rest = rest.clone();
+                self.0 = Kind::Empty;
+                Poll::Ready(Some(Ok(Piece::Shared(rest))))
+            }
+            Kind::Relay(answer) => answer.poll_next_piece(cx).map(own),
+            Kind::Stream(stream) => stream.as_mut().poll_next(cx).map(own),
             Kind::Axum(body) => loop {
                 let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
                     Some(Ok(frame)) => frame,
@@ -102,7 +143,7 @@ impl Body {
                 };
                 // Our answers have no trailers.
                 if let Ok(piece) = frame.into_data() {
-                    return Poll::Ready(Some(Ok(piece)));
+                    return Poll::Ready(Some(Ok(Piece::Own(piece))));
                 }
             },
         }
@@ -115,14 +156,13 @@ impl HttpBody for Body {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let piece = ready!(self.get_mut().poll_piece(cx));
-        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+        Poll::Ready(piece.map(|piece| piece.map(|piece| Frame::data(piece.into()))))
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Empty => true,
-            Kind::Full(_) | Kind::Relay(_) | Kind::Stream(_) => false,
-            Kind::Pieces(pieces) => pieces.is_empty(),
+            Kind::Full(_) | Kind::Shared(..) | Kind::Relay(_) | Kind::Stream(_) => false,
             Kind::Axum(body) => body.is_end_stream(),
         }
     }
@@ -132,7 +172,7 @@ impl HttpBody for Body {
         match &self.0 {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => exact(bytes.len()),
-            Kind::Pieces(pieces) => exact(pieces.iter().map(Bytes::len).sum()),
+            Kind::Shared(head, rest) => exact(head.as_ref().map_or(0, Bytes::len) + rest.len()),
             Kind::Relay(answer) => answer
                 .remaining()
                 .map_or_else(SizeHint::new, SizeHint::with_exact),

@@ -9,7 +9,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
 use sallyport_core::fault::Fault;
 use sallyport_mcp::{error, sse};
-use sallyport_net::{Body, Response};
+use sallyport_net::{Body, Response, SharedBytes};
 
 use crate::caller::Caller;
 use crate::door;
@@ -37,7 +37,7 @@ pub(crate) enum Said {
         /// What stands before it in the message.
         head: Bytes,
         /// The result, and the brace that closes the message.
-        rest: Bytes,
+        rest: SharedBytes,
     },
     /// A running call.
     Running(Outgoing),
@@ -57,7 +57,7 @@ impl Said {
     }
 
     /// A successful response; `rest` is the raw result and the brace that closes the message.
-    pub(crate) fn result_with(id: &[u8], rest: Bytes) -> Self {
+    pub(crate) fn result_with(id: &[u8], rest: SharedBytes) -> Self {
         let head = error::result_head(id);
         if rest.len() >= SHARE_FROM {
             Self::Shared { head, rest }
@@ -85,7 +85,7 @@ pub(crate) fn joined(head: &[u8], rest: &[u8]) -> Bytes {
 pub(crate) async fn say(caller: &Arc<Caller>, session: Option<&Arc<Session>>, said: Said) -> Response {
     match said {
         Said::Running(outgoing) => deliver(caller, session, outgoing).await,
-        Said::Shared { head, rest } if caller.accept.json => door::pieces([head, rest]),
+        Said::Shared { head, rest } if caller.accept.json => door::shared(head, rest),
         Said::Shared { head, rest } => event(caller, session, joined(&head, &rest)),
         Said::Message {
             message,

@@ -15,7 +15,7 @@ use sallyport_core::capability::{TokenError, VerifyToken};
 use sallyport_core::watch::{Knock, Turned};
 use sallyport_core::{Principal, RequestId, Scope, Secret, Timestamp};
 use sallyport_net::respond::{self, Challenge};
-use sallyport_net::{Body, Inbound, Response, Worker};
+use sallyport_net::{Body, Inbound, Response, SharedBytes, Worker};
 
 use crate::Proxy;
 use crate::caller::Caller;
@@ -384,10 +384,10 @@ pub(crate) fn message(status: u16, bytes: bytes::Bytes) -> Response {
     respond::rpc(StatusCode::from_u16(status).unwrap_or(StatusCode::OK), bytes)
 }
 
-/// A message that goes out in pieces.
-pub(crate) fn pieces(pieces: [bytes::Bytes; 2]) -> Response {
+/// A message of which many have all but the beginning.
+pub(crate) fn shared(head: bytes::Bytes, rest: SharedBytes) -> Response {
     let mut response = message(200, bytes::Bytes::new());
-    *response.body_mut() = Body::pieces(pieces);
+    *response.body_mut() = Body::shared(head, rest);
     response
 }
 

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::io::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
-use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 use http_body::Body as _;
@@ -15,6 +14,7 @@ use tokio::time::Instant;
 use super::fixed::Fixed;
 use super::outbox::Outbox;
 use crate::Body;
+use crate::body::Piece;
 
 /// How the body of an answer ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,7 +60,7 @@ impl Asked {
 
 impl Framing {
     /// Adds a piece of the body; false if it goes beyond the length that was told.
-    pub(super) fn push(&mut self, piece: Bytes, out: &mut Outbox) -> bool {
+    pub(super) fn push(&mut self, piece: Piece, out: &mut Outbox) -> bool {
         if piece.is_empty() {
             return true;
         }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf as _, BytesMut};
 use http::StatusCode;
 use sallyport_core::RequestId;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
@@ -20,6 +20,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use super::again::Heads;
 use super::exchange::{After, exchange, refuse};
 use super::moving::{Arrived, Drawn, Moving, Neighbours};
+use super::outlet::Outlet;
 use super::request::{self, Head, HeadEnd, Refusal};
 use super::upgrade::Upgraded;
 use super::wire::Wire;
@@ -93,7 +94,7 @@ pub(super) fn serve<S, T>(
 ) -> impl Future<Output = Option<Moving<T>>> + Send
 where
     S: Service,
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + Outlet + Send + 'static,
 {
     let Arrived { stream, peer, ahead } = arrived;
     let has_moved = ahead.is_some();
@@ -138,7 +139,7 @@ where
 /// Ends a connection, or leaves it to whoever it goes on with.
 async fn finish<S, T>(shared: &Shared<S>, mut wire: Wire<T>, after: After, peer: SocketAddr)
 where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + Outlet + Send + 'static,
 {
     match after {
         After::Next(_) | After::Close => {}
@@ -230,7 +231,7 @@ fn find<T>(wire: &mut Wire<T>, end: &mut HeadEnd) -> Result<Option<usize>, Refus
 /// Lets a client that still sends read its answer: closed at once, the connection would be reset, and the answer lost.
 async fn linger<T>(wire: &mut Wire<T>)
 where
-    T: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + Outlet,
 {
     let patience = wire.options.drain_timeout;
     let ending = async {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::task::{Poll, ready};
 
 use http::{HeaderMap, StatusCode};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncRead;
 use tokio::runtime::Id;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -14,6 +14,7 @@ use super::Service;
 use super::answer::{AnswerHead, Asked, Framing};
 use super::connection::{Shared, number};
 use super::feed::receive;
+use super::outlet::Outlet;
 use super::request::{Head, Refusal};
 use super::upgrade::Upgraded;
 use super::wire::Wire;
@@ -52,7 +53,7 @@ pub(super) async fn exchange<S, T>(
 ) -> After
 where
     S: Service,
-    T: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + Outlet,
 {
     let asked = Asked::of(&head.0.parts.method, head.0.parts.version);
     let closes = head.0.facts.closes;
@@ -94,7 +95,7 @@ async fn ask<S, T>(
 ) -> Option<Said>
 where
     S: Service,
-    T: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + Outlet,
 {
     let (Head { parts, length, facts }, memo) = head;
     let (mut body, mut feed) = receive(wire, length, facts);
@@ -148,7 +149,7 @@ async fn switch<T>(
     upgrade: Option<oneshot::Sender<Upgraded>>,
 ) -> After
 where
-    T: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + Outlet,
 {
     let Some(upgrade) = upgrade else {
         tracing::error!("a handler switches protocols unasked");
@@ -173,7 +174,7 @@ where
 /// Answers a request that cannot be read. Nothing behind it is read either.
 pub(super) async fn refuse<T>(wire: &mut Wire<T>, refusal: Refusal) -> After
 where
-    T: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + Outlet,
 {
     plain(wire, refusal.status()).await
 }
@@ -181,7 +182,7 @@ where
 /// An answer of a status alone, and the end.
 async fn plain<T>(wire: &mut Wire<T>, status: StatusCode) -> After
 where
-    T: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + Outlet,
 {
     let head = AnswerHead {
         status,
@@ -202,7 +203,7 @@ where
 /// Writes what waits, and the body as it comes: what is ready at once leaves in one write. A client that leaves ends it.
 async fn send<T>(wire: &mut Wire<T>, mut body: Body, mut framing: Framing) -> Result<(), &'static str>
 where
-    T: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + Outlet,
 {
     let mut open = framing != Framing::Bodyless;
     let mut failed = None;

@@ -5,10 +5,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncRead;
 use tokio::time::{Instant, timeout};
 
 use super::inlet::{Inlet, Want};
+use super::outlet::Outlet;
 use super::request::{Facts, Length};
 use super::wire::Wire;
 use crate::RequestBody;
@@ -113,7 +114,7 @@ impl Feed {
     /// Reads what the service wants. Ready when it has got something, or will get nothing any more.
     pub(super) fn poll<T>(&mut self, wire: &mut Wire<T>, cx: &mut Context<'_>) -> Poll<()>
     where
-        T: AsyncRead + AsyncWrite + Unpin,
+        T: AsyncRead + Outlet,
     {
         let want = self.inlet.want(cx);
         if want == Want::Nothing {

@@ -11,7 +11,7 @@ use http::StatusCode;
 use tokio::runtime::{Handle, Id};
 
 use super::*;
-use crate::{Body, pull, respond};
+use crate::{Body, SharedBytes, pull, respond};
 
 /// Notes what arrives, and answers by path.
 #[derive(Default)]
@@ -20,9 +20,25 @@ pub(super) struct Recorder {
     pub(super) dropped: AtomicUsize,
     /// The runtimes of the workers that requests came to.
     places: Mutex<BTreeMap<usize, Id>>,
+    shared: Shared,
+}
+
+/// 5 MB that many are answered with: more than a connection takes at once.
+struct Shared(SharedBytes);
+
+impl Default for Shared {
+    fn default() -> Self {
+        let numbers = (0_u32..1_250_000).flat_map(u32::to_be_bytes);
+        Self(SharedBytes::new(numbers.collect::<Vec<u8>>().into()))
+    }
 }
 
 impl Recorder {
+    /// What "/shared" is answered with, behind what the request's field X-Head says.
+    pub(super) fn shared(&self) -> &[u8] {
+        &self.shared.0
+    }
+
     pub(super) fn paths(&self) -> Vec<String> {
         self.calls.lock().unwrap().clone()
     }
@@ -60,6 +76,11 @@ impl Service for Recorder {
             },
             "/panic" => panic!("a bug"),
             "/large" => http::Response::new(Body::full(vec![b'x'; 8 << 20])),
+            "/shared" => {
+                let head = inbound.parts.headers.get("x-head");
+                let head = head.map_or(&b""[..], |head| head.as_bytes()).to_vec();
+                http::Response::new(Body::shared(head.into(), self.shared.0.clone()))
+            }
             "/wait" => {
                 struct Count<'a>(&'a AtomicUsize);
                 impl Drop for Count<'_> {

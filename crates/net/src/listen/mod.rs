@@ -15,6 +15,7 @@ mod inlet;
 mod moving;
 mod options;
 mod outbox;
+mod outlet;
 mod request;
 mod server;
 mod upgrade;

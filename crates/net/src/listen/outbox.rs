@@ -7,8 +7,9 @@ use std::io::{self, IoSlice, Write as _};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use tokio::io::AsyncWrite;
+use super::outlet::Outlet;
+use crate::body::Piece;
+use crate::shared::Pages;
 
 /// Pieces from this size on are not copied.
 const COPY_BELOW: usize = 16 * 1024;
@@ -26,9 +27,11 @@ thread_local! {
 pub(super) struct Outbox {
     text: Vec<u8>,
     /// Pieces that were not copied, each with the place in `text` where it belongs.
-    apart: VecDeque<(usize, Bytes)>,
+    apart: VecDeque<(usize, Piece)>,
     length: usize,
     written: usize,
+    /// The kernel has turned out to send nothing by itself.
+    copies: bool,
 }
 
 impl Outbox {
@@ -52,7 +55,7 @@ impl Outbox {
     }
 
     /// Adds a piece of a body.
-    pub(super) fn push(&mut self, piece: Bytes) {
+    pub(super) fn push(&mut self, piece: Piece) {
         if piece.len() < COPY_BELOW {
             self.text().extend_from_slice(&piece);
             self.length += piece.len();
@@ -64,7 +67,7 @@ impl Outbox {
     }
 
     /// Adds a piece of a body as a chunk (RFC 9112 §7.1).
-    pub(super) fn push_chunk(&mut self, piece: Bytes) {
+    pub(super) fn push_chunk(&mut self, piece: Piece) {
         let text = self.text();
         let before = text.len();
         // Writing to memory cannot fail.
@@ -81,20 +84,16 @@ impl Outbox {
     }
 
     /// Writes some of what waits; the number of bytes.
-    pub(super) fn poll_write<T: AsyncWrite + Unpin>(
+    pub(super) fn poll_write<T: Outlet>(
         &mut self,
         stream: &mut T,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let stream = Pin::new(stream);
         let written = if self.apart.is_empty() {
             let rest = self.text.get(self.written..).unwrap_or_default();
-            ready!(stream.poll_write(cx, rest))?
+            ready!(Pin::new(stream).poll_write(cx, rest))?
         } else {
-            let mut slices = self.slices();
-            let mut rest = slices.as_mut_slice();
-            IoSlice::advance_slices(&mut rest, self.written);
-            ready!(stream.poll_write_vectored(cx, rest))?
+            ready!(self.poll_write_apart(stream, cx))?
         };
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -104,6 +103,53 @@ impl Outbox {
             self.clear();
         }
         Poll::Ready(Ok(written))
+    }
+
+    /// The same where pieces were not copied.
+    fn poll_write_apart<T: Outlet>(
+        &mut self,
+        stream: &mut T,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if T::SENDS
+            && !self.copies
+            && let Some(next) = self.next_sent()
+        {
+            if let Some(before) = next.before {
+                return stream.poll_write_before(cx, before);
+            }
+            if let Some(sent) = ready!(stream.poll_send(cx, next.pages, next.from, next.most))? {
+                return Poll::Ready(Ok(sent));
+            }
+            self.copies = true;
+        }
+        let mut slices = self.slices();
+        let mut rest = slices.as_mut_slice();
+        IoSlice::advance_slices(&mut rest, self.written);
+        Pin::new(stream).poll_write_vectored(cx, rest)
+    }
+
+    /// What is written next, if the kernel can send it by itself, or what stands right before it.
+    fn next_sent(&self) -> Option<Sent<'_>> {
+        let (mut passed, mut from) = (0, 0);
+        for (at, piece) in &self.apart {
+            let start = passed + (at - from);
+            let end = start + piece.len();
+            if self.written < end {
+                let Piece::Shared(shared) = piece else { return None };
+                return Some(Sent {
+                    before: match start.saturating_sub(self.written) {
+                        0 => None,
+                        before => self.text.get(at.saturating_sub(before)..*at),
+                    },
+                    pages: shared.pages()?,
+                    from: self.written.saturating_sub(start),
+                    most: end - self.written.max(start),
+                });
+            }
+            (passed, from) = (end, *at);
+        }
+        None
     }
 
     fn slices(&self) -> Vec<IoSlice<'_>> {
@@ -130,48 +176,100 @@ impl Outbox {
     }
 }
 
+/// A piece that the kernel can send by itself.
+struct Sent<'a> {
+    /// What has to be written before it.
+    before: Option<&'a [u8]>,
+    pages: &'a Pages,
+    /// The part of it that waits.
+    from: usize,
+    most: usize,
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use bytes::Bytes;
+    use tokio::io::{AsyncReadExt as _, AsyncWrite, DuplexStream};
 
-    #[test]
-    fn what_is_copied_and_what_is_not_leaves_in_order() {
+    use super::*;
+    use crate::SharedBytes;
+
+    /// A connection that says that its kernel can send, which it then cannot.
+    struct Refusing(DuplexStream);
+
+    impl AsyncWrite for Refusing {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(cx, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+
+    impl Outlet for Refusing {
+        const SENDS: bool = true;
+    }
+
+    /// All that comes through.
+    async fn written<T: Outlet>(
+        mut outbox: Outbox,
+        step: usize,
+        outlet: impl FnOnce(DuplexStream) -> T,
+    ) -> Vec<u8> {
+        let (ours, mut theirs) = tokio::io::duplex(step);
+        let reading = tokio::spawn(async move {
+            let mut all = Vec::new();
+            theirs.read_to_end(&mut all).await.unwrap();
+            all
+        });
+        let mut ours = outlet(ours);
+        while outbox.waiting() > 0 {
+            std::future::poll_fn(|cx| outbox.poll_write(&mut ours, cx))
+                .await
+                .unwrap();
+        }
+        drop(ours);
+        reading.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_copied_and_what_is_not_leaves_in_order() {
         let large = Bytes::from(vec![b'y'; COPY_BELOW]);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let shared = SharedBytes::new(vec![b'z'; 100_000].into());
         for step in [1, 7, 1000, 1 << 20] {
-            let mut outbox = Outbox::default();
-            outbox.push_static(b"head");
-            outbox.push_chunk(Bytes::from_static(b"small"));
-            outbox.push_chunk(large.clone());
-            outbox.push(large.clone());
-            outbox.push_static(b"end");
+            let full = || {
+                let mut outbox = Outbox::default();
+                outbox.push_static(b"head");
+                outbox.push_chunk(Bytes::from_static(b"small").into());
+                outbox.push_chunk(large.clone().into());
+                outbox.push(large.clone().into());
+                outbox.push_static(b"mid");
+                outbox.push(Piece::Shared(shared.clone()));
+                outbox.push_static(b"end");
+                outbox
+            };
             let expected = [
                 b"head5\r\nsmall\r\n4000\r\n".as_slice(),
                 &large,
                 b"\r\n",
                 &large,
+                b"mid",
+                &shared,
                 b"end",
             ]
             .concat();
-            assert_eq!(outbox.waiting(), expected.len());
-            let written = runtime.block_on(async {
-                let (mut ours, mut theirs) = tokio::io::duplex(step);
-                let reading = tokio::spawn(async move {
-                    let mut all = Vec::new();
-                    tokio::io::AsyncReadExt::read_to_end(&mut theirs, &mut all)
-                        .await
-                        .unwrap();
-                    all
-                });
-                while outbox.waiting() > 0 {
-                    std::future::poll_fn(|cx| outbox.poll_write(&mut ours, cx))
-                        .await
-                        .unwrap();
-                }
-                drop(ours);
-                reading.await.unwrap()
-            });
-            assert!(written == expected, "{step}");
+            assert_eq!(full().waiting(), expected.len());
+            assert!(written(full(), step, |ours| ours).await == expected, "{step}");
+            assert!(written(full(), step, Refusing).await == expected, "{step}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The listener as a client, or an attacker, meets it: raw sockets.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -21,6 +21,38 @@ fn in_order(server: &Server) {
     );
     assert_eq!(answers, [200, 200, 200]);
     assert_eq!(server.recorder.paths(), ["GET /a", "POST /echo", "GET /b"]);
+}
+
+#[test]
+fn what_many_are_answered_with_comes_whole_however_slowly_it_is_read() {
+    let server = Server::start(|_| ());
+    let expected = |head: &str| [head.as_bytes(), server.recorder.shared()].concat();
+    let clients: Vec<_> = ["", "one", "another"]
+        .map(|head| {
+            let (mut stream, expected) = (server.connect(), expected(head));
+            std::thread::spawn(move || {
+                let request = format!("GET /shared HTTP/1.1\r\nHost: h\r\nX-Head: {head}\r\n\r\n");
+                let last = format!("{request}HEAD /shared HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+                stream.write_all(request.as_bytes()).unwrap();
+                stream.write_all(last.as_bytes()).unwrap();
+                for _ in 0..2 {
+                    let answer = read_until(&mut stream, "\r\n\r\n");
+                    assert!(answer.contains(&format!("content-length: {}\r\n", expected.len())));
+                    let mut body = vec![0; expected.len()];
+                    for part in body.chunks_mut(100_000) {
+                        std::thread::yield_now();
+                        stream.read_exact(part).unwrap();
+                    }
+                    assert!(body == expected);
+                }
+                let answer = read_all(&mut stream);
+                assert!(answer.ends_with("\r\n\r\n"), "a body behind HEAD");
+            })
+        })
+        .into();
+    for client in clients {
+        client.join().unwrap();
+    }
 }
 
 #[test]

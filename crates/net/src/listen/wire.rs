@@ -9,11 +9,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 use tokio::time::Instant;
 
 use super::ListenOptions;
 use super::outbox::Outbox;
+use super::outlet::Outlet;
 use crate::timer::Timer;
 
 /// How much is read at once.
@@ -129,7 +130,7 @@ impl<T: AsyncRead + Unpin> Wire<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> Wire<T> {
+impl<T: Outlet> Wire<T> {
     /// Writes all that waits. A client that takes nothing of it for [`ListenOptions::write_timeout`] is given up.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.out.waiting() > 0 {

@@ -15,6 +15,7 @@ use sallyport_mcp::mirror::ParamHeader;
 use sallyport_mcp::render::{self, ListPage};
 use sallyport_mcp::revision::{Era, Revision};
 use sallyport_mcp::spoken::Spoken;
+use sallyport_net::SharedBytes;
 
 use super::introduce::{self, Introduction};
 use super::keep::{self, Notes};
@@ -75,7 +76,7 @@ struct List {
     fingerprint: u64,
     hint: CacheHint,
     /// The whole list for each era, if it fits on one page: nearly always. A brace follows, which closes the response.
-    whole: Option<[Bytes; 2]>,
+    whole: Option<[SharedBytes; 2]>,
 }
 
 impl Endpoint {
@@ -219,7 +220,7 @@ impl Endpoint {
     }
 
     /// A whole list as the raw result of its request and the brace that closes the response, if it fits on one page.
-    pub(crate) fn whole(&self, kind: ListKind, era: Era) -> Option<Bytes> {
+    pub(crate) fn whole(&self, kind: ListKind, era: Era) -> Option<SharedBytes> {
         let whole = self.lists.get(kind as usize)?.whole.as_ref()?;
         whole.get(usize::from(era == Era::Modern)).cloned()
     }
@@ -297,7 +298,7 @@ impl List {
                 meta: notes.of(kind, era),
             };
             let list = render::list_result(kind, era, page);
-            Bytes::from([&list[..], b"}"].concat())
+            SharedBytes::new([&list[..], b"}"].concat().into())
         };
         Self {
             fingerprint: merged.fingerprint(kind),

@@ -1,0 +1,80 @@
+//! What answers are written to.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use rustix::net::{SendFlags, send};
+use tokio::io::{AsyncWrite, Interest};
+use tokio::net::TcpStream;
+
+use crate::shared::Pages;
+
+/// A client's connection, as far as it is written to.
+pub(super) trait Outlet: AsyncWrite + Unpin {
+    /// Whether [`Self::poll_send`] may do something.
+    const SENDS: bool = false;
+
+    /// Writes some bytes that others follow at once: they need not leave by themselves.
+    fn poll_write_before(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(self).poll_write(cx, bytes)
+    }
+
+    /// Has the kernel send up to `most` bytes of a memory file from `from` on; how many it took. `None` where it cannot.
+    fn poll_send(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _pages: &Pages,
+        _from: usize,
+        _most: usize,
+    ) -> Poll<io::Result<Option<usize>>> {
+        Poll::Ready(Ok(None))
+    }
+}
+
+#[cfg(test)]
+impl Outlet for tokio::io::DuplexStream {}
+
+impl Outlet for TcpStream {
+    const SENDS: bool = true;
+
+    fn poll_write_before(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        when_writable(self, cx, |stream| Ok(send(stream, bytes, flags)?))
+    }
+
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        pages: &Pages,
+        from: usize,
+        most: usize,
+    ) -> Poll<io::Result<Option<usize>>> {
+        let sent = ready!(when_writable(self, cx, |stream| pages.send(stream, from, most)));
+        Poll::Ready(match sent {
+            Ok(sent) => Ok(Some(sent)),
+            Err(error) if is_unknown(&error) => Ok(None),
+            Err(error) => Err(error),
+        })
+    }
+}
+
+/// Whether it is the call that fails and not the connection, as in a sandbox that knows no sendfile(2).
+fn is_unknown(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), Unsupported | InvalidInput | PermissionDenied)
+}
+
+fn when_writable(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    mut write: impl FnMut(&TcpStream) -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_write_ready(cx))?;
+        match stream.try_io(Interest::WRITABLE, || write(stream)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            written => return Poll::Ready(written),
+        }
+    }
+}

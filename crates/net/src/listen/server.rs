@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http::HeaderMap;
+use rustix::net::sockopt::set_tcp_congestion;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
@@ -39,6 +40,9 @@ impl Listener {
             // The standard library sets SO_REUSEADDR and a backlog as long as the kernel allows.
             let socket = TcpListener::bind(addr).map_err(named)?;
             socket.set_nonblocking(true).map_err(named)?;
+            if addr.ip().is_loopback() {
+                unpaced(&socket);
+            }
             sockets.push(socket);
         }
         Ok(Self { sockets, options })
@@ -113,6 +117,14 @@ impl Listener {
             shutdown,
             caps,
         })
+    }
+}
+
+/// Connections of this machine with itself are not paced, whatever the system prescribes: there is no network to spare.
+/// BBR would set a timer for each segment, which costs more than sending it. Where this cannot be set, they are paced.
+fn unpaced(socket: &TcpListener) {
+    if let Err(error) = set_tcp_congestion(socket, "reno") {
+        tracing::debug!(%error, "connections over loopback keep the system's congestion control");
     }
 }
 
@@ -263,5 +275,22 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
         && error.is_panic()
     {
         tracing::error!("a request's handler panicked; its connection was closed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::sockopt::tcp_congestion;
+
+    use super::*;
+
+    #[test]
+    fn connections_over_loopback_are_not_paced() {
+        let bound = |address: &str| Listener::bind(ListenOptions::new(address.parse().unwrap())).unwrap();
+        let of = |socket: &TcpListener| tcp_congestion(socket).unwrap();
+        let system = of(&bound("0.0.0.0:0").sockets[0]);
+        let prescribed = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap();
+        assert_eq!(system, prescribed.trim());
+        assert_eq!(of(&bound("127.0.0.1:0").sockets[0]), "reno");
     }
 }

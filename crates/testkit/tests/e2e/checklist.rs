@@ -81,6 +81,50 @@ async fn p_37_p_41_pages_of_a_list_agree_whatever_connection_they_come_on() {
 }
 
 #[tokio::test]
+async fn a_long_list_comes_whole_to_all_who_ask_at_once_and_anew_after_a_change() {
+    let options = Options {
+        extra_tools: 900,
+        ..Options::default()
+    };
+    let behind = Server::start("127.0.0.1:0", options).await.unwrap();
+    let scene = Scene::with(&servers(&[("everything", &behind)]), vec![behind])
+        .await
+        .unwrap();
+    let mut stream = scene.modern(json!({}));
+    let mut stream = stream.listen(json!({ "toolsListChanged": true })).await.unwrap();
+    let first = stream.message().await.unwrap();
+    assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
+    let all = async || {
+        let asking = (0..8).map(async |number| {
+            let list = if number % 2 == 0 {
+                scene.modern(json!({})).request("tools/list", json!({})).await
+            } else {
+                let mut session = scene.legacy(json!({})).await.unwrap();
+                session.request("tools/list", json!({})).await
+            };
+            let list = list.unwrap();
+            let result = list.result().unwrap();
+            // Large enough for the way that large lists take.
+            assert!(result.to_string().len() > 64 << 10);
+            names(result).into_iter().map(str::to_owned).collect::<Vec<_>>()
+        });
+        let lists = futures_util::future::join_all(asking).await;
+        assert!(lists.iter().all(|list| *list == lists[0]));
+        lists.into_iter().next().unwrap()
+    };
+    let before = all().await;
+    assert!(before.len() > 900, "{}", before.len());
+    let changed = scene
+        .modern(json!({}))
+        .call("test_trigger_tool_change", json!({}))
+        .await;
+    changed.unwrap().text().unwrap();
+    let told = stream.message().await.unwrap();
+    assert_eq!(told["method"], "notifications/tools/list_changed");
+    assert_ne!(all().await, before);
+}
+
+#[tokio::test]
 async fn p_44_what_discover_promises_works() {
     for era in ERAS {
         let scene = Scene::http(era).await.unwrap();

@@ -41,6 +41,10 @@ const KEPT: usize = 5;
 /// [`UNWRITTEN`]. Some 4 MB.
 const AWAY: usize = 16 * 1024;
 
+/// So many that need not be kept any more wait to be forgotten; more are forgotten when nobody has used them for
+/// [`ProxyLimits::session_idle`]. Some 1 MB.
+const GONE: usize = 16 * 1024;
+
 /// The sessions outside of memory.
 pub(crate) struct Kept {
     keeper: Arc<dyn KeepSessions>,
@@ -63,6 +67,14 @@ struct Inner {
     gone: Vec<(PrincipalKey, SessionNonce)>,
     /// Up to when it is known what has been ended.
     looked: Option<Timestamp>,
+}
+
+impl Inner {
+    /// These need not be kept any more.
+    fn goes(&mut self, gone: impl IntoIterator<Item = (PrincipalKey, SessionNonce)>) {
+        let room = GONE.saturating_sub(self.gone.len());
+        self.gone.extend(gone.into_iter().take(room));
+    }
 }
 
 impl Kept {
@@ -114,7 +126,7 @@ impl Kept {
         let mut inner = lock(&self.inner);
         inner.away.remove(&session.nonce);
         if is_written {
-            inner.gone.push((session.owner, session.nonce));
+            inner.goes([(session.owner, session.nonce)]);
         }
     }
 
@@ -195,7 +207,7 @@ impl Kept {
             per_principal: limits.sessions_per_principal.saturating_mul(KEPT),
         });
         if let Err(error) = written.await {
-            lock(&self.inner).gone.extend(gone);
+            lock(&self.inner).goes(gone);
             for (session, known) in &present {
                 if known.wishes.is_some() {
                     session.wishes_change();
@@ -216,5 +228,40 @@ impl Kept {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sallyport_core::session::NothingKept;
+
+    use super::*;
+
+    #[test]
+    fn what_waits_while_nothing_can_be_written_is_bounded() {
+        let kept = Kept::new(Arc::new(NothingKept), None);
+        let session = |number: usize| {
+            let mut nonce = [0; 16];
+            nonce[..8].copy_from_slice(&number.to_be_bytes());
+            KnownSession {
+                owner: PrincipalKey::gateway(),
+                nonce,
+                created: Timestamp::EPOCH,
+                used: Timestamp::EPOCH,
+                wishes: None,
+            }
+        };
+        let waiting = || {
+            let inner = lock(&kept.inner);
+            (inner.away.len(), inner.gone.len())
+        };
+        for number in 0..=AWAY {
+            kept.leaves(session(number));
+            assert_eq!(waiting(), ((number + 1).min(AWAY), 0));
+        }
+        for number in 0..=GONE {
+            kept.ends(session(number), true);
+            assert_eq!(waiting().1, (number + 1).min(GONE));
+        }
     }
 }

@@ -17,7 +17,7 @@ use super::codec::{CodecError, Kind, VERSION};
 use super::conversation::{Broken, Framed, Renewal};
 use super::hello::{Agreed, AuthFrame, Versions};
 use crate::carrier::{Farewell, Terms, duplex};
-use crate::listen::{Arrived, Listener, Moving, Protocol, ServerHandle, number};
+use crate::listen::{Arrived, Draining, Listener, Moving, Protocol, ServerHandle, number};
 use crate::{Duplex, Worker};
 
 /// Why somebody is not let in, in words that the peer is told.
@@ -90,7 +90,7 @@ struct Door<G> {
     gate: Arc<G>,
     worker: Arc<Worker>,
     options: Options,
-    draining: CancellationToken,
+    draining: Arc<Draining>,
 }
 
 impl<G: Gate> Protocol for Door<G> {
@@ -106,7 +106,7 @@ impl<G: Gate> Door<G> {
         let mut framed = Framed::new(stream);
         let greeted = tokio::select! {
             biased;
-            () = self.draining.cancelled() => return,
+            () = self.draining.begins() => return,
             greeted = timeout(self.options.hello, self.greet(&mut framed, peer)) => greeted,
         };
         let admitted = match greeted {

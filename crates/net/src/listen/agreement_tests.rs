@@ -8,7 +8,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
-use tokio_util::sync::CancellationToken;
 
 use super::connection::{Shared, serve};
 use super::*;
@@ -48,7 +47,7 @@ fn seen(bytes: &[u8], cuts: &[usize]) -> Vec<(String, String)> {
             service: Arc::clone(&notes),
             worker: Worker::new(0),
             options: Arc::new(ListenOptions::new(peer)),
-            draining: CancellationToken::new(),
+            draining: Arc::default(),
             neighbours: Arc::default(),
         });
         let arrived = Arrived {

@@ -12,16 +12,16 @@ use std::task::{Context, Poll};
 use bytes::{Buf as _, BytesMut};
 use http::StatusCode;
 use sallyport_core::RequestId;
-use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::again::Heads;
+use super::draining::Draining;
 use super::exchange::{After, exchange, refuse};
 use super::moving::{Arrived, Drawn, Moving, Neighbours};
-use super::outlet::Outlet;
 use super::request::{self, Head, HeadEnd, Refusal};
+use super::socket::Socket;
 use super::upgrade::Upgraded;
 use super::wire::Wire;
 use super::{ListenOptions, Protocol, Service};
@@ -55,7 +55,7 @@ pub(super) struct Shared<S> {
     pub(super) worker: Arc<Worker>,
     pub(super) options: Arc<ListenOptions>,
     /// No new request from now on.
-    pub(super) draining: CancellationToken,
+    pub(super) draining: Arc<Draining>,
     /// The listener's other workers.
     pub(super) neighbours: Arc<Neighbours>,
 }
@@ -71,7 +71,7 @@ impl<S: Service> Protocol for Shared<S> {
 
 /// Whether the listener stops.
 struct Drain<'p, 'a> {
-    token: &'a CancellationToken,
+    draining: &'a Draining,
     told: Pin<&'p mut WaitForCancellationFuture<'a>>,
     /// Polled once, so that this task is woken; from then on a look at the flag is enough, and cheaper.
     watched: bool,
@@ -80,7 +80,7 @@ struct Drain<'p, 'a> {
 impl Drain<'_, '_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         if self.watched {
-            return self.token.is_cancelled();
+            return self.draining.has_begun();
         }
         self.watched = true;
         self.told.as_mut().poll(cx).is_ready()
@@ -94,7 +94,7 @@ pub(super) fn serve<S, T>(
 ) -> impl Future<Output = Option<Moving<T>>> + Send
 where
     S: Service,
-    T: AsyncRead + Outlet + Send + 'static,
+    T: Socket + Send + 'static,
 {
     let Arrived { stream, peer, ahead } = arrived;
     let has_moved = ahead.is_some();
@@ -102,9 +102,9 @@ where
     let mut wire = Wire::new(stream, Arc::clone(&shared.options));
     wire.buffer = ahead.unwrap_or_default();
     async move {
-        let told = pin!(shared.draining.cancelled());
+        let told = pin!(shared.draining.begins());
         let mut drain = Drain {
-            token: &shared.draining,
+            draining: &shared.draining,
             told,
             watched: false,
         };
@@ -139,7 +139,7 @@ where
 /// Ends a connection, or leaves it to whoever it goes on with.
 async fn finish<S, T>(shared: &Shared<S>, mut wire: Wire<T>, after: After, peer: SocketAddr)
 where
-    T: AsyncRead + Outlet + Send + 'static,
+    T: Socket + Send + 'static,
 {
     match after {
         After::Next(_) | After::Close => {}
@@ -148,7 +148,7 @@ where
             tracing::debug!(%peer, why, "a client's connection ended early");
         }
         After::Linger => {
-            if !shared.draining.is_cancelled() {
+            if !shared.draining.has_begun() {
                 linger(&mut wire).await;
             }
         }
@@ -173,7 +173,7 @@ async fn next_head<T>(
     is_first: bool,
 ) -> Result<Option<(Head, Memo)>, Refusal>
 where
-    T: AsyncRead + Unpin,
+    T: Socket,
 {
     let mut end = HeadEnd::default();
     let (mut since, mut begun): (Option<Instant>, bool) = (None, false);
@@ -231,7 +231,7 @@ fn find<T>(wire: &mut Wire<T>, end: &mut HeadEnd) -> Result<Option<usize>, Refus
 /// Lets a client that still sends read its answer: closed at once, the connection would be reset, and the answer lost.
 async fn linger<T>(wire: &mut Wire<T>)
 where
-    T: AsyncRead + Outlet,
+    T: Socket,
 {
     let patience = wire.options.drain_timeout;
     let ending = async {

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::task::{Poll, ready};
 
 use http::{HeaderMap, StatusCode};
-use tokio::io::AsyncRead;
 use tokio::runtime::Id;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -14,8 +13,8 @@ use super::Service;
 use super::answer::{AnswerHead, Asked, Framing};
 use super::connection::{Shared, number};
 use super::feed::receive;
-use super::outlet::Outlet;
 use super::request::{Head, Refusal};
+use super::socket::Socket;
 use super::upgrade::Upgraded;
 use super::wire::Wire;
 use crate::{Body, Inbound, Memo, Response, pull};
@@ -53,14 +52,14 @@ pub(super) async fn exchange<S, T>(
 ) -> After
 where
     S: Service,
-    T: AsyncRead + Outlet,
+    T: Socket,
 {
     let asked = Asked::of(&head.0.parts.method, head.0.parts.version);
     let closes = head.0.facts.closes;
     let Some(said) = ask(shared, wire, head, peer).await else {
         return After::Cut("the client left before its answer");
     };
-    let closes = closes || said.unread || shared.draining.is_cancelled();
+    let closes = closes || said.unread || shared.draining.has_begun();
     let (parts, body) = said.response.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         return switch(wire, &parts.headers, said.upgrade).await;
@@ -95,7 +94,7 @@ async fn ask<S, T>(
 ) -> Option<Said>
 where
     S: Service,
-    T: AsyncRead + Outlet,
+    T: Socket,
 {
     let (Head { parts, length, facts }, memo) = head;
     let (mut body, mut feed) = receive(wire, length, facts);
@@ -149,7 +148,7 @@ async fn switch<T>(
     upgrade: Option<oneshot::Sender<Upgraded>>,
 ) -> After
 where
-    T: AsyncRead + Outlet,
+    T: Socket,
 {
     let Some(upgrade) = upgrade else {
         tracing::error!("a handler switches protocols unasked");
@@ -174,7 +173,7 @@ where
 /// Answers a request that cannot be read. Nothing behind it is read either.
 pub(super) async fn refuse<T>(wire: &mut Wire<T>, refusal: Refusal) -> After
 where
-    T: AsyncRead + Outlet,
+    T: Socket,
 {
     plain(wire, refusal.status()).await
 }
@@ -182,7 +181,7 @@ where
 /// An answer of a status alone, and the end.
 async fn plain<T>(wire: &mut Wire<T>, status: StatusCode) -> After
 where
-    T: AsyncRead + Outlet,
+    T: Socket,
 {
     let head = AnswerHead {
         status,
@@ -203,7 +202,7 @@ where
 /// Writes what waits, and the body as it comes: what is ready at once leaves in one write. A client that leaves ends it.
 async fn send<T>(wire: &mut Wire<T>, mut body: Body, mut framing: Framing) -> Result<(), &'static str>
 where
-    T: AsyncRead + Outlet,
+    T: Socket,
 {
     let mut open = framing != Framing::Bodyless;
     let mut failed = None;

@@ -5,12 +5,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::AsyncRead;
 use tokio::time::{Instant, timeout};
 
 use super::inlet::{Inlet, Want};
-use super::outlet::Outlet;
 use super::request::{Facts, Length};
+use super::socket::Socket;
 use super::wire::Wire;
 use crate::RequestBody;
 use crate::http1::chunked::Chunked;
@@ -114,7 +113,7 @@ impl Feed {
     /// Reads what the service wants. Ready when it has got something, or will get nothing any more.
     pub(super) fn poll<T>(&mut self, wire: &mut Wire<T>, cx: &mut Context<'_>) -> Poll<()>
     where
-        T: AsyncRead + Outlet,
+        T: Socket,
     {
         let want = self.inlet.want(cx);
         if want == Want::Nothing {
@@ -151,7 +150,7 @@ impl Feed {
     /// Reads more; `None` at the end, and when the client is too slow.
     fn poll_fill<T>(&mut self, wire: &mut Wire<T>, cx: &mut Context<'_>) -> Poll<Option<()>>
     where
-        T: AsyncRead + Unpin,
+        T: Socket,
     {
         let filled = match &self.framing {
             Framing::Known(left) => {
@@ -182,7 +181,7 @@ impl Feed {
     /// connection. Whether the connection can go on; what is left unread is never taken for the next request (HT-04).
     pub(super) async fn settle<T>(&mut self, wire: &mut Wire<T>) -> bool
     where
-        T: AsyncRead + Unpin,
+        T: Socket,
     {
         if self.is_complete() {
             return true;
@@ -204,7 +203,7 @@ impl Feed {
 
     fn poll_drain<T>(&mut self, wire: &mut Wire<T>, cx: &mut Context<'_>, left: &mut usize) -> Poll<bool>
     where
-        T: AsyncRead + Unpin,
+        T: Socket,
     {
         loop {
             let Ok(piece) = self.take(wire, false) else {

@@ -8,6 +8,7 @@ mod answer;
 mod caps;
 mod connection;
 mod descriptors;
+mod draining;
 mod exchange;
 mod feed;
 mod fixed;
@@ -15,9 +16,9 @@ mod inlet;
 mod moving;
 mod options;
 mod outbox;
-mod outlet;
 mod request;
 mod server;
+mod socket;
 mod upgrade;
 mod wire;
 
@@ -30,6 +31,7 @@ use crate::{Inbound, Response, Worker};
 
 pub(crate) use connection::number;
 pub use descriptors::raise_descriptor_limit;
+pub(crate) use draining::Draining;
 pub use fixed::Fixed;
 pub(crate) use inlet::Inlet;
 pub(crate) use moving::{Arrived, Moving};

@@ -7,7 +7,7 @@ use std::io::{self, IoSlice, Write as _};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::outlet::Outlet;
+use super::socket::Socket;
 use crate::body::Piece;
 use crate::shared::Pages;
 
@@ -84,7 +84,7 @@ impl Outbox {
     }
 
     /// Writes some of what waits; the number of bytes.
-    pub(super) fn poll_write<T: Outlet>(
+    pub(super) fn poll_write<T: Socket>(
         &mut self,
         stream: &mut T,
         cx: &mut Context<'_>,
@@ -106,7 +106,7 @@ impl Outbox {
     }
 
     /// The same where pieces were not copied.
-    fn poll_write_apart<T: Outlet>(
+    fn poll_write_apart<T: Socket>(
         &mut self,
         stream: &mut T,
         cx: &mut Context<'_>,
@@ -189,13 +189,23 @@ struct Sent<'a> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use tokio::io::{AsyncReadExt as _, AsyncWrite, DuplexStream};
+    use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, DuplexStream, ReadBuf};
 
     use super::*;
     use crate::SharedBytes;
 
     /// A connection that says that its kernel can send, which it then cannot.
     struct Refusing(DuplexStream);
+
+    impl AsyncRead for Refusing {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            into: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, into)
+        }
+    }
 
     impl AsyncWrite for Refusing {
         fn poll_write(
@@ -215,12 +225,12 @@ mod tests {
         }
     }
 
-    impl Outlet for Refusing {
+    impl Socket for Refusing {
         const SENDS: bool = true;
     }
 
     /// All that comes through.
-    async fn written<T: Outlet>(
+    async fn written<T: Socket>(
         mut outbox: Outbox,
         step: usize,
         outlet: impl FnOnce(DuplexStream) -> T,

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::accept::{Accepted, accept};
 use super::caps::Caps;
 use super::connection::Shared;
+use super::draining::Draining;
 use super::moving::Neighbours;
 use super::{Arrived, Fixed, ListenOptions, Protocol, Service, Threads};
 use crate::Worker;
@@ -83,7 +84,7 @@ impl Listener {
     pub(crate) fn run<P: Protocol>(
         self,
         shutdown: CancellationToken,
-        each: impl Fn(Arc<Worker>, Arc<ListenOptions>, CancellationToken, Arc<Neighbours>) -> P,
+        each: impl Fn(Arc<Worker>, Arc<ListenOptions>, Arc<Draining>, Arc<Neighbours>) -> P,
     ) -> io::Result<ServerHandle> {
         let options = Arc::new(self.options);
         let caps = Caps::new(
@@ -102,14 +103,19 @@ impl Listener {
         let neighbours = Arc::new(Neighbours::new(neighbours));
         let mut threads = Vec::with_capacity(count + 1);
         for (index, (runtime, receiver)) in runtimes.into_iter().zip(receivers).enumerate() {
-            let draining = shutdown.child_token();
+            let draining = Arc::<Draining>::default();
+            let work = Work {
+                shutdown: shutdown.clone(),
+                draining: Arc::clone(&draining),
+                patience: options.shutdown_timeout,
+                accepted: receiver,
+            };
             let worker = Worker::new(index);
             let (options, neighbours) = (Arc::clone(&options), Arc::clone(&neighbours));
             let protocol = Arc::new(each(worker, Arc::clone(&options), draining, neighbours));
             let name = format!("{}-{index}", options.name);
-            let patience = options.shutdown_timeout;
             let thread = std::thread::Builder::new().name(name);
-            threads.push(thread.spawn(move || runtime.block_on(work(protocol, patience, receiver)))?);
+            threads.push(thread.spawn(move || runtime.block_on(work.run(protocol)))?);
         }
         threads.push(accepting(self.sockets, senders, &caps, &shutdown, options.name)?);
         Ok(ServerHandle {
@@ -220,31 +226,43 @@ fn accepting(
         })
 }
 
-/// One worker's life: connections as they come, then the drain.
-async fn work<P: Protocol>(protocol: Arc<P>, patience: Duration, mut accepted: UnboundedReceiver<Accepted>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            biased;
-            Some(ended) = connections.join_next() => report(ended),
-            next = accepted.recv() => match next {
-                Some(next) => start(&protocol, next, &mut connections),
-                // The accepting thread has stopped.
-                None => break,
-            },
+/// What one worker does.
+struct Work {
+    shutdown: CancellationToken,
+    draining: Arc<Draining>,
+    patience: Duration,
+    accepted: UnboundedReceiver<Accepted>,
+}
+
+impl Work {
+    /// Its life: connections as they come, then the drain.
+    async fn run<P: Protocol>(mut self, protocol: Arc<P>) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled(), if !self.draining.has_begun() => self.draining.begin(),
+                Some(ended) = connections.join_next() => report(ended),
+                next = self.accepted.recv() => match next {
+                    Some(next) => start(&protocol, next, &mut connections),
+                    // The accepting thread has stopped.
+                    None => break,
+                },
+            }
         }
-    }
-    let draining = async {
-        while let Some(ended) = connections.join_next().await {
-            report(ended);
+        self.draining.begin();
+        let drained = async {
+            while let Some(ended) = connections.join_next().await {
+                report(ended);
+            }
+        };
+        if timeout(self.patience, drained).await.is_err() {
+            tracing::warn!(
+                connections = connections.len(),
+                "requests that did not end in time were cut off"
+            );
+            connections.shutdown().await;
         }
-    };
-    if timeout(patience, draining).await.is_err() {
-        tracing::warn!(
-            connections = connections.len(),
-            "requests that did not end in time were cut off"
-        );
-        connections.shutdown().await;
     }
 }
 

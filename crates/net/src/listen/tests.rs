@@ -24,6 +24,22 @@ fn in_order(server: &Server) {
 }
 
 #[test]
+fn however_many_requests_come_at_once_all_are_answered_and_so_is_what_comes_after_them() {
+    let server = Server::start(|_| ());
+    let mut stream = server.connect();
+    // A turn of the connection's task ends after 128 reads and writes, wherever it is then.
+    for count in 1..=300 {
+        let requests = "GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(count);
+        stream.write_all(requests.as_bytes()).unwrap();
+        for _ in 0..count {
+            let head = read_until(&mut stream, "\r\n\r\n");
+            assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+            stream.read_exact(&mut [0; 2]).unwrap();
+        }
+    }
+}
+
+#[test]
 fn what_many_are_answered_with_comes_whole_however_slowly_it_is_read() {
     let server = Server::start(|_| ());
     let expected = |head: &str| [head.as_bytes(), server.recorder.shared()].concat();
@@ -362,7 +378,7 @@ async fn a_connection_has_little_room_of_its_own() {
         service: Arc::new(super::harness::Recorder::default()),
         worker: Worker::new(0),
         options: Arc::new(ListenOptions::new(peer)),
-        draining: tokio_util::sync::CancellationToken::new(),
+        draining: Arc::default(),
         neighbours: Arc::default(),
     });
     let arrived = Arrived {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
 
 use super::connection::{Shared, serve};
 use super::harness::{Recorder, statuses};
@@ -29,7 +28,7 @@ fn arrive(room: usize, ahead: Option<BytesMut>) -> Client {
         service: Arc::clone(&recorder),
         worker: Worker::new(0),
         options: Arc::new(ListenOptions::new(peer)),
-        draining: CancellationToken::new(),
+        draining: Arc::default(),
         neighbours: Arc::default(),
     });
     let arrived = Arrived {

@@ -9,12 +9,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
+use tokio::io::{AsyncReadExt as _, ReadBuf};
 use tokio::time::Instant;
 
 use super::ListenOptions;
 use super::outbox::Outbox;
-use super::outlet::Outlet;
+use super::socket::Socket;
 use crate::timer::Timer;
 
 /// How much is read at once.
@@ -36,6 +36,8 @@ pub(super) struct Wire<T> {
     pub(super) buffer: BytesMut,
     pub(super) out: Outbox,
     timer: Timer,
+    /// The last read found nothing, and the task is woken when something comes.
+    waits: bool,
     /// Since when the client has taken nothing of what waits to be written.
     stalled: Option<Instant>,
 }
@@ -48,6 +50,7 @@ impl<T> Wire<T> {
             buffer: BytesMut::new(),
             out: Outbox::default(),
             timer: Timer::default(),
+            waits: false,
             stalled: None,
         }
     }
@@ -86,12 +89,23 @@ impl<T> Wire<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> Wire<T> {
+/// Whether a read has found nothing, and its task is woken for the next. One that was put off, because the task has done
+/// much at once, may have seen nothing of the socket.
+fn waits<R>(read: &Poll<R>) -> bool {
+    read.is_pending() && tokio::task::coop::has_budget_remaining()
+}
+
+impl<T: Socket> Wire<T> {
     /// Reads what is there, at least one byte; 0 is the end of the stream.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.is_quiet() {
+            return Poll::Pending;
+        }
         SCRATCH.with_borrow_mut(|scratch| {
             let mut into = ReadBuf::new(scratch);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut into))?;
+            let read = Pin::new(&mut self.stream).poll_read(cx, &mut into);
+            self.waits = waits(&read);
+            ready!(read)?;
             let came = into.filled_mut();
             self.buffer.extend_from_slice(came);
             // Requests carry credentials: none is left where another connection reads.
@@ -109,8 +123,18 @@ impl<T: AsyncRead + Unpin> Wire<T> {
         if missing <= READ {
             return self.poll_fill(cx);
         }
+        if self.is_quiet() {
+            return Poll::Pending;
+        }
         self.buffer.reserve(missing.min(READ_LARGE));
-        pin!(self.stream.read_buf(&mut self.buffer)).poll(cx)
+        let read = pin!(self.stream.read_buf(&mut self.buffer)).poll(cx);
+        self.waits = waits(&read);
+        read
+    }
+
+    /// Whether nothing has come since a read found nothing. All reads are the connection's own task's, which is woken.
+    fn is_quiet(&self) -> bool {
+        self.waits && !self.stream.has_news()
     }
 
     /// Whether the client has left, looked for while nothing is expected of it. A request that comes meanwhile waits in
@@ -128,9 +152,7 @@ impl<T: AsyncRead + Unpin> Wire<T> {
             }
         }
     }
-}
 
-impl<T: Outlet> Wire<T> {
     /// Writes all that waits. A client that takes nothing of it for [`ListenOptions::write_timeout`] is given up.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.out.waiting() > 0 {

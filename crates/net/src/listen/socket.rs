@@ -1,19 +1,25 @@
-//! What answers are written to.
+//! A client's connection as the runtime knows it: what of it saves work beyond reading and writing.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustix::net::{SendFlags, send};
-use tokio::io::{AsyncWrite, Interest};
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 
 use crate::shared::Pages;
 
-/// A client's connection, as far as it is written to.
-pub(super) trait Outlet: AsyncWrite + Unpin {
+/// A client's connection.
+pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin {
     /// Whether [`Self::poll_send`] may do something.
     const SENDS: bool = false;
+
+    /// Whether something may have come to be read since a read found nothing. If not, whoever read then is still woken for
+    /// it, and need not read again.
+    fn has_news(&self) -> bool {
+        true
+    }
 
     /// Writes some bytes that others follow at once: they need not leave by themselves.
     fn poll_write_before(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
@@ -33,10 +39,20 @@ pub(super) trait Outlet: AsyncWrite + Unpin {
 }
 
 #[cfg(test)]
-impl Outlet for tokio::io::DuplexStream {}
+impl Socket for tokio::io::DuplexStream {}
 
-impl Outlet for TcpStream {
+impl Socket for TcpStream {
     const SENDS: bool = true;
+
+    fn has_news(&self) -> bool {
+        let mut has_news = false;
+        // Looks at what the runtime knows of the socket, without a lock and without a system call.
+        let _ = self.try_io(Interest::READABLE, || {
+            has_news = true;
+            Ok(())
+        });
+        has_news
+    }
 
     fn poll_write_before(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let flags = SendFlags::MORE | SendFlags::NOSIGNAL;

@@ -30,8 +30,8 @@ pub(super) struct Outbox {
     apart: VecDeque<(usize, Piece)>,
     length: usize,
     written: usize,
-    /// The kernel has turned out to send nothing by itself.
-    copies: bool,
+    /// Whether the kernel sends what it can send, once that is known.
+    sends: Option<bool>,
 }
 
 impl Outbox {
@@ -111,8 +111,7 @@ impl Outbox {
         stream: &mut T,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        if T::SENDS
-            && !self.copies
+        if *self.sends.get_or_insert_with(|| stream.sends())
             && let Some(next) = self.next_sent()
         {
             if let Some(before) = next.before {
@@ -121,7 +120,7 @@ impl Outbox {
             if let Some(sent) = ready!(stream.poll_send(cx, next.pages, next.from, next.most))? {
                 return Poll::Ready(Ok(sent));
             }
-            self.copies = true;
+            self.sends = Some(false);
         }
         let mut slices = self.slices();
         let mut rest = slices.as_mut_slice();
@@ -226,7 +225,9 @@ mod tests {
     }
 
     impl Socket for Refusing {
-        const SENDS: bool = true;
+        fn sends(&self) -> bool {
+            true
+        }
     }
 
     /// All that comes through.

@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use rustix::net::sockopt::tcp_congestion;
 use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
@@ -12,8 +13,10 @@ use crate::shared::Pages;
 
 /// A client's connection.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin {
-    /// Whether [`Self::poll_send`] may do something.
-    const SENDS: bool = false;
+    /// Whether what the kernel can send is sent that way, with [`Self::poll_send`].
+    fn sends(&self) -> bool {
+        false
+    }
 
     /// Whether something may have come to be read since a read found nothing. If not, whoever read then is still woken for
     /// it, and need not read again.
@@ -42,7 +45,9 @@ pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin {
 impl Socket for tokio::io::DuplexStream {}
 
 impl Socket for TcpStream {
-    const SENDS: bool = true;
+    fn sends(&self) -> bool {
+        tcp_congestion(self).is_ok_and(|control| !is_paced(&control))
+    }
 
     fn has_news(&self) -> bool {
         let mut has_news = false;
@@ -75,6 +80,12 @@ impl Socket for TcpStream {
     }
 }
 
+/// Whether a congestion control has a timer for each segment. Pages go out segment by segment, without the time that
+/// copying takes in between: nearly each of them would wait for it, which costs more than copying.
+fn is_paced(control: &str) -> bool {
+    control.starts_with("bbr")
+}
+
 /// Whether it is the call that fails and not the connection, as in a sandbox that knows no sendfile(2).
 fn is_unknown(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
@@ -91,6 +102,30 @@ fn when_writable(
         match stream.try_io(Interest::WRITABLE, || write(stream)) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             written => return Poll::Ready(written),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::sockopt::set_tcp_congestion;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_kernel_sends_where_segments_do_not_wait() {
+        for (control, paced) in [("bbr", true), ("bbr3", true), ("cubic", false), ("reno", false)] {
+            assert_eq!(is_paced(control), paced, "{control}");
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the test is the client")]
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        set_tcp_congestion(&stream, "reno").unwrap();
+        assert!(stream.sends());
+        // Where the system has it.
+        if set_tcp_congestion(&stream, "bbr").is_ok() {
+            assert!(!stream.sends());
         }
     }
 }

@@ -31,7 +31,6 @@ enum Kind {
 }
 
 /// A piece of a body.
-#[derive(Clone, Debug)]
 pub(crate) enum Piece {
     Own(Bytes),
     /// The end of a [`Body::shared`].

@@ -20,10 +20,9 @@ const FILES: usize = 64;
 static PLACES: Places = Places::new(FILES);
 
 /// Bytes that many answers carry. Copies share them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SharedBytes(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     bytes: Bytes,
     /// Made for the first answer that is sent this way.
@@ -66,7 +65,6 @@ impl Deref for SharedBytes {
 }
 
 /// How many memory files there may be, and are.
-#[derive(Debug)]
 struct Places {
     most: usize,
     taken: AtomicUsize,
@@ -88,7 +86,6 @@ impl Places {
 }
 
 /// The place of one memory file, given back with it.
-#[derive(Debug)]
 struct Place(&'static Places);
 
 impl Drop for Place {
@@ -98,7 +95,6 @@ impl Drop for Place {
 }
 
 /// A memory file that nobody can change: what the kernel still has to send of it stays what it is.
-#[derive(Debug)]
 pub(crate) struct Pages {
     file: File,
     _place: Place,
